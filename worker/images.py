@@ -1,0 +1,118 @@
+"""The three forms an image field of a spec may take, and how each is checked before money is spent.
+
+An https URL, an object of ours (`s3://bucket/key`), or the picture itself
+(`data:image/png;base64,...`). Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+URL_CHARACTERS = 2048
+INLINE_BYTES = 2 * 1024 * 1024
+"""Most bytes a `data:` picture may hold once decoded: it travels in messages and stands in the record."""
+
+FORMS = "an https:// URL, s3://bucket/key, or data:image/png;base64,... (or image/jpeg)"
+
+_DATA = re.compile(r"data:image/(png|jpeg);base64,")
+_S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+_MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+
+
+class ImageForm(StrEnum):
+    """How an image field names its picture."""
+
+    URL = "url"
+    S3 = "s3"
+    DATA = "data"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that came inside the spec."""
+
+    content_type: str
+    content: bytes = field(repr=False)
+
+
+def image_form(text: str) -> ImageForm:
+    """Which form *text* has; raises `ValueError` in words fit for the caller, never holding the value."""
+    if text.startswith("data:"):
+        read_picture(text)
+        return ImageForm.DATA
+    if text.startswith("s3://"):
+        split_s3(text)
+        return ImageForm.S3
+    _check_url(text)
+    return ImageForm.URL
+
+
+def split_s3(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`; raises `ValueError` in words."""
+    match = _S3.fullmatch(uri)
+    if match is None:
+        raise ValueError("must be s3://bucket/key with a valid bucket name")
+    bucket, key = match.groups()
+    if len(key.encode("utf-8", "replace")) > 1024:
+        raise ValueError("names a key over S3's limit of 1024 bytes")
+    if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError("names a key with control characters or with '', '.' or '..' between its slashes")
+    return bucket, key
+
+
+def read_picture(uri: str) -> Picture:
+    """The picture inside a `data:` URI, verified; raises `ValueError` in words."""
+    head = _DATA.match(uri)
+    if head is None:
+        raise ValueError("must start with data:image/png;base64, or data:image/jpeg;base64,")
+    encoded = uri[head.end() :]
+    if len(encoded) > (INLINE_BYTES + 2) // 3 * 4:
+        raise ValueError(f"holds a picture over {INLINE_BYTES // 2**20} MiB; put it in S3 and name it s3://bucket/key")
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("holds base64 that does not decode") from None
+    if len(content) > INLINE_BYTES:
+        raise ValueError(f"holds a picture over {INLINE_BYTES // 2**20} MiB; put it in S3 and name it s3://bucket/key")
+    kind = head[1]
+    if not content.startswith(_MAGIC[kind]):
+        raise ValueError(f"says image/{kind}, but its bytes are not")
+    return Picture(f"image/{kind}", content)
+
+
+def _check_url(text: str) -> None:
+    if not text.startswith("https://"):
+        raise ValueError(f"must be {FORMS}")
+    if len(text) > URL_CHARACTERS:
+        raise ValueError(f"has {len(text)} characters; a URL may have {URL_CHARACTERS}")
+    if not re.fullmatch(r"[\x21-\x7e]+", text) or "\\" in text:
+        raise ValueError("must be a URL of printable ASCII without spaces or backslashes: percent-encode the rest")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or not re.fullmatch(r"[a-z0-9.:-]+", host):
+        raise ValueError("must be a URL with a host name")
+    if "@" in parts.netloc:
+        raise ValueError("must be a URL without user or password")
+
+
+def is_same_image(asked: str | None, echoed: object) -> bool:
+    """Whether an image that a provider echoes can be the one that a spec named.
+
+    An object of ours was sent as a presigned URL, so its path is compared.
+    """
+    if asked is None:
+        return echoed in (None, "")
+    if not isinstance(echoed, str):
+        return False
+    if asked.startswith("s3://"):
+        key = asked.removeprefix("s3://").partition("/")[2]
+        return unquote(echoed.partition("?")[0]).endswith("/" + key)
+    return echoed == asked

@@ -1,0 +1,67 @@
+"""The states a job moves through, and the only moves allowed.
+
+The table is handed to the store's script as an argument, so Lua knows no state
+names and the two cannot disagree (design section 3).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands; the words a provider uses are its *status*, never a state."""
+
+    ACCEPTED = "accepted"  # recorded; no provider has heard of this attempt
+    SUBMITTING = "submitting"  # this attempt's POST is in flight, its intent durable
+    UNCONFIRMED = "unconfirmed"  # the POST may or may not have been taken: never POST again
+    SUBMITTED = "submitted"  # the provider gave us a request id
+    GENERATED = "generated"  # the provider has the video; its link will die
+    ARCHIVED = "archived"  # verified in our bucket
+    FAILED = "failed"  # see error.stage, error.code, error.message
+    EXPIRED = "expired"  # we gave up waiting; still asked slowly
+    CANCELLED = "cancelled"  # cancelled before any provider heard of it
+
+
+S = JobState
+
+FINAL = frozenset({S.ARCHIVED, S.FAILED, S.EXPIRED, S.CANCELLED})
+"""States that are told to the caller. A final job may still be open: see `jobs.Job.is_open`."""
+
+STAGES = ("submit", "confirm", "generate", "archive")
+"""What a failed job failed at. `confirm` means we never learned whether the POST was taken
+(code `outcome_unknown`); it and `archive` may still turn out well (late truth)."""
+
+SOURCES: dict[JobState, frozenset[str]] = {
+    # back to accepted: only "not taken", a POST that the provider surely did not take, however late that is known
+    S.ACCEPTED: frozenset({S.SUBMITTING, S.UNCONFIRMED}),
+    S.SUBMITTING: frozenset({S.ACCEPTED}),
+    # from accepted: a callback proves a POST that Redis forgot (it lost its last second)
+    S.UNCONFIRMED: frozenset({S.SUBMITTING, S.ACCEPTED}),
+    S.SUBMITTED: frozenset({S.SUBMITTING, S.ACCEPTED, S.UNCONFIRMED, "failed(confirm)"}),
+    S.GENERATED: frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"}),
+    S.ARCHIVED: frozenset({S.GENERATED, "failed(archive)"}),
+    S.FAILED: frozenset({S.ACCEPTED, S.SUBMITTING, S.UNCONFIRMED, S.SUBMITTED, S.GENERATED, S.EXPIRED}),
+    S.EXPIRED: frozenset({S.SUBMITTED}),
+    S.CANCELLED: frozenset({S.ACCEPTED}),
+}
+"""Target -> what a job may hold for the move to be legal: a state, or `failed(<stage>)`.
+A failed job's plain word "failed" is in no set, so a provider's own "failed" is never undone."""
+
+RETRIES: dict[JobState, frozenset[str]] = {
+    S.ACCEPTED: frozenset(
+        {"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED, S.CANCELLED}
+    ),  # only as a new attempt
+    S.SUBMITTED: frozenset({S.EXPIRED}),
+    S.GENERATED: frozenset({"failed(archive)"}),
+}
+"""The same for an operator's `retry`."""
+
+UNPAID = frozenset({"failed(submit)", S.CANCELLED})
+"""What an attempt ends as that no provider has taken: another one pays nothing twice."""
+
+REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
+"""What an earlier attempt ended as that may have a video: it is asked once the current one ends without."""
+
+MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED})
+"""What the current attempt may have ended as, for the video of an earlier one to be archived in its stead."""
