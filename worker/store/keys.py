@@ -1,0 +1,95 @@
+"""The name of every Redis key; what each holds is in `README.md` beside this file.
+
+All keys of one job, and the due index that lists it, share a hash tag: a script
+may touch them together on a cluster too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zlib import crc32
+
+from worker.jobs import is_job_id
+
+PREFIX = "callsheet:"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Key names for a store of so many shards; the number is for ever."""
+
+    shards: int = 1
+
+    def of(self, job_id: str) -> tuple[str, ...]:
+        """A job's keys in the order that `lua/_record.lua` reads them."""
+        if not is_job_id(job_id):
+            raise ValueError(f"not a job id: {job_id!r:.80}")
+        shard = self._shard(job_id)
+        tag = f"{PREFIX}{{{shard}}}:"
+        return (
+            f"{tag}job:{job_id}",
+            f"{tag}due",
+            f"{tag}candidates:{job_id}",
+            f"{tag}events:{job_id}",
+            f"{tag}timeline:{job_id}",
+            f"{tag}links:{job_id}",
+            f"{tag}tombstone:{job_id}",
+            f"{tag}spec:{job_id}",
+            f"{tag}task:{job_id}",
+        )
+
+    def shared(self, job_id: str) -> tuple[str, str, str]:
+        """What a job's scripts share with others': who occupies a provider, who stands in line, what was spent."""
+        tag = f"{PREFIX}{{{self._shard(job_id)}}}:"
+        return f"{tag}occupied", f"{tag}line", f"{tag}spent"
+
+    def limits(self, shard: int, provider: str) -> str:
+        return f"{PREFIX}{{{shard}}}:limits:{provider}"
+
+    def intents(self, shard: int) -> str:
+        """How many POSTs were begun, and when that was last seen to go backwards."""
+        return f"{PREFIX}{{{shard}}}:intents"
+
+    def of_provider(self, shard: int, provider: str) -> tuple[str, ...]:
+        """A provider's keys in the order that `lua/_provider.lua` reads them."""
+        tag = f"{PREFIX}{{{shard}}}:"
+        return self.limits(shard, provider), f"{tag}occupied", f"{tag}line", f"{tag}spent"
+
+    def due(self, shard: int) -> str:
+        return f"{PREFIX}{{{shard}}}:due"
+
+    def counters(self, shard: int = 0) -> str:
+        return f"{PREFIX}{{{shard}}}:counters"
+
+    def synced(self, job_id: str) -> str:
+        """Written before each wait for the disk (`Scripts.run`)."""
+        return f"{PREFIX}{{{self._shard(job_id)}}}:synced"
+
+    def strays(self) -> str:
+        return f"{PREFIX}{{0}}:strays"
+
+    def took(self, provider: str, model: str) -> str:
+        """How long a model's last generations took."""
+        return f"{PREFIX}{{{self._shard(model)}}}:took:{provider}:{model}"
+
+    def paused(self) -> str:
+        return f"{PREFIX}{{0}}:paused"
+
+    def request(self, provider: str, request_id: str) -> str:
+        """The index entry that says whose a request id is."""
+        return f"{PREFIX}{{{self._shard(request_id)}}}:request:{provider}:{request_id}"
+
+    def shard_of(self, job_id: str) -> int:
+        return self._shard(job_id)
+
+    def job_pattern(self) -> str:
+        """What SCAN matches to find every record."""
+        return f"{PREFIX}{{*}}:job:*"
+
+    def _shard(self, text: str) -> int:
+        return crc32(text.encode(errors="backslashreplace")) % self.shards
+
+
+def job_id_of(record_key: str) -> str:
+    """The job whose record *record_key* holds."""
+    return record_key.rpartition(":")[2]

@@ -1,0 +1,58 @@
+-- What stands, after `_record.lua`, in front of the scripts that deal with stored callbacks.
+--
+-- An event's value is a line "<terminal: 1 or 0> <attempt> <stored at> <request id as JSON>", then the event as it was given.
+
+local function event_head(value)
+  local terminal, attempt, at, request_id = string.match(value, "^(%d) (%d+) (%d+) ([^\n]*)\n")
+  return {is_terminal = terminal == "1", attempt = tonumber(attempt), at = tonumber(at), request_id = request_id}
+end
+
+local function events()
+  local found, all = {}, redis.call("HGETALL", EVENTS)
+  for i = 1, #all, 2 do found[all[i]] = event_head(all[i + 1]) end
+  return found, #all / 2
+end
+
+-- Keep an event; without room, in the place of the current attempt's oldest one. False: it cannot be kept.
+local function store_event(fingerprint, event, body, max_events, max_of_older)
+  local oldest, oldest_at, of_older = nil, math.huge, 0
+  local found, count = events()
+  for name, stored in pairs(found) do
+    if stored.attempt ~= int("attempt") then
+      of_older = of_older + 1
+    elseif stored.at < oldest_at then
+      oldest, oldest_at = name, stored.at
+    end
+  end
+  if event.attempt ~= int("attempt") and of_older >= max_of_older then return false end
+  if count >= max_events then redis.call("HDEL", EVENTS, oldest) end
+  local head = {event.is_terminal and "1" or "0", text(event.attempt), text(now), cjson.encode(event.request_id)}
+  redis.call("HSET", EVENTS, fingerprint, table.concat(head, " ") .. "\n" .. body)
+  return true
+end
+
+-- Forget the attempt's events about requests other than *request_id*, or only those about it (`is_own`).
+-- Returns whether a terminal one about it was there.
+local function forget_events(attempt, request_id, is_own)
+  local own, was_terminal = cjson.encode(request_id), false
+  for fingerprint, event in pairs(events()) do
+    if event.attempt == attempt then
+      if (event.request_id == own) == is_own then redis.call("HDEL", EVENTS, fingerprint) end
+      was_terminal = was_terminal or (event.request_id == own and event.is_terminal)
+    end
+  end
+  return was_terminal
+end
+
+-- Make room: forget all events but so many, the terminal ones kept first, and of these the latest.
+local function keep_latest_events(most)
+  local order, stored = {}, events()
+  for name in pairs(stored) do order[#order + 1] = name end
+  table.sort(order, function(a, b)
+    local one, other = stored[a], stored[b]
+    if one.is_terminal ~= other.is_terminal then return one.is_terminal end
+    if one.at ~= other.at then return one.at > other.at end
+    return a < b
+  end)
+  for i = most + 1, #order do redis.call("HDEL", EVENTS, order[i]) end
+end

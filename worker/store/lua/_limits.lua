@@ -1,0 +1,127 @@
+-- What stands in front of the scripts that ask whether a provider may be asked now; it needs nothing of `_record.lua`.
+--
+-- The hash of a provider's limits holds, each with "submit." or "poll." in front:
+--   calls.<second>, failed.<second>  how many were begun, how many failed      hold_until  asked to wait until then
+--   open_since, open_why             the breaker is open                        probe_at    when it lets one through
+--   prober                           the job that was let through last          short       "<cost> <job id>": first in
+--                                                                               line, and today's budget is too small
+-- Seconds are counted whole, so 61 of them cover any 60 s, with the time that a request is on its way.
+
+local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS, DAY_MS = 60, 10000, 3600000, 86400000
+local LEAST_CALLS, PLENTY = 20, 1000000
+
+-- The gate of one provider. limits {provider, max_concurrent, per_minute, budget}; keys {limits, occupied, line, spent}
+local function gate_of(now, limits, keys)
+  local gate, state, stale, second = {}, {}, {}, math.floor(now / 1000)
+  local calls, failed, oldest = {submit = 0, poll = 0}, {submit = 0, poll = 0}, second
+  local flat = redis.call("HGETALL", keys.limits)
+  for i = 1, #flat, 2 do
+    local op, kind, at = string.match(flat[i], "^(%a+)%.(%a+)%.(%d+)$")
+    if not op then
+      state[flat[i]] = flat[i + 1]
+    elseif math.abs(second - at) > WINDOW_SECONDS then
+      -- a clock that was set back leaves seconds behind that have not been yet
+      stale[#stale + 1] = flat[i]
+    else
+      local counted = kind == "calls" and calls or failed
+      counted[op] = counted[op] + flat[i + 1]
+      if kind == "calls" then oldest = math.min(oldest, tonumber(at)) end
+    end
+  end
+  gate.calls, gate.failed, gate.state = calls, failed, state
+
+  local function prefix(op) return limits.provider .. ":" .. op .. ":" end
+  local function after(op) return "(" .. limits.provider .. ":" .. op .. ";" end
+  local function soon(instant, at_most) return instant and tonumber(instant) > now and instant - now <= at_most end
+  local function midnight() return (math.floor(now / DAY_MS) + 1) * DAY_MS end
+
+  function gate.day() return string.format("%.0f", math.floor(now / DAY_MS)) end
+  function gate.spent() return tonumber(redis.call("HGET", keys.spent, gate.day()) or 0) end
+  function gate.is_open(op) return state[op .. ".open_since"] ~= nil end
+  function gate.occupied()
+    return redis.call("ZLEXCOUNT", keys.occupied, "[" .. limits.provider .. ":", "(" .. limits.provider .. ";")
+  end
+  function gate.waiting(op) return redis.call("ZLEXCOUNT", keys.line, "[" .. prefix(op), after(op)) end
+  function gate.first(op, count)
+    return redis.call("ZRANGEBYLEX", keys.line, "[" .. prefix(op), after(op), "LIMIT", 0, count)
+  end
+
+  local function is_short()
+    if not limits.budget or not state["submit.short"] then return false end
+    local cost, job_id = string.match(state["submit.short"], "^(%d+) (.+)$")
+    local first = gate.first("submit", 1)[1]
+    return first ~= nil and string.match(first, "[^:]+$") == job_id and gate.spent() + cost > limits.budget
+  end
+
+  -- What forbids any request of that kind, whatever the rate, and until when if that is known.
+  function gate.blocked(op)
+    if soon(state[op .. ".hold_until"], LONGEST_HOLD_MS) then return "asked_to_wait", tonumber(state[op .. ".hold_until"]) end
+    if gate.is_open(op) and soon(state[op .. ".probe_at"], PROBE_MS) then
+      return "breaker", tonumber(state[op .. ".probe_at"])
+    end
+    if op ~= "submit" then return nil end
+    if limits.max_concurrent and gate.occupied() >= limits.max_concurrent then return "concurrency" end
+    if is_short() then return "budget", midnight() end
+  end
+
+  -- How many requests of that kind may begin now; where none may: why, and until when if that is known.
+  function gate.room(op)
+    local why, at = gate.blocked(op)
+    if why then return 0, why, at end
+    local room, other = gate.is_open(op) and 1 or PLENTY, op == "submit" and "poll" or "submit"
+    if op == "submit" and limits.max_concurrent then room = math.min(room, limits.max_concurrent - gate.occupied()) end
+    if not limits.per_minute then return room end
+    local free = limits.per_minute - calls.submit - calls.poll
+    if gate.waiting(other) > 0 and not gate.blocked(other) then
+      -- both want more than there is: each may have half
+      free = math.min(free, math.ceil(limits.per_minute / 2) - calls[op])
+    end
+    if free < 1 then return 0, "rate", (oldest + WINDOW_SECONDS + 1) * 1000 end
+    return math.min(room, free)
+  end
+
+  -- Why the job at *entry* of the line may not begin now, until when if that is known, and how many are before it; nil: it may.
+  function gate.refusal(op, entry, cost)
+    local room, why, at = gate.room(op)
+    local ahead = redis.call("ZLEXCOUNT", keys.line, "[" .. prefix(op), "(" .. entry)
+    if room > 0 and ahead >= room then why = "turn" end
+    if room > 0 and not why and limits.budget and gate.spent() + cost > limits.budget then
+      why, at = cost > limits.budget and "price" or "budget", midnight()
+      gate.short = why == "budget" and ahead == 0 and string.format("%.0f ", cost) .. string.match(entry, "[^:]+$") or nil
+    end
+    if why then return {why, string.format("%.0f", at or 0), ahead} end
+  end
+
+  -- Count a request that begins now; whether it is the one that an open breaker lets through.
+  function gate.grant(op, job_id)
+    redis.call("HINCRBY", keys.limits, op .. ".calls." .. string.format("%.0f", second), 1)
+    if gate.is_open(op) then
+      redis.call("HSET", keys.limits, op .. ".probe_at", string.format("%.0f", now + PROBE_MS), op .. ".prober", job_id)
+    end
+    if #stale > 0 then redis.call("HDEL", keys.limits, unpack(stale)) end
+    return gate.is_open(op)
+  end
+
+  -- A request failed in a way that tells of the provider, not of the request; whether that opened the breaker.
+  function gate.fail(op, why, is_certain)
+    redis.call("HINCRBY", keys.limits, op .. ".failed." .. string.format("%.0f", second), 1)
+    if gate.is_open(op) then return false end
+    local failures = failed[op] + 1
+    if not is_certain and (calls[op] < LEAST_CALLS or 2 * failures < calls[op]) then return false end
+    redis.call("HSET", keys.limits, op .. ".open_since", string.format("%.0f", now), op .. ".open_why", why,
+      op .. ".probe_at", string.format("%.0f", now + PROBE_MS), op .. ".prober", "")
+    return true
+  end
+
+  -- The request that was let through was answered well: forget what went before.
+  function gate.close(op)
+    local gone = {op .. ".open_since", op .. ".open_why", op .. ".probe_at", op .. ".prober"}
+    for i = 1, #flat, 2 do
+      if string.find(flat[i], op .. ".failed.", 1, true) == 1 then gone[#gone + 1] = flat[i] end
+    end
+    redis.call("HDEL", keys.limits, unpack(gone))
+  end
+
+  return gate
+end
+

@@ -1,0 +1,137 @@
+-- What stands in front of every script about one job (scripts.py prepends it): its record, and how to change it.
+--
+-- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 timeline list
+--       6 links string     7 tombstone string 8 spec string       9 task string
+--       10 occupied sorted set   11 line sorted set   12 spent hash: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 13 a provider's limits hash
+--       and 14 the shard's intents hash
+-- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
+--
+-- A script changes `job` with put() and drop(), `due_at` with a number, and writes
+-- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
+
+local JOB, DUE, CANDIDATES, EVENTS, TIMELINE, LINKS, TOMBSTONE, SPEC, TASK, OCCUPIED, LINE, SPENT, LIMITS, INTENTS =
+  unpack(KEYS)
+local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
+local MORTAL = {JOB, SPEC, TASK, TIMELINE, LINKS, EVENTS, CANDIDATES}
+local job, due_at, reopened
+local changed, dropped, left = {}, {}, {}
+
+local KINDS = {
+  "hash", "zset", "hash", "hash", "list", "string", "string", "string", "string", "zset", "zset", "hash", "hash", "hash"
+}
+for i, kind in ipairs(KINDS) do
+  local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
+  if held ~= "none" and held ~= kind then
+    return redis.error_reply("WRONGTYPE key " .. i .. " of job " .. job_id .. " is a " .. held .. ", not a " .. kind)
+  end
+end
+if not now then
+  local time = redis.call("TIME")
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local flat = redis.call("HGETALL", JOB)
+if #flat > 0 then
+  job = {}
+  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  if tonumber(job.v or 1) > given.reads then
+    return redis.error_reply("NEWER record of job " .. job_id .. ": version " .. job.v .. ", not " .. given.reads)
+  end
+end
+
+local function text(number) return string.format("%.0f", number) end
+local function int(name) return assert(tonumber(job[name] or 0), "field " .. name .. " is no number") end
+local function listed(words, word) return string.find("," .. words .. ",", "," .. word .. ",", 1, true) ~= nil end
+local function held() return job.error_stage and job.state .. "(" .. job.error_stage .. ")" or job.state end
+local function leased() return job.lease ~= nil and int("lease_until") > now end
+local function bound(attempt) return job["request_id." .. attempt] end
+
+local function put(name, value)
+  if job[name] ~= value then job[name], changed[name], dropped[name] = value, value, nil end
+end
+
+local function drop(...)
+  for _, name in ipairs({...}) do
+    if job[name] ~= nil then job[name], changed[name], dropped[name] = nil, nil, true end
+  end
+end
+
+-- Open a closed job again; whoever holds a lease looks first, else it is due now.
+local function reopen()
+  reopened = reopened or job.closed_at ~= nil
+  drop("closed_at")
+  if not leased() then due_at = now end
+end
+
+-- A message came that somebody must look at: `call` stays until a step has looked.
+local function wake()
+  put("call", "new")
+  drop("nudges")
+  reopen()
+end
+
+-- Where the job stands in a line of its provider ("<op>:<since>"): a place once taken is kept, unless the job may now
+-- stand before all others, *since* 0. Entries of the line sort by it, so they hold it with all its digits.
+local function place_for(op, since)
+  local is_kept = job.place and string.find(job.place, op .. ":", 1, true) == 1 and since > 0
+  return is_kept and job.place or op .. ":" .. string.format("%015.0f", since)
+end
+
+local function entry_at(place) return job.provider .. ":" .. place .. ":" .. job_id end
+
+local function leave_line()
+  if job.place then left[#left + 1] = entry_at(job.place) end
+  drop("place")
+end
+
+-- Facts are kept under their own attempt, a request id once, progress only forwards.
+local function is_news(name, value)
+  if string.sub(name, 1, 11) == "request_id." then return job[name] == nil end
+  if name == "progress" then return tonumber(value) > int("progress") end
+  return job[name] ~= value
+end
+
+local function keep(attempt, facts)
+  local is_current, news = attempt == int("attempt"), false
+  for name, value in pairs(facts) do
+    local kept = (is_current or string.find(name, ".", 1, true)) and name or name == "usage" and "usage." .. attempt
+    if kept and is_news(kept, value) then
+      put(kept, value)
+      news = true
+    end
+  end
+  if news then
+    put("ver", text(int("ver") + 1))
+    if job.final_at then reopen() end
+  end
+  return news
+end
+
+local function save()
+  local fields, names = {}, {}
+  for name, value in pairs(changed) do
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
+  for name in pairs(dropped) do names[#names + 1] = name end
+  if #fields > 0 then redis.call("HSET", JOB, unpack(fields)) end
+  if #names > 0 then redis.call("HDEL", JOB, unpack(names)) end
+  if due_at then redis.call("ZADD", DUE, text(due_at), job_id) end
+  if job.place then redis.call("ZADD", LINE, 0, entry_at(job.place)) end
+  if #left > 0 then redis.call("ZREM", LINE, unpack(left)) end
+  if reopened then
+    for _, key in ipairs(MORTAL) do redis.call("PERSIST", key) end
+    redis.call("DEL", TOMBSTONE)
+  end
+end
+
+-- A key written for a closed job dies with its record.
+local function expire_with_record(key)
+  if job.closed_at then redis.call("PEXPIRE", key, math.max(1, redis.call("PTTL", JOB))) end
+end
+
+local function note_move(source, path, attempt, detail)
+  local entry = {text(now), source, held(), path, text(attempt), detail}
+  redis.call("RPUSH", TIMELINE, cjson.encode(entry))
+  redis.call("LTRIM", TIMELINE, -200, -1)
+end
+

@@ -1,0 +1,36 @@
+-- Record a job, once.
+--
+-- given  spec_sha256, provider, model, state, path, due_in_ms, version, facts {name: value}
+-- ARGV   4 spec JSON   5 the saved Celery request, or ""
+-- Returns {"applied" | "repeat" (same spec) | "conflict" (another spec), record}
+
+local tombstone = redis.call("GET", TOMBSTONE)
+local known = job or (tombstone and cjson.decode(tombstone))
+if known then
+  if known.spec_sha256 ~= given.spec_sha256 then return {"conflict", cjson.encode(known)} end
+  if job and ARGV[5] ~= "" and redis.call("SETNX", TASK, ARGV[5]) == 1 then expire_with_record(TASK) end
+  return {"repeat", cjson.encode(known)}
+end
+
+job = {}
+put("v", given.version)
+put("state", given.state)
+put("ver", "1")
+put("attempt", "1")
+put("spec_sha256", given.spec_sha256)
+put("provider", given.provider)
+put("model", given.model)
+put("accepted_at", text(now))
+put("state_at", text(now))
+put("path", given.path)
+for name, value in pairs(given.facts) do put(name, value) end
+due_at = now + given.due_in_ms
+
+-- the SET first: a Redis that is out of memory refuses it, but would let everything pass after a DEL
+redis.call("SET", SPEC, ARGV[4])
+-- an expired job's last keys may outlive its record by a moment
+redis.call("DEL", CANDIDATES, EVENTS, TIMELINE, LINKS, TASK)
+if ARGV[5] ~= "" then redis.call("SET", TASK, ARGV[5]) end
+save()
+note_move("", given.path, 1, "")
+return {"applied", cjson.encode(job)}

@@ -1,0 +1,16 @@
+-- Lease an open job to one step; everybody else waits for the lease's end.
+--
+-- given  states (comma-joined), lease_ms, only_due
+-- Returns {now, record, events stored, candidates} or false: missing, closed, leased or moved on,
+--         or, with only_due, not due yet and not nudged either
+
+if not job or job.closed_at or leased() or not listed(given.states, job.state) then return false end
+if given.only_due and int("nudges") == 0 and tonumber(redis.call("ZSCORE", DUE, job_id) or 0) > now then return false end
+
+put("fence", text(int("fence") + 1))
+put("lease", job.attempt .. ":" .. job.fence)
+due_at = now + given.lease_ms
+put("lease_until", text(due_at))
+if job.call then put("call", "seen") end
+save()
+return {text(now), cjson.encode(job), redis.call("HLEN", EVENTS), redis.call("HLEN", CANDIDATES)}

@@ -1,0 +1,47 @@
+-- Mark as paid what a final job owed, and close it when nothing is left to do.
+--
+-- given  ver (what was paid was made of that version), paid ("result", "manifest" or "": it was looked at again),
+--        rest_in_ms, retention_ms, tombstone_ms, and the lease under which it was done, if any
+-- Returns {"applied" | "repeat" (closed already) | "late" (the record has moved on: still owed) | "missing", record}
+
+if not job then return {"missing"} end
+local function answer(word)
+  save()
+  return {word, cjson.encode(job)}
+end
+local function release(at)
+  if given.lease and job.lease and job.lease ~= given.lease then return end
+  drop("lease", "lease_until", "nudges")
+  due_at = at
+end
+
+if given.ver ~= int("ver") or not job.final_at then
+  -- a manifest is written over the one before: an older one may just have replaced a newer
+  if given.paid == "manifest" and int("manifest_ver") > given.ver then
+    put("manifest_ver", "0")
+    reopen()
+  end
+  return answer("late")
+end
+if job.closed_at then return answer("repeat") end
+
+if given.paid == "result" then put("told_ver", job.ver) end
+if given.paid == "manifest" and job.manifest_ver then put("manifest_ver", job.ver) end
+if given.paid == "" and job.call == "seen" then drop("call") end
+
+if int("told_ver") < given.ver or (job.manifest_ver and int("manifest_ver") < given.ver) then
+  if not leased() then due_at = now end
+  return answer("applied")
+end
+if job.call or redis.call("HLEN", CANDIDATES) > 0 then
+  -- without a lease it has been told already when to look at them
+  if job.lease then release(now) end
+  return answer("applied")
+end
+if int("look_until") > now then
+  release(now + given.rest_in_ms)
+  return answer("applied")
+end
+
+close()
+return {"applied", cjson.encode(job)}

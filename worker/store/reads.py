@@ -1,0 +1,218 @@
+"""Every read of the store: one job, all jobs, and what the server says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, cast
+
+import redis
+
+from worker.jobs import SCHEMA_VERSION, Job, Link, is_job_id
+from worker.states import JobState
+from worker.store.keys import Keys, job_id_of
+from worker.store.packing import unpack
+from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
+from worker.store.scripts import Scripts, store_errors
+
+BATCH = 500
+
+
+class Reads:
+    """What can be asked without changing anything."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._scripts = Scripts(client)
+
+    def get(self, job_id: str) -> Job | None:
+        """The job's record, or what its tombstone kept of it."""
+        job, _, _, _, _, _, tombstone, _, _ = self._keys.of(job_id)
+        record = self._hash(job) or json.loads(self._text(tombstone) or "{}")
+        return Job.from_record(job_id, record) if record else None
+
+    def spec_json(self, job_id: str) -> str | None:
+        """What was asked, as it was accepted."""
+        with store_errors():
+            kept = cast("Any", self._client).execute_command("GET", self._keys.of(job_id)[7], NEVER_DECODE=True)
+        return None if kept is None else unpack(kept)
+
+    def saved_request(self, job_id: str) -> str | None:
+        """The caller's Celery request, if one came."""
+        return self._text(self._keys.of(job_id)[8])
+
+    def links(self, job_id: str) -> tuple[Link, ...]:
+        """Where the provider serves the current attempt's videos, as last told."""
+        return tuple(Link(**link) for link in json.loads(self._text(self._keys.of(job_id)[5]) or "[]"))
+
+    def timeline(self, job_id: str) -> list[TimelineEntry]:
+        """The job's moves, the latest 200."""
+        with store_errors():
+            entries = self._client.lrange(self._keys.of(job_id)[4], 0, -1)
+        rows = (json.loads(entry) for entry in entries)
+        return [
+            TimelineEntry(int(at), source, target, path, int(attempt), detail)
+            for at, source, target, path, attempt, detail in rows
+        ]
+
+    def candidates(self, job_id: str) -> dict[str, int]:
+        """Request ids that only callbacks have named -> when first, Unix ms; the oldest first."""
+        seen = self._hash(self._keys.of(job_id)[2])
+        return {request_id: int(at) for request_id, at in sorted(seen.items(), key=lambda item: int(item[1]))}
+
+    def events(self, job_id: str) -> tuple[StoredEvent, ...]:
+        """The callbacks kept, in the order they came."""
+        kept = self._hash(self._keys.of(job_id)[3])
+        return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
+
+    def counters(self) -> dict[str, int]:
+        """Every counter's value."""
+        totals: dict[str, int] = {}
+        for shard in range(self._keys.shards):
+            for name, value in self._hash(self._keys.counters(shard)).items():
+                totals[name] = totals.get(name, 0) + int(value)
+        return totals
+
+    def took(self, provider: str, model: str) -> list[float]:
+        """How many seconds the model's latest generations took, as `learn` kept them."""
+        with store_errors():
+            return [float(seconds) for seconds in self._client.lrange(self._keys.took(provider, model), 0, -1)]
+
+    def strays(self) -> list[dict[str, Any]]:
+        """What `keep_stray` kept, the latest first."""
+        with store_errors():
+            return [json.loads(stray) for stray in self._client.lrange(self._keys.strays(), 0, -1)]
+
+    def next_due_at(self) -> int | None:
+        """When the next job is due, Unix ms; None when no job is open."""
+        return min((at for at, _ in self._due(last=0)), default=None)
+
+    def due_at(self, job_id: str) -> int | None:
+        """When somebody must look at the job again, Unix ms; None when it is not open."""
+        with store_errors():
+            score = self._client.zscore(self._keys.of(job_id)[1], job_id)
+        return None if score is None else int(score)
+
+    def open_ids(self) -> list[tuple[int, str]]:
+        """Every open job as (due at, job id), Unix ms, the soonest first."""
+        return sorted(self._due(last=-1))
+
+    def read(self, job_ids: Iterable[str]) -> Iterator[Job]:
+        """The records of *job_ids* in their order, many at a time; one without a record, or with one that only a
+        newer Callsheet can read, is left out."""
+        ids = iter(job_ids)
+        with store_errors():
+            while batch := list(islice(ids, BATCH)):
+                pipeline = self._client.pipeline(transaction=False)
+                for job_id in batch:
+                    pipeline.hgetall(self._keys.of(job_id)[0])
+                for job_id, record in zip(batch, pipeline.execute(), strict=True):
+                    if record and is_readable(record.get("v")):
+                        yield Job.from_record(job_id, record)
+
+    def outlines(self, job_ids: Iterable[str] | None = None) -> Iterator[Outline]:
+        """The outlines of *job_ids* in their order, without: of every record, in none."""
+        names = self._names() if job_ids is None else (self._keys.of(job_id)[0] for job_id in job_ids)
+        with store_errors():
+            while batch := list(islice(names, BATCH)):
+                pipeline = self._client.pipeline(transaction=False)
+                for name in batch:
+                    pipeline.hmget(name, "state", "provider", "accepted_at", "closed_at", "v")
+                for name, (state, provider, accepted_at, closed_at, v) in zip(batch, pipeline.execute(), strict=True):
+                    if state is not None and is_readable(v):
+                        job_id, at = job_id_of(name), int(accepted_at or 0)
+                        yield Outline(job_id, JobState(state), provider or "", at, closed_at is None)
+
+    def open_count(self) -> int:
+        """How many jobs are open."""
+        with store_errors():
+            return sum(int(self._client.zcard(self._keys.due(shard))) for shard in range(self._keys.shards))
+
+    def scan(self) -> Iterator[Job]:
+        """Every record, in no order; one that changes meanwhile is read as it was at some moment."""
+        return self.read(job_id_of(name) for name in self._names())
+
+    def audit(self) -> list[str]:
+        """What breaks "open <=> exactly one due entry", a sentence each; empty on a sound system."""
+        return [problem for job_id in self._suspects() if (problem := self._breach(job_id))]
+
+    def ping(self) -> None:
+        """Return if Redis answers."""
+        with store_errors():
+            self._client.ping()
+
+    def server_facts(self) -> ServerFacts:
+        """What `doctor` judges the server by."""
+        with store_errors():
+            info = self._client.info()
+            try:
+                held = self._client.config_get("append*")
+            except redis.ResponseError:
+                held = {}
+        aof, limit = info.get("aof_enabled"), info.get("maxmemory")
+        return ServerFacts(
+            version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
+            has_aof=None if aof is None else bool(aof),
+            fsync=held.get("appendfsync"),
+            eviction_policy=info.get("maxmemory_policy"),
+            max_memory_bytes=None if limit is None else int(limit),
+            durability=self._scripts.durability,
+        )
+
+    def _text(self, key: str) -> str | None:
+        with store_errors():
+            return cast("str | None", self._client.get(key))
+
+    def _hash(self, key: str) -> dict[str, str]:
+        with store_errors():
+            return cast("dict[str, str]", self._client.hgetall(key))
+
+    def _due(self, *, last: int) -> Iterator[tuple[int, str]]:
+        """The due index as (due at, job id), each shard's soonest first, up to position *last*."""
+        with store_errors():
+            for shard in range(self._keys.shards):
+                entries = self._client.zrange(self._keys.due(shard), 0, last, withscores=True)
+                for job_id, at in cast("list[tuple[str, float]]", entries):
+                    yield int(at), job_id
+
+    def _names(self) -> Iterator[str]:
+        """The key of each record, once: SCAN may name one twice."""
+        seen: set[str] = set()
+        with store_errors():
+            for name in self._client.scan_iter(match=self._keys.job_pattern(), count=BATCH):
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+
+    def _suspects(self) -> list[str]:
+        """Ids that "open <=> exactly one due entry" did not hold for while all were looked through."""
+        return sorted({job.id for job in self.outlines() if job.is_open} ^ {job_id for _, job_id in self._due(last=-1)})
+
+    def _breach(self, job_id: str) -> str | None:
+        """What is wrong with one job, read in one transaction: it may have moved since it was suspected."""
+        if not is_job_id(job_id):
+            return f"{job_id!r:.80} is due but can be no job"
+        record, due, *_ = self._keys.of(job_id)
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.hmget(record, "state", "closed_at")
+            pipeline.zscore(due, job_id)
+            (state, closed_at), due_at = pipeline.execute()
+        if state is None:
+            return f"{job_id} is due but has no record" if due_at is not None else None
+        if closed_at is not None:
+            return f"{job_id} is closed but due" if due_at is not None else None
+        return None if due_at is not None else f"{job_id} is open ({state}) but never due"
+
+
+def is_readable(version: str | None) -> bool:
+    """Whether a record of that layout can be read here."""
+    return int(version or 1) <= SCHEMA_VERSION
+
+
+def _event(fingerprint: str, value: str) -> StoredEvent:
+    head, _, text = value.partition("\n")
+    terminal, attempt, at, request_id = head.split(" ", 3)
+    return StoredEvent(fingerprint, int(at), int(attempt), json.loads(request_id), terminal == "1", text)

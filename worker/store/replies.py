@@ -1,0 +1,136 @@
+"""What the store answers: one frozen value per kind of question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worker.jobs import Job
+from worker.limits import Refusal
+from worker.states import JobState
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of a write. `word` is one of
+
+    applied   it took effect
+    repeat    it had taken effect before; facts were kept
+    late      the job has moved on (or the attempt, try or lease is no longer current); facts were kept
+    missing   there is no such record
+    taken     (bind only) the request id belongs to another job, or to another attempt of this one
+    paid      (try_again only) an attempt may have been paid for
+    gone      (recall only) the callback is not kept
+    full      (recall only) there is no room for another candidate
+    asking    (try_again only) a callback has yet to be looked at
+    rolled_back  (begin only) Redis has lost intents since the job was accepted, its own perhaps among them
+    busy      (begin only) there is no room at the provider, or it is not the job's turn: see `refusal`
+    conflict  (accept only) the job id belongs to another spec; the first job is untouched
+    """
+
+    word: str
+    job: Job | None  # the record as it is now
+    due_now: bool = False  # applied, and somebody should look at once (after `bind`: a callback came early)
+    is_probe: bool = False  # (begin only) the one POST that an open breaker lets through
+    refusal: Refusal | None = None
+
+    @property
+    def applied(self) -> bool:
+        return self.word == "applied"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to act on one job until the lease ends. Facts may be reported without it."""
+
+    job: Job
+    token: str
+    now: int  # the server's clock when it was granted, Unix ms
+    ends_monotonic: float  # local monotonic seconds; counted from before the claim was asked for
+    events: int = 0  # callbacks kept and not denied, when it was granted
+    candidates: int = 0  # request ids that only callbacks have named, when it was granted
+
+    def room_seconds(self, monotonic: float) -> float:
+        """Seconds left in which acting is allowed."""
+        return self.ends_monotonic - monotonic
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What became of one callback delivery. `word` is one of
+
+    stored    new, kept, the job is due now (or as soon as the step that holds it ends)
+    noted     a non-terminal word for the current request: nothing to do
+    repeat    the same event is kept already (the job is made due again only while it still waits for it)
+    late      the job needs no callback any more, or the callback is of an older attempt (and kept)
+    missing   no record and no tombstone
+    mismatch  the request id is not the job's: nothing changed
+    full      no room for another candidate: answer 503
+    """
+
+    word: str
+    state: JobState | None
+    provider: str = ""
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """One due job, as the sweep sees it."""
+
+    job_id: str
+    state: JobState
+    provider: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Redis came back as an older self. `at` is when that was last seen, Unix ms; `count` how often."""
+
+    at: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """As much of a record as it takes to choose among very many jobs. `accepted_at` is Unix ms."""
+
+    id: str
+    state: JobState
+    provider: str
+    accepted_at: int
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One move. `at` is Unix ms; `source` and `target` are states, a failed one with its stage: `failed(archive)`."""
+
+    at: int
+    source: str
+    target: str
+    path: str
+    attempt: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """One callback that was kept. `at` is when it was first stored, Unix ms; `text` is the event as it was given."""
+
+    fingerprint: str
+    at: int
+    attempt: int
+    request_id: str
+    is_terminal: bool
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the Redis server says of itself; None where it does not tell."""
+
+    version: str
+    has_aof: bool | None
+    fsync: str | None  # always, everysec or no
+    eviction_policy: str | None
+    max_memory_bytes: int | None
+    durability: str  # see `Store.durability`

@@ -1,0 +1,160 @@
+"""Runs the Lua scripts: one file in `lua/` per operation, one round trip per run.
+
+A durable run returns only when the write is on disk, or raises `NotDurableError`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+import redis
+
+from worker.errors import NewerRecordError, NotDurableError, StoreError
+
+log = logging.getLogger(__name__)
+
+RECORD = ("_record",)
+EVENTS = ("_record", "_events")
+CLOSING = ("_record", "_close")
+PROVIDER = ("_provider", "_limits")
+
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "accept": RECORD,
+    "arrive": EVENTS,
+    "ask": PROVIDER,
+    "attempt": EVENTS,
+    "call": (),
+    "claim": RECORD,
+    "contradict": EVENTS,
+    "drop_candidate": EVENTS,
+    "due": (),
+    "intents": ("_clock", "_intents"),
+    "mend": RECORD,
+    "move": (*EVENTS, "_intents", "_limits"),
+    "next": PROVIDER,
+    "note": RECORD,
+    "nudge": (),
+    "own": (),
+    "recall": EVENTS,
+    "renew": RECORD,
+    "report": PROVIDER,
+    "rest": RECORD,
+    "restore": CLOSING,
+    "settle": CLOSING,
+    "standing": PROVIDER,
+    "take": (*RECORD, "_limits"),
+}
+"""Every script, and the parts that stand in front of it."""
+
+SYNC_MS = 1500
+"""How long Redis may take to bring a write to disk: `everysec` needs a second."""
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn redis-py's errors into `StoreError`."""
+    try:
+        yield
+    except redis.ResponseError as err:
+        if str(err).startswith("NEWER "):
+            raise NewerRecordError(f"{str(err).removeprefix('NEWER ')}: leave it to the newer Callsheet") from err
+        raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
+    except redis.RedisError as err:
+        raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
+
+
+@dataclass(frozen=True)
+class _Script:
+    text: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> _Script:
+        folder = files("worker.store").joinpath("lua")
+        text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (*SCRIPTS[name], name))
+        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+# Lua is code: read with the code that calls it, so that a worker whose children are forked after a deploy
+# has put new files in place never runs old Python against new scripts.
+_LOADED = {name: _Script.load(name) for name in SCRIPTS}
+
+
+class Scripts:
+    """The scripts of one client."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    @cached_property
+    def durability(self) -> str:
+        """What makes a write survive a power loss.
+
+        always   the server syncs before it answers
+        waitaof  each durable run waits for the sync
+        none     nothing: a crash of the machine may undo what was told, which is said in the log
+        """
+        word = self._find_durability()
+        if word == "none":
+            log.error("store.not_durable", extra={"danger": "a power loss can have a video PAID FOR TWICE"})
+        return word
+
+    def _find_durability(self) -> str:
+        with store_errors():
+            try:
+                held = self._client.config_get("append*")
+                if held.get("appendonly") == "yes" and held.get("appendfsync") in ("always", "no"):
+                    return "always" if held["appendfsync"] == "always" else "none"
+            except redis.ResponseError:
+                pass  # CONFIG is forbidden on most managed servers
+            try:
+                self._client.waitaof(1, 0, 1)
+            except redis.ResponseError:
+                return "none"
+            return "waitaof"
+
+    def run(
+        self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes], *, sync_key: str | None = None
+    ) -> Any:
+        """The script's reply; raises `StoreError`: then nothing is known about the write.
+
+        With *sync_key* the run is durable, and so is all that the script has read.
+        """
+        waits_with = sync_key if sync_key and self.durability == "waitaof" else None
+        with store_errors():
+            try:
+                return self._send(name, keys, args, waits_with)
+            except redis.exceptions.NoScriptError:
+                self._client.script_load(_LOADED[name].text)
+                return self._send(name, keys, args, waits_with)
+
+    def _send(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes], sync_key: str | None) -> Any:
+        sha = _LOADED[name].sha
+        if sync_key is None:
+            return self._client.evalsha(sha, len(keys), *keys, *args)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.evalsha(sha, len(keys), *keys, *args)
+        # WAITAOF waits for this connection's own writes: a script that found another's work done wrote nothing
+        pipeline.set(sync_key, "")
+        pipeline.waitaof(1, 0, self._sync_ms)
+        answers = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, redis.RedisError):
+                raise answer
+        reply, _, synced = answers
+        if synced[0] < 1:
+            raise NotDurableError(f"Redis did not bring a write to disk within {self._sync_ms} ms; do not act on it")
+        return reply
+
+    @cached_property
+    def _sync_ms(self) -> int:
+        """Less than the socket's patience, so that a slow disk is told from a dead server."""
+        timeout = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+        return SYNC_MS if timeout is None else max(1, min(SYNC_MS, int(timeout * 1000) - 100))
