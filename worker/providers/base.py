@@ -1,0 +1,112 @@
+"""What every provider looks like to the steps: three verbs and some data.
+
+An adapter translates; it keeps no state, retries nothing and decides nothing.
+How to add one: `README.md` beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from worker.jobs import Link
+from worker.models import ModelRules
+from worker.spec import JobSpec
+
+
+class CallbackTrust(StrEnum):
+    """How far a provider's callback can be believed."""
+
+    NONE = "none"  # it never calls back: every job is polled
+    HINT = "hint"  # unsigned: says when to ask, never what is true
+
+
+class EventKind(StrEnum):
+    """What a callback or an answer to a poll means, in our words."""
+
+    PENDING = "pending"  # not finished
+    GENERATED = "generated"  # finished, with at least one video link
+    FAILED = "failed"  # finished without a video, also when cancelled over there
+    UNKNOWN = "unknown"  # a word we do not know, or a success without a video: not final, alarmed
+
+
+@dataclass(frozen=True)
+class ProviderEvent:
+    """One thing a provider said about one request. Instants are Unix milliseconds."""
+
+    request_id: str
+    kind: EventKind
+    status: str = ""  # the provider's own word, at most 40 characters, printable
+    progress: int | None = None  # 0..100
+    links: tuple[Link, ...] = ()
+    error_code: str = ""  # the provider's short word when FAILED, sanitised; "no_video" for a success without one
+    error_message: str = ""  # at most 500 characters, sanitised, our key redacted
+    usage: Mapping[str, Any] = field(default_factory=dict)  # billing as told, small
+    model: str | None = None  # echoed
+    created_at: int | None = None
+    payload: Mapping[str, Any] | None = field(default=None, repr=False)  # our own request, where it is echoed
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.kind in (EventKind.GENERATED, EventKind.FAILED)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A POST that was taken."""
+
+    request_id: str
+    event: ProviderEvent  # what the answer already told; some answers are terminal
+    estimated_seconds: float | None = None  # the provider's own estimate, when it gives one
+
+
+class Provider(Protocol):
+    """One video API."""
+
+    name: str
+    trust: CallbackTrust
+    can_list: bool  # whether `recent` can find a request whose id we never learned
+    models: Mapping[str, ModelRules]  # by the provider's own model name
+
+    def rules_for(self, spec: JobSpec) -> ModelRules | None:
+        """The model that *spec* asks for, by its own name or a neutral one; None: not here."""
+
+    def problems(self, spec: JobSpec) -> list[str]:
+        """Why this provider cannot make *spec*: each names field, limit and model. Empty: it can."""
+
+    def submit(self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None) -> Submission:
+        """POST *spec*, once. *images* holds the final value of each image field (a URL, or `data:` content
+        where the provider takes it), by neutral name.
+
+        Raises `NotTakenError`, `RefusedError` or `UnconfirmedError`; nothing else.
+        """
+
+    def fetch(self, request_id: str) -> ProviderEvent:
+        """GET the request with our key.
+
+        Raises `NoSuchRequestError`, or `ProviderError` when it could not be learned now.
+        """
+
+    def parse_callback(self, body: bytes) -> ProviderEvent:
+        """Read a delivery's body; raises `CallbackError` for everything that is not one."""
+
+    def fits(self, spec: JobSpec, event: ProviderEvent, *, begun_at: int) -> bool:
+        """Whether *event* can be the request that our POST of *spec*, begun at *begun_at*, made:
+        model, creation time (10 min of clock skew allowed) and, where echoed, the payload."""
+
+    def recent(self, spec: JobSpec) -> Sequence[ProviderEvent]:
+        """The latest requests of *spec*'s model, each with its echoed payload (`can_list` only).
+
+        Raises `ProviderError` when it could not be learned now.
+        """
+
+    def takes_data_uri(self, spec: JobSpec) -> bool:
+        """Whether image content may be sent inline for *spec*'s model; else it needs a URL."""
+
+    def estimate_seconds(self, spec: JobSpec) -> float:
+        """How long a generation of *spec* usually takes: when the first poll is worth its GET."""
+
+    def check_key(self) -> None:
+        """One GET that needs our key and costs nothing; raises `ProviderError` when it is not answered well."""

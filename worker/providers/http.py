@@ -1,0 +1,228 @@
+"""The one way an adapter speaks to its provider: HTTPS, our key, bounded in time and bytes.
+
+A POST may cost money, so what matters is whether it can have been taken: it
+goes over a connection of its own, and its body remembers whether anybody began
+to read it. Until then nothing that could be acted on has left this machine. A
+GET costs nothing: connections are kept, and a stale one is tried anew, once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from worker.errors import NotTakenError, ProviderError, SettingsError, UnconfirmedError
+
+POST_SECONDS = (5.0, 60.0)  # to connect; from the last byte sent to the last byte read
+GET_SECONDS = (5.0, 20.0)
+ANSWER_BYTES = 1024 * 1024
+RETRY_AFTER_SECONDS = (1.0, 900.0)
+
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class AnswerTooLong(requests.RequestException):
+    """More bytes than any answer of this provider has."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    body: bytes = field(repr=False)
+    retry_after: float | None = None  # seconds, clamped; None: not named, or not readable
+
+
+class Api:
+    """One provider's HTTPS API. `session` carries the GETs; its connections are kept."""
+
+    def __init__(
+        self,
+        provider: str,
+        base_url: str,
+        api_key: str,
+        tls: ssl.SSLContext,
+        *,
+        session: requests.Session | None = None,
+        answer_bytes: int = ANSWER_BYTES,
+        post_seconds: tuple[float, float] = POST_SECONDS,
+        get_seconds: tuple[float, float] = GET_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.provider = provider
+        self.api_key = api_key
+        self._base_url = base_url
+        self._tls = tls
+        self._session = session or new_session(tls)
+        self._answer_bytes = answer_bytes
+        self._post_seconds = post_seconds
+        self._get_seconds = get_seconds
+        self._now = now
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "callsheet",
+        }
+
+    def post(self, path: str, document: Mapping[str, Any]) -> Answer:
+        """Send *document*, once. Raises `NotTakenError` if it surely never arrived, else `UnconfirmedError`."""
+        body = _Body(json.dumps(document, separators=(",", ":")).encode())
+        headers = {**self._headers, "Content-Type": "application/json"}
+        try:
+            with new_session(self._tls) as session:
+                return self._exchange(session, "POST", path, self._post_seconds, headers=headers, data=body)
+        except _BROKEN as err:
+            if not body.begun:
+                raise NotTakenError(self.provider, "unreachable", f"could not connect ({_kind(err)})") from err
+            raise UnconfirmedError(
+                self.provider, "no_answer", f"the connection broke after the request was sent ({_kind(err)})"
+            ) from err
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
+        """Ask. Raises `ProviderError` when no answer could be had now."""
+
+        def ask() -> Answer:
+            return self._exchange(self._session, "GET", path, self._get_seconds, headers=self._headers, params=query)
+
+        try:
+            try:
+                return ask()
+            except requests.ConnectionError as err:
+                if not _was_stale(err):
+                    raise
+                return ask()
+        except _BROKEN as err:
+            raise ProviderError(self.provider, "unreachable", f"no answer ({_kind(err)})") from err
+
+    def _exchange(
+        self, session: requests.Session, method: str, path: str, timeout: tuple[float, float], **options: Any
+    ) -> Answer:
+        response = session.request(
+            method, self._base_url + path, timeout=timeout, allow_redirects=False, stream=True, **options
+        )
+        with response:
+            body = self._read(response)
+        return Answer(response.status_code, body, self._retry_after(response.headers))
+
+    def _read(self, response: requests.Response) -> bytes:
+        body = bytearray()
+        for chunk in response.raw.stream(64 * 1024, decode_content=True):
+            body += chunk
+            if len(body) > self._answer_bytes:
+                raise AnswerTooLong(f"over {self._answer_bytes} bytes")
+        return bytes(body)
+
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds from a Retry-After of seconds or of a date; a date counts from the answer's own Date."""
+        text = headers.get("Retry-After", "").strip()
+        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
+            wait = float(text)
+        else:
+            then = _http_date(text)
+            if then is None:
+                return None
+            wait = then - (_http_date(headers.get("Date", "")) or self._now())
+        low, high = RETRY_AFTER_SECONDS
+        return min(max(wait, low), high)
+
+
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """A client's TLS context: the system's roots, and *ca_file* beside them; raises `SettingsError`."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = _WholeAnswerSocket
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as err:  # of which ssl.SSLError is one
+            raise SettingsError([f"CALLSHEET_CA_FILE names a file that holds no certificates: {ca_file}"]) from err
+    return context
+
+
+def new_session(tls: ssl.SSLContext) -> requests.Session:
+    """A session that trusts *tls* and takes nothing from the environment: no proxy, no netrc, no cookie."""
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.adapters.clear()  # plain HTTP is not spoken: every request carries our key
+    session.mount("https://", _TrustingAdapter(tls))
+    return session
+
+
+class _TrustingAdapter(HTTPAdapter):
+    """Checks certificates against one given context; `requests` would add its own bundle at each connection."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._tls)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 -- theirs
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+class _WholeAnswerSocket(ssl.SSLSocket):
+    """A TLS socket whose time-out is for the whole answer; as it is, each trickled byte would begin it anew."""
+
+    _ends: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._ends = None if value is None else time.monotonic() + value
+        super().settimeout(value)
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer took too long")
+            super().settimeout(left)
+        return super().recv_into(*args, **options)
+
+
+class _Body(io.BytesIO):
+    """A request body that remembers whether its sending began; that is after connect and TLS handshake."""
+
+    begun = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.begun = True
+        return super().read(size)
+
+
+def _kind(err: BaseException) -> str:
+    """The innermost cause by its type: messages of HTTP clients hold URLs."""
+    seen: BaseException = err
+    for _ in range(8):
+        inner = seen.__cause__ or getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    return type(seen).__name__
+
+
+def _was_stale(err: requests.ConnectionError) -> bool:
+    """Whether a kept connection may have been closed by the other side before our request reached it."""
+    cause = err.args[0] if err.args else None
+    return isinstance(cause, urllib3.exceptions.ProtocolError)
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
