@@ -1,0 +1,80 @@
+"""The door for backends in Python: record a job, then ask for it to be started.
+
+    from worker.client import enqueue
+    result = enqueue({"model": "kling-3.0-turbo", "prompt": "A corgi on the beach"})
+    video = result.get(timeout=900)["videos"][0]["uri"]
+
+Backends in other languages send the Celery task `callsheet.generate` instead
+(README.md); a job sent that way exists once a worker has recorded it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from celery import Celery
+from celery.result import AsyncResult
+
+from worker.result import GENERATE
+from worker.services import Services
+from worker.settings import Settings
+from worker.steps import accept
+
+log = logging.getLogger(__name__)
+
+CELERY_SETTINGS = Path(__file__).parents[1] / "celeryconfig.py"
+
+
+def enqueue(
+    spec: Mapping[str, Any], job_id: str | None = None, *, services: Services | None = None
+) -> AsyncResult[Any]:
+    """Record a job and nudge it; its `AsyncResult` is returned once the job cannot be lost.
+
+    *job_id* (1 to 64 of A-Z, a-z, 0-9, `_`, `-`) is the idempotency key: the
+    same id with the same spec is the same job. Without it, one is made.
+    Raises `SettingsError`, `SpecError` (every problem of the spec), `SpecConflict`
+    (the id belongs to another spec) and `StoreError` (not known to be recorded:
+    call again with the same id).
+    """
+    app = _app(os.getpid())
+    job_id = str(uuid.uuid4()) if job_id is None else job_id
+    accept.run(job_id, spec, services or _services(os.getpid()))
+    try:
+        # without its spec, which Redis has
+        app.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")
+    except Exception as err:  # noqa: BLE001  whatever the transport raises: the sweep starts the job
+        log.warning("nudge.unsent", extra={"job_id": job_id, "reason": type(err).__name__})
+    return AsyncResult(job_id, app=app)
+
+
+@cache
+def _services(_pid: int) -> Services:
+    """This process's services, put together once: they hold connections, and S3's client takes its time."""
+    return Services.from_settings(Settings.from_env(os.environ))
+
+
+@cache
+def _app(_pid: int) -> Celery:
+    """An app that only sends and waits. Whoever calls us may have an app of their own, which stays the current
+    one, and a `celeryconfig` of their own, so ours is found by its place and not by its name."""
+    Settings.from_env(os.environ)
+    app = Celery("callsheet", set_as_current=False)
+    app.config_from_object(_celery_settings())
+    return app
+
+
+def _celery_settings() -> ModuleType:
+    found = spec_from_file_location("worker.client.celeryconfig", CELERY_SETTINGS)
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module

@@ -1,0 +1,87 @@
+"""What a step is given to work with, and how a process puts it together."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker import providers as provider_adapters
+from worker.bucket import Bucket
+from worker.download import Downloader
+from worker.jobs import Job
+from worker.limits import Limits
+from worker.providers.base import CallbackTrust, Provider
+from worker.settings import Settings
+from worker.store import Store, connect
+from worker.timing import DAY, Timing, ms
+
+
+class Results(Protocol):
+    """Who tells the caller how the job stands (Celery's result backend, in the real system)."""
+
+    def started(self, job: Job) -> None:
+        """Show an open job as started, with its progress; best effort."""
+
+    def tell(self, job: Job) -> None:
+        """Write a final job's result, from its record; raises when it could not be written."""
+
+
+class NoResults:
+    """For processes that never tell: the client, the CLI, the receiver."""
+
+    def started(self, job: Job) -> None: ...
+
+    def tell(self, job: Job) -> None: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a step may touch. Frozen: a step changes the world only through it."""
+
+    settings: Settings
+    store: Store
+    providers: Mapping[str, Provider]
+    downloader: Downloader
+    bucket: Bucket
+    results: Results = field(default_factory=NoResults)
+    timing: Timing = field(default_factory=Timing)
+    rng: random.Random = field(default_factory=random.Random)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    @classmethod
+    def from_settings(cls, settings: Settings, results: Callable[[Store], Results] | None = None) -> Services:
+        """Put the real services together; nothing connects before it is used."""
+        store = open_store(settings)
+        return cls(
+            settings=settings,
+            store=store,
+            providers=provider_adapters.build(settings),
+            downloader=Downloader(
+                ca_file=settings.ca_file,
+                allow_networks=settings.allow_networks,
+                media_hosts=settings.media_hosts,
+            ),
+            bucket=Bucket.connect(settings.bucket, settings.bucket_prefix),
+            results=results(store) if results else NoResults(),
+        )
+
+    def gets_callbacks(self, provider: Provider) -> bool:
+        """Whether *provider* is told where to call us back."""
+        return provider.trust is not CallbackTrust.NONE and self.settings.public_url is not None
+
+    def limits(self, provider: str) -> Limits:
+        """How much of *provider* may be used; without limit when it is not configured (any more)."""
+        return self.settings.limits(provider)
+
+    def retention_ms(self) -> int:
+        return ms(self.settings.retention_days * DAY)
+
+
+def open_store(settings: Settings, *, timeout_seconds: float = 5.0) -> Store:
+    """The store that *settings* name; the receiver passes a shorter time-out."""
+    client = connect(settings.redis_url, timeout_seconds=timeout_seconds)
+    return Store(client, retention_ms=ms(settings.retention_days * DAY))

@@ -1,0 +1,35 @@
+"""The steps: plain functions that move jobs on. They know no Celery.
+
+A step is safe to run twice, late, or beside itself: it claims the job first and
+the store decides. It returns the step that is worth starting at once, or None;
+whatever it returns, the due index already says when somebody must look again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from worker.states import FINAL, JobState
+
+
+class Step(StrEnum):
+    """What can be done to a job; each is a Celery task of the same name."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    ARCHIVE = "archive"
+    SETTLE = "settle"
+
+
+_STEP = {
+    JobState.ACCEPTED: Step.SUBMIT,
+    JobState.SUBMITTING: Step.SUBMIT,
+    JobState.UNCONFIRMED: Step.POLL,
+    JobState.SUBMITTED: Step.POLL,
+    JobState.GENERATED: Step.ARCHIVE,
+}
+
+
+def step_for(state: JobState) -> Step:
+    """The step that a due job in *state* needs."""
+    return Step.SETTLE if state in FINAL else _STEP[state]

@@ -1,0 +1,95 @@
+"""Accept: turn a spec into a recorded job, once per job id.
+
+From here on the job cannot be lost; before, it is only somebody's message.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from worker.errors import SpecConflict, SpecError
+from worker.jobs import is_job_id
+from worker.services import Services
+from worker.spec import JobSpec, choose_provider, parse_spec
+from worker.store import Reply
+
+log = logging.getLogger(__name__)
+
+
+def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: str | None = None) -> Reply:
+    """Record *job_id* with the spec in *fields*; `repeat` when that very job exists already.
+
+    *request* is the caller's Celery request as JSON, kept for the result.
+    Raises `SpecError` (nothing recorded), `SpecConflict` (the first job untouched)
+    and `StoreError` (unknown: the same call again is safe).
+    """
+    if not is_job_id(job_id):
+        raise SpecError(["job id: must be 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"])
+    spec: JobSpec | None = None
+    try:
+        spec = parse_spec(fields, services.providers)
+        provider, model = choose_provider(spec, services.providers)
+        cost = services.providers[provider].models[model].cost(spec)
+        _check_budget(cost, services.settings.daily_budget, provider, model)
+    except SpecError:
+        reply = _known(job_id, spec, services, request)
+        if reply is None:
+            raise
+    else:
+        reply = _record(job_id, spec, provider, model, cost, services, request)
+    if reply.word == "conflict":
+        services.store.count("spec_conflicts")
+        log.warning("job.conflicted", extra={"job_id": job_id})
+        raise SpecConflict(job_id)
+    log.info("job.accepted", extra={"job_id": job_id, "outcome": reply.word})
+    return reply
+
+
+def _check_budget(cost: Mapping[str, str] | None, budget: Decimal | None, provider: str, model: str) -> None:
+    """Refuse what could never be submitted within the daily budget."""
+    if budget is None:
+        return
+    if cost is None:
+        what = f"model: the price of {provider} {model} is unknown, and CALLSHEET_DAILY_BUDGET is set"
+        raise SpecError([f"{what}: set {provider.upper()}_PRICES"])
+    if Decimal(cost["amount"]) > budget:
+        raise SpecError([f"duration: costs {cost['amount']} USD at {provider}, and CALLSHEET_DAILY_BUDGET is {budget}"])
+
+
+def _record(
+    job_id: str,
+    spec: JobSpec,
+    provider: str,
+    model: str,
+    cost: Mapping[str, str] | None,
+    services: Services,
+    request: str | None,
+) -> Reply:
+    return services.store.accept(
+        job_id,
+        spec_json=spec.canonical_json(),
+        spec_sha256=spec.sha256,
+        provider=provider,
+        model=model,
+        request=request,
+        facts={"cost": json.dumps(cost, separators=(",", ":"))} if cost else {},
+    )
+
+
+def _known(job_id: str, spec: JobSpec | None, services: Services, request: str | None) -> Reply | None:
+    """What a spec that cannot be made now is to a job that exists; None when there is no such job.
+
+    It may be the job's own all the same: a provider that could make it has been taken out since.
+    """
+    job = services.store.get(job_id)
+    if job is None:
+        return None
+    if spec is None or spec.sha256 != job.spec_sha256:
+        return Reply("conflict", job)
+    if request is not None:
+        services.store.save_request(job_id, request)
+    return Reply("repeat", job)

@@ -1,0 +1,142 @@
+"""Archive: get every video of a generated job into the bucket, exactly.
+
+Also the step that a callback starts: a job that is still `submitted` is first
+confirmed with one GET under our own key. What cannot be archived now is tried
+again; the verdict `failed(archive)` is given only after the link's end, and only
+after looking whether the objects are there after all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict, StoreError
+from worker.jobs import Job, JobError, Video, videos_json
+from worker.services import Services
+from worker.states import JobState
+from worker.steps import Step, confirm, poll
+from worker.steps.copy import Lease, copy_generated, find_all
+from worker.store import Claim
+from worker.timing import ms
+
+log = logging.getLogger(__name__)
+
+STARTED_FROM = (JobState.SUBMITTED, JobState.UNCONFIRMED, JobState.GENERATED)
+PARALLEL_COPIES = 4
+
+
+def run_many(job_ids: Sequence[str], services: Services) -> dict[str, Step]:
+    """Archive each job; returns the steps worth starting at once, by job id."""
+    if len(job_ids) == 1:
+        found = [_run_safely(job_ids[0], services)]
+    else:
+        with ThreadPoolExecutor(PARALLEL_COPIES) as pool:
+            found = list(pool.map(lambda job_id: _run_safely(job_id, services), job_ids))
+    return {job_id: step for job_id, step in zip(job_ids, found, strict=True) if step}
+
+
+def run(job_id: str, services: Services) -> Step | None:
+    """Archive the job, confirming it first if only a callback has spoken."""
+    claim = _claim(job_id, services)
+    if claim is not None and claim.job.state is JobState.UNCONFIRMED:
+        step = confirm.run(claim, services)
+        if step is not Step.POLL:
+            return step
+        claim = _claim(job_id, services)
+    if claim is not None and claim.job.state is JobState.SUBMITTED:
+        step = poll.look(claim, services)
+        if step is not Step.ARCHIVE:
+            return step
+        claim = _claim(job_id, services)
+    if claim is None or claim.job.state is not JobState.GENERATED:
+        return None
+    return _archive(claim, services)
+
+
+def _claim(job_id: str, services: Services) -> Claim | None:
+    lease_ms = ms(services.timing.archive_lease_seconds)
+    return services.store.claim(job_id, states=STARTED_FROM, lease_ms=lease_ms, only_due=True)
+
+
+def _archive(claim: Claim, services: Services) -> Step | None:
+    job, lease = claim.job, Lease(claim, services)
+    try:
+        with lease:
+            videos = copy_generated(job, lease, services)
+    except LeaseLostError:
+        return None
+    except (DownloadError, BucketError) as err:
+        return _not_now(lease.claim, services, err)
+    return finish(job, videos, services, path=job.path)
+
+
+def finish(job: Job, videos: tuple[Video, ...], services: Services, *, path: str) -> Step | None:
+    """Record that *videos* are in the bucket; a fact, whoever holds the lease by now."""
+    reply = services.store.move(
+        job.id,
+        JobState.ARCHIVED,
+        attempt=job.attempt,
+        path=path,
+        facts={"videos": videos_json(videos)},
+        owes_manifest=True,
+        detail=f"{sum(video.bytes for video in videos)} bytes",
+    )
+    log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(videos)})
+    return Step.SETTLE if reply.applied else None
+
+
+def _not_now(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:
+    """Try again later, or give the verdict once the link has ended."""
+    job = claim.job
+    if isinstance(err, ObjectConflict):
+        services.store.count("object_conflicts")
+        log.error("object.conflicted", extra={"job_id": job.id, "reason": str(err)})
+    if claim.now > services.timing.archive_verdict_at(job):
+        return _verdict(claim, services, err)
+    services.store.count("archive_retries")
+    log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
+    delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
+    notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
+    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    return None
+
+
+def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:
+    """Give the video up, unless a paused worker has finished its objects after all."""
+    job = claim.job
+    try:
+        videos = find_all(job, max(1, len(services.store.links(job.id))), services)
+    except ObjectConflict:
+        videos = ()  # the bucket did tell: what is there is not ours
+    except BucketError as unknown:
+        # without a look at the bucket there is no verdict
+        delay = services.timing.retry_seconds(job.failures, services.rng)
+        notes = {"failures": str(job.failures + 1), "waiting_for": f"the bucket to answer: {unknown}"[:200]}
+        services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+        return None
+    if videos:
+        return finish(job, videos, services, path="sweep")
+    reply = services.store.move(
+        job.id,
+        JobState.FAILED,
+        attempt=job.attempt,
+        path="sweep",
+        lease=claim.token,
+        error=JobError("archive", err.reason, f"{err}; the provider's link has ended"),
+        look_until=claim.now + services.retention_ms(),
+        detail=err.reason,
+    )
+    return Step.SETTLE if reply.applied else None
+
+
+def _run_safely(job_id: str, services: Services) -> Step | None:
+    """One broken job must not cost the others of its message their turn."""
+    try:
+        return run(job_id, services)
+    except StoreError as err:
+        log.error("archive.postponed", extra={"job_id": job_id, "reason": str(err)})
+    except Exception:  # a defect met by one job: it stays due, the rest go on
+        log.exception("archive.broke", extra={"job_id": job_id})
+    return None

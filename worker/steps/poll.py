@@ -1,0 +1,242 @@
+"""Poll: ask providers how requests are doing, and believe the answer.
+
+Polling is what the clock does to a job that waits on a provider; a callback
+only makes it happen sooner. Many jobs of one provider come
+in one task and share its keep-alive connections.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
+from worker.jobs import Job, JobError
+from worker.limits import Operation
+from worker.providers import stored_event
+from worker.providers.answers import clean
+from worker.providers.base import EventKind, ProviderEvent
+from worker.services import Services
+from worker.spec import words_in
+from worker.states import JobState
+from worker.steps import Step, asking, confirm
+from worker.store import Claim
+from worker.timing import ms
+
+log = logging.getLogger(__name__)
+
+POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
+PARALLEL_GETS = 8
+
+
+def run_many(job_ids: Sequence[str], services: Services) -> dict[str, Step]:
+    """Poll each job; returns the steps worth starting at once, by job id."""
+    if len(job_ids) == 1:
+        found = [_poll_safely(job_ids[0], services)]
+    else:
+        with ThreadPoolExecutor(PARALLEL_GETS) as pool:
+            found = list(pool.map(lambda job_id: _poll_safely(job_id, services), job_ids))
+    return {job_id: step for job_id, step in zip(job_ids, found, strict=True) if step}
+
+
+def run(job_id: str, services: Services) -> Step | None:
+    """Poll one job if it waits for that."""
+    lease_ms = ms(services.timing.poll_lease_seconds)
+    claim = services.store.claim(job_id, states=POLLED, lease_ms=lease_ms, only_due=True)
+    if claim is None:
+        return None
+    if claim.job.state is JobState.UNCONFIRMED:
+        return confirm.run(claim, services)
+    return look(claim, services)
+
+
+def _poll_safely(job_id: str, services: Services) -> Step | None:
+    """One broken job must not cost the others of its message their poll."""
+    try:
+        return run(job_id, services)
+    except StoreError as err:
+        log.error("poll.postponed", extra={"job_id": job_id, "reason": str(err)})
+    except Exception:  # a defect met by one job: it stays due, the rest go on
+        log.exception("poll.broke", extra={"job_id": job_id})
+    return None
+
+
+def look(claim: Claim, services: Services) -> Step | None:
+    """Find out how a claimed job's request is doing and move the job by that."""
+    job = claim.job
+    heard = _heard(claim, services)
+    if heard and not services.settings.confirm_callbacks:
+        return _apply(claim, heard[0], "callback", services)
+    provider = services.providers.get(job.provider)
+    if provider is None or job.request_id is None:
+        return _try_later(claim, services, f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY")
+    try:
+        event = asking.in_turn(claim, services, partial(provider.fetch, job.request_id), is_urgent=bool(heard))
+    except NoRoomError as err:
+        asking.wait_in_line(claim, Operation.POLL, err.detail, services, is_urgent=bool(heard))
+        return None
+    except NoSuchRequestError as err:
+        return _unknown_there(claim, services, err)
+    except ProviderError as err:
+        return _try_later(claim, services, f"{job.provider} to answer ({err.code})", err.retry_after)
+    is_true = _judge(claim, heard, event, services)
+    return _apply(claim, event, "callback" if is_true else "poll", services)
+
+
+def _heard(claim: Claim, services: Services) -> list[ProviderEvent]:
+    """The terminal callbacks for the job's request that nothing has denied yet, the oldest first."""
+    if not claim.events:
+        return []
+    stored = services.store.events(claim.job.id)
+    own = [event for event in stored if event.is_terminal and event.request_id == claim.job.request_id]
+    return [stored_event.load(event.text) for event in own]
+
+
+def _judge(claim: Claim, heard: Sequence[ProviderEvent], event: ProviderEvent, services: Services) -> bool:
+    """Whether the provider's own answer bears out a callback; those that it denies are counted and forgotten.
+
+    A word that we do not know denies nothing.
+    """
+    if event.kind is not EventKind.UNKNOWN and any(told.kind is not event.kind for told in heard):
+        services.store.contradict(claim.job.id, seen_until=claim.now)
+        services.store.count("callbacks_contradicted")
+        log.warning("callback.contradicted", extra={"job_id": claim.job.id, "provider": claim.job.provider})
+    return any(told.kind is event.kind for told in heard)
+
+
+def _apply(claim: Claim, event: ProviderEvent, path: str, services: Services) -> Step | None:
+    """Move the claimed job by what its provider said of it."""
+    if event.kind is EventKind.GENERATED:
+        return _generated(claim.job, event, services, path)
+    if event.kind is EventKind.FAILED:
+        return _failed(claim, event, services, path)
+    return _pending(claim, event, services)
+
+
+def _generated(job: Job, event: ProviderEvent, services: Services, path: str) -> Step | None:
+    reply = services.store.move(
+        job.id,
+        JobState.GENERATED,
+        attempt=job.attempt,
+        path=path,
+        facts=_usage(event),
+        notes={"generated_by": path, "progress": "100", "polls": str(job.polls + 1)},
+        links=event.links,
+    )
+    if reply.applied and job.state is JobState.SUBMITTED:
+        _learn(job, path, reply.job, services)
+    return Step.ARCHIVE if reply.applied else None
+
+
+def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
+    """Keep how long the generation took, for the first poll of the next; a figure that can be missed."""
+    if job.submitted_at is None or moved is None:
+        return
+    waited_seconds = (moved.state_at - job.submitted_at) / 1000
+    was_called, is_first_look = path == "callback", job.polls == 0
+    try:
+        known = services.store.took(job.provider, job.model) if is_first_look and not was_called else ()
+        took = services.timing.took_seconds(waited_seconds, known, was_called=was_called, is_first_look=is_first_look)
+        services.store.learn(job.provider, job.model, took)
+    except StoreError as err:
+        log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
+
+
+def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -> Step | None:
+    job = claim.job
+    words = words_in(json.loads(services.store.spec_json(job.id) or "{}"))
+    message = clean(event.error_message, hide=words) or f"{job.provider} says {event.status}"
+    error = JobError("generate", event.error_code or event.status or "failed", message)
+    reply = services.store.move(
+        job.id,
+        JobState.FAILED,
+        attempt=job.attempt,
+        path=path,
+        lease=claim.token,  # an answer that has grown old must not fail what has a video by now
+        facts=_usage(event),
+        notes={"polls": str(job.polls + 1)},
+        error=error,
+        detail=error.code,
+    )
+    return Step.SETTLE if reply.applied else None
+
+
+def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | None:
+    job = claim.job
+    if event.kind is EventKind.UNKNOWN:
+        services.store.count("unknown_statuses")
+        log.warning("status.unknown", extra={"job_id": job.id, "provider": job.provider, "status": event.status})
+    if _is_overdue(claim, services):
+        return _expire(claim, services)
+    changed = event.progress is not None and event.progress > job.progress
+    reply = services.store.rest(
+        claim,
+        due_in_ms=ms(_next_poll_seconds(claim, services)),
+        facts={"progress": str(event.progress)} if changed else {},
+        notes={"polls": str(job.polls + 1), "failures": "0", "waiting_for": f"{job.provider}: {event.status}"},
+    )
+    if changed and reply.job is not None and not reply.job.is_final:
+        services.results.started(reply.job)
+    return None
+
+
+def _is_overdue(claim: Claim, services: Services) -> bool:
+    is_waiting = claim.job.state is JobState.SUBMITTED
+    return is_waiting and _waited_seconds(claim) > services.timing.generate_deadline_seconds
+
+
+def _expire(claim: Claim, services: Services) -> Step | None:
+    """Give up waiting; the provider is still asked, slowly, until the retention ends."""
+    job = claim.job
+    reply = services.store.move(
+        job.id,
+        JobState.EXPIRED,
+        attempt=job.attempt,
+        path="sweep",
+        lease=claim.token,
+        look_until=claim.now + services.retention_ms(),
+        detail="no end of the generation in time",
+    )
+    return Step.SETTLE if reply.applied else None
+
+
+def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) -> Step | None:
+    """A new request may not be shown yet; an old one may come back, until the deadline."""
+    job = claim.job
+    if _waited_seconds(claim) > services.timing.show_after_seconds:
+        services.store.count("requests_unknown_there")
+        log.error("request.vanished", extra={"job_id": job.id, "request_id": job.request_id})
+    return _try_later(claim, services, f"{job.provider} to know the request ({err.code})", err.retry_after)
+
+
+def _try_later(claim: Claim, services: Services, reason: str, retry_after: float | None = None) -> Step | None:
+    job = claim.job
+    if _is_overdue(claim, services):
+        return _expire(claim, services)
+    if job.is_final:
+        delay = services.timing.look_again_seconds
+    else:
+        delay = services.timing.retry_seconds(job.failures, services.rng, retry_after)
+    notes = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waiting_for": reason}
+    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    return None
+
+
+def _next_poll_seconds(claim: Claim, services: Services) -> float:
+    job = claim.job
+    if job.is_final:
+        return services.timing.look_again_seconds
+    calls_back = services.gets_callbacks(services.providers[job.provider])
+    return services.timing.next_poll_seconds(_waited_seconds(claim), calls_back=calls_back, rng=services.rng)
+
+
+def _waited_seconds(claim: Claim) -> float:
+    since = claim.job.submitted_at or claim.job.accepted_at
+    return max(0.0, (claim.now - since) / 1000)
+
+
+def _usage(event: ProviderEvent) -> dict[str, str]:
+    return {"usage": json.dumps(event.usage)} if event.usage else {}

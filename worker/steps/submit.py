@@ -1,0 +1,191 @@
+"""Submit: hand an accepted job to its provider, at most one POST per try.
+
+The order is the promise: claim, prepare, durable intent, POST, report. What
+the provider may have taken is never sent again (design section 6, promise 2).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import cast
+
+from worker.callbacks import callback_url
+from worker.durations import moment
+from worker.errors import BucketError, NotTakenError, ProviderError, StoreError
+from worker.jobs import Job
+from worker.limits import Limits, Operation, Refusal, in_words
+from worker.providers.base import Provider, Submission
+from worker.services import Services
+from worker.spec import JobSpec, parse_spec
+from worker.states import JobState
+from worker.steps import Step, asking, intents, report
+from worker.steps.images import resolve_images
+from worker.store import Claim, Reply
+from worker.timing import ms
+
+log = logging.getLogger(__name__)
+
+
+def run(job_id: str, services: Services) -> Step | None:
+    """Submit the job if it waits for that; returns the step worth starting at once."""
+    claim = services.store.claim(
+        job_id,
+        states=(JobState.ACCEPTED, JobState.SUBMITTING),
+        lease_ms=ms(services.timing.submit_lease_seconds),
+        only_due=True,
+    )
+    if claim is None:
+        return None
+    job = claim.job
+    if job.state is JobState.SUBMITTING:
+        # the lease of whoever POSTed is over and it reported nothing
+        return report.unconfirmed(job, services, "the process that sent it was lost", path="sweep", lease=claim.token)
+    if claim.candidates:
+        return _forgotten(claim, services, "callback", "a callback came for a POST that is not on record")
+    if _is_overdue(claim, services):
+        message = f"no provider took it in time; {job.waiting_for}".strip("; ")
+        return report.failed(job, services, "submit_deadline", message, lease=claim.token)
+    return _submit(claim, services)
+
+
+def _is_overdue(claim: Claim, services: Services) -> bool:
+    """Whether no provider would take this attempt in time; a later one has a time of its own."""
+    job, timing = claim.job, services.timing
+    # waiting for its turn is nobody's fault and has a long deadline of its own; then what comes after it counts
+    longest = ms(timing.line_deadline_seconds if job.place else timing.submit_deadline_seconds)
+    if claim.now - max(job.accepted_at, job.waited_until or 0) <= longest:
+        return False
+    own = (entry.at for entry in services.store.timeline(job.id) if entry.attempt == job.attempt)
+    return claim.now - next(own, job.accepted_at) > longest
+
+
+def _submit(claim: Claim, services: Services) -> Step | None:
+    job = claim.job
+    paused_at = services.store.paused().get(job.provider)
+    if paused_at is not None:
+        reason = f"{job.provider} to be resumed: paused by an operator since {moment(paused_at)}"
+        asking.wait_in_line(claim, Operation.SUBMIT, reason, services)
+        return None
+    provider = services.providers.get(job.provider)
+    if provider is None:
+        return _wait(claim, services, f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY")
+    spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
+    try:
+        images = resolve_images(job, spec, provider, services.bucket)
+    except BucketError as err:
+        return _wait(claim, services, f"its images to be presigned: {err}")
+    limits, cost = services.limits(job.provider), _cost(job, provider, spec)
+    if cost is None and limits.daily_budget is not None:
+        name = job.provider.upper()
+        return _wait(claim, services, f"a price of {job.model}, which the daily budget needs: set {name}_PRICES")
+    try:
+        intents.recall(services)
+    except BucketError as err:
+        return _wait(claim, services, f"the bucket to tell how many POSTs were begun: {err}")
+    url = _callback_url(job, provider, services)
+    post = partial(provider.submit, spec, images=images, callback_url=url)
+    try:
+        intent = services.store.begin(
+            claim,
+            lease_ms_left_needed=ms(services.timing.post_room_seconds),
+            notes={"begun_at": str(claim.now), **({"waited_until": str(claim.now)} if job.place else {})},
+            limits=limits,
+            cost=cost or Decimal(0),
+        )
+    except StoreError as err:
+        # whether the intent was written is not known; that nothing was sent is
+        log.error("intent.unanswered", extra={"job_id": job.id, "reason": str(err)})
+        return report.insist(services, partial(_withdraw, claim, services))
+    if intent.word == "rolled_back":
+        services.store.count("jobs_rolled_back")
+        return _forgotten(claim, services, "sweep", "Redis has lost POSTs that were begun, and this may be one of them")
+    if intent.refusal is not None:
+        return _busy(claim, services, intent.refusal, limits)
+    if not intent.applied or intent.job is None:
+        return _wait(claim, services, "another try: preparing it took too long, or a callback came first")
+    if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
+        unsent = NotTakenError(job.provider, "no_time", "the process was held up before it could send")
+        return report.insist(services, partial(report.not_taken, intent.job, services, unsent))
+    step = report.insist(services, _post(intent, services, post, spec))
+    intents.keep(services)
+    return step
+
+
+def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> report.Report:
+    """POST; what became of it, as the report that the store must hear. Raises nothing."""
+    job = cast("Job", intent.job)
+    limits = services.limits(job.provider)
+    try:
+        submission = post()
+    except ProviderError as err:
+        asking.failed(job.id, limits, Operation.SUBMIT, services, err)
+        return report.refused(intent, services, err)
+    except Exception as err:
+        # a defect of ours, after the request may have left: money may be spent, so never again
+        log.exception("submit.broke", extra={"job_id": job.id})
+        return partial(report.unconfirmed, job, services, type(err).__name__)
+    if intent.is_probe:
+        asking.answered(job.id, limits, Operation.SUBMIT, services)
+    log.info("request.taken", extra={"job_id": job.id, "request_id": submission.request_id})
+    return partial(report.taken, job, services, submission, spec)
+
+
+def _withdraw(claim: Claim, services: Services) -> Step | None:
+    """Take back an intent after which nothing was sent, if it was written at all."""
+    job, reason = claim.job, "the record to be written again"
+    reply = services.store.move(
+        job.id,
+        JobState.ACCEPTED,
+        attempt=job.attempt,
+        try_no=job.try_no + 1,
+        lease=claim.token,
+        path="submit",
+        due_in_ms=ms(services.timing.retry_seconds(job.failures, services.rng)),
+        notes={"waiting_for": reason},
+        detail="nothing was sent",
+    )
+    return None if reply.applied else _wait(claim, services, reason)
+
+
+def _forgotten(claim: Claim, services: Services, path: str, detail: str) -> Step | None:
+    """A job that may have been sent though its record says no: Redis lost the intent."""
+    job = claim.job
+    # begun after the last thing on record, and not long before that was noticed
+    begun_at = max(job.state_at, claim.now - ms(services.timing.show_after_seconds))
+    return report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
+
+
+def _wait(claim: Claim, services: Services, reason: str) -> Step | None:
+    job = claim.job
+    delay = services.timing.retry_seconds(job.failures, services.rng)
+    notes = {"failures": str(job.failures + 1), "waiting_for": reason}
+    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    log.warning("submit.postponed", extra={"job_id": job.id, "reason": reason})
+    return None
+
+
+def _busy(claim: Claim, services: Services, refusal: Refusal, limits: Limits) -> Step | None:
+    """Nothing was begun: the job waits for its turn, unless a turn would not help it."""
+    reason = in_words(refusal, limits)
+    if refusal.why == "price":
+        return _wait(claim, services, reason)
+    asking.wait_in_line(claim, Operation.SUBMIT, reason, services)
+    return None
+
+
+def _cost(job: Job, provider: Provider, spec: JobSpec) -> Decimal | None:
+    """What the POST will cost at most by what is known now; None: it is not known."""
+    rules = provider.models.get(job.model)
+    cost = rules.cost(spec) if rules else None
+    return Decimal(cost["amount"]) if cost else None
+
+
+def _callback_url(job: Job, provider: Provider, services: Services) -> str | None:
+    settings = services.settings
+    if settings.public_url is None or not services.gets_callbacks(provider):
+        return None
+    return callback_url(settings.public_url, settings.callback_secrets, provider.name, job.id, job.attempt)

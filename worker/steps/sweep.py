@@ -1,0 +1,66 @@
+"""Sweep: find the jobs that are due and nudge the step each needs.
+
+It takes no lease and decides nothing; run it twice, late, or not at all for a
+while, and the worst that happens is a nudge too many or a wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from worker.limits import Operation
+from worker.services import Services
+from worker.steps import Step, intents, step_for
+from worker.store import Nudge
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+BATCHES_PER_TICK = 20
+JOBS_PER_POLL = 32
+JOBS_PER_ARCHIVE = 4
+
+Publish = Callable[[Step, Sequence[str]], None]
+
+
+def run(services: Services, publish: Publish) -> int:
+    """Nudge every due job, at most `BATCH * BATCHES_PER_TICK` a tick; returns how many."""
+    intents.compare(services)
+    _call_waiting(services)
+    nudged = 0
+    for _ in range(BATCHES_PER_TICK):
+        due = services.store.due(limit=BATCH)
+        if due:
+            nudged += _nudge(services.store.nudge(due), publish)
+        if len(due) < BATCH:
+            break
+    return nudged
+
+
+def _call_waiting(services: Services) -> None:
+    """Make those due that wait in a provider's line and for whom there is room now."""
+    paused = services.store.paused()
+    for provider in services.settings.providers:
+        limits = services.limits(provider)
+        services.store.call_next(limits, Operation.POLL)
+        if provider not in paused:
+            services.store.call_next(limits, Operation.SUBMIT)
+
+
+def _nudge(nudges: Sequence[Nudge], publish: Publish) -> int:
+    """One message for many jobs where they share a provider's connections."""
+    ordered = sorted(nudges, key=_route)
+    for (step, _), group in groupby(ordered, key=_route):
+        job_ids = [nudge.job_id for nudge in group]
+        size = {Step.POLL: JOBS_PER_POLL, Step.ARCHIVE: JOBS_PER_ARCHIVE}.get(step, 1)
+        for start in range(0, len(job_ids), size):
+            publish(step, job_ids[start : start + size])
+    if nudges:
+        log.info("jobs.nudged", extra={"count": len(nudges)})
+    return len(nudges)
+
+
+def _route(nudge: Nudge) -> tuple[Step, str]:
+    return step_for(nudge.state), nudge.provider

@@ -1,0 +1,212 @@
+"""The Celery tasks: each takes job ids, runs a step, and nudges what comes next.
+
+`callsheet.generate` is the door for backends in any language and the only task
+that Flower shows; the others are internal nudges, which may be lost or doubled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from celery.exceptions import Ignore, Reject
+from celery.signals import worker_ready
+from celery.worker.request import Request
+
+from worker.celery import app
+from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
+from worker.jobs import Job, is_job_id
+from worker.result import GENERATE, CeleryResults, capture
+from worker.services import Services
+from worker.settings import Settings
+from worker.steps import Step, accept, archive, poll, settle, submit, sweep
+
+log = logging.getLogger(__name__)
+
+QUEUES = {Step.ARCHIVE: "callsheet.archive"}
+MOST_JOBS = 1000
+"""Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
+STORE_PAUSE_SECONDS = 2.0
+"""How long a job that could not be recorded waits before its message goes back to the queue."""
+
+
+def services() -> Services:
+    """This process's services, put together at first use; a forked child gets its own."""
+    return _services(os.getpid())
+
+
+@cache
+def _services(_pid: int) -> Services:
+    settings = Settings.from_env(os.environ)
+    return Services.from_settings(settings, results=lambda store: CeleryResults(app, store))
+
+
+@worker_ready.connect
+def look_at_durability(**_: Any) -> None:
+    """Have a store that a power loss can set back said loudly, before anything is paid (`Scripts.durability`)."""
+    with suppress(StoreError):  # a Redis that is not up yet is looked at by whoever writes first
+        log.info("worker.ready", extra={"durability": services().store.durability})
+
+
+def nudge(step: Step, job_ids: Sequence[str]) -> None:
+    """Ask some worker to start *step* now; if that cannot be asked, the sweep will."""
+    try:
+        app.send_task(
+            f"callsheet.{step}",
+            kwargs={"job_ids": list(job_ids)},
+            queue=QUEUES.get(step, "callsheet"),
+            ignore_result=True,
+        )
+    except Exception as err:  # noqa: BLE001  whatever the transport raises: a nudge may be lost
+        log.warning("nudge.unsent", extra={"step": step, "reason": type(err).__name__})
+
+
+class GenerateRequest(Request):
+    """Keeps the spec, and with it the prompt, out of events, logs and Flower."""
+
+    @property
+    def argsrepr(self) -> str:
+        return "()"
+
+    @property
+    def kwargsrepr(self) -> str:
+        return "<spec>"
+
+    def info(self, safe: bool = False) -> Any:  # noqa: ARG002  asked for with the arguments, too
+        return {**super().info(safe=True), "args": self.argsrepr, "kwargs": self.kwargsrepr}
+
+
+@app.task(
+    bind=True,
+    Request=GenerateRequest,
+    name=GENERATE,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    track_started=False,  # the automatic write would replace a FAILURE when the message comes twice
+    ignore_result=False,
+    throws=(JobFailed,),  # said in one event of ours, not in a traceback
+    typing=False,  # wrong arguments are refused in our own words
+)
+def generate(self: Any, *args: Any, **fields: Any) -> None:
+    """Record the job that the caller's task id names, and start it.
+
+    Its result comes when the job is settled: `AsyncResult(task_id).get()` waits
+    for the video. Without fields, the job must have been recorded by the client.
+    """
+    job_id = self.request.id
+    try:
+        if args:
+            raise SpecError(["a spec is given by keyword, not by position: kwargs={'model': ..., ...}"])
+        job = _accept(job_id, fields, capture(self.request))
+    except SpecConflict:
+        raise Ignore from None
+    except SpecError as err:
+        problems = "; ".join(err.problems)
+        log.warning("spec.refused", extra={"job_id": job_id, "problems": problems})
+        raise JobFailed("spec_refused", problems, "accept") from None
+    except StoreError as err:
+        log.error("job.unrecorded", extra={"job_id": job_id, "reason": str(err)})
+        time.sleep(STORE_PAUSE_SECONDS)
+        raise Reject(str(err), requeue=True) from None
+    _show(job)
+    raise Ignore
+
+
+def _show(job: Job) -> None:
+    """Start a job that is open; tell one that is final to whoever sent it again, as its result may have expired."""
+    if not job.is_final:
+        services().results.started(job)
+        nudge(Step.SUBMIT, [job.id])
+    elif job.told_ver < job.ver:
+        nudge(Step.SETTLE, [job.id])
+    else:
+        try:
+            services().results.tell(job)
+        except (ResultError, StoreError) as err:
+            # raised from here, it would be written down as the job's own failure
+            log.error("result.untold", extra={"job_id": job.id, "reason": str(err)})
+
+
+def _accept(job_id: str, fields: dict[str, Any], request: str) -> Job:
+    """The record of the job that this message asks for."""
+    if fields:
+        job = accept.run(job_id, fields, services(), request=request).job
+    else:
+        services().store.save_request(job_id, request)
+        job = services().store.get(job_id)
+    if job is None:
+        raise SpecError(["model is not set, and no job of this id is recorded: send the whole spec"])
+    return job
+
+
+def _internal(step: str) -> Callable[[Callable[..., None]], Any]:
+    """A task of our own: no row in Flower, no result, acknowledged when it starts."""
+    return app.task(name=f"callsheet.{step}", send_events=False, ignore_result=True)
+
+
+@_internal("submit")
+def run_submit(job_ids: list[str]) -> None:
+    """Submit each job that waits for it."""
+    for job_id in _named(job_ids):
+        _go_on({job_id: _safely(submit.run, job_id)})
+
+
+@_internal("poll")
+def run_poll(job_ids: list[str]) -> None:
+    """Ask the provider about each job."""
+    _go_on(poll.run_many(_named(job_ids), services()))
+
+
+@_internal("archive")
+def run_archive(job_ids: list[str]) -> None:
+    """Confirm and archive each job; what the receiver sends."""
+    _go_on(archive.run_many(_named(job_ids), services()))
+
+
+@_internal("settle")
+def run_settle(job_ids: list[str]) -> None:
+    """Pay what is owed for each final job."""
+    for job_id in _named(job_ids):
+        _go_on({job_id: _safely(settle.run, job_id)})
+
+
+@_internal("sweep")
+def run_sweep() -> None:
+    """One tick of the clock."""
+    try:
+        sweep.run(services(), nudge)
+    except StoreError as err:
+        log.error("sweep.missed", extra={"reason": str(err)})
+
+
+def _named(job_ids: object) -> list[str]:
+    """The jobs that a message names, each once; what can be no job id is left out and logged by its number."""
+    given = job_ids if isinstance(job_ids, list) else [None]
+    named = list(dict.fromkeys(filter(is_job_id, given)))[:MOST_JOBS]
+    if len(named) < len(given):
+        log.warning("nudge.cut", extra={"given": len(given), "taken": len(named)})
+    return named
+
+
+def _safely(run: Callable[[str, Services], Step | None], job_id: str) -> Step | None:
+    """Run a step; an error is a line in the log, because the job stays due and the others of its message wait."""
+    try:
+        return run(job_id, services())
+    except CallsheetError as err:
+        log.error("step.postponed", extra={"job_id": job_id, "reason": str(err)})
+    except Exception:  # a defect met by one job
+        log.exception("step.broke", extra={"job_id": job_id})
+    return None
+
+
+def _go_on(steps: Mapping[str, Step | None]) -> None:
+    """Nudge what is worth starting at once, many jobs of one step in one message."""
+    for step in Step:
+        job_ids = [job_id for job_id, wanted in steps.items() if wanted is step]
+        if job_ids:
+            nudge(step, job_ids)
