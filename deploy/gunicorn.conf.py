@@ -1,0 +1,157 @@
+"""How the receiver is served: `gunicorn --config deploy/gunicorn.conf.py "webhook.wsgi:application()"`.
+
+Why gevent. 250 connections that send their headers and 250 that send their
+bodies at a byte per second held all threads of gthread, and of granian (which
+bounds slow headers, not slow bodies): a good callback waited until it was given
+up. Under gevent it is answered at once (tests/integration/receiver holds it to
+that). Callbacks in flight together share one fsync of Redis; `make bench` says
+how many are accepted per second.
+
+What bounds slow clients: `HEADER_SECONDS` and `REQUEST_SECONDS` end each
+connection that takes longer, and `worker_connections` caps how many there are.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gunicorn import util
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.ggevent import GeventWorker
+
+# The master imports nothing that brings urllib3 or Flask: gevent patches each worker after the fork, and
+# what has taken names out of `ssl` or `threading` before stays unpatched.
+from worker.errors import SettingsError
+from worker.settings import Settings
+
+HEADER_SECONDS = 5
+"""For a TLS handshake, for a request's line and headers, and for how long an idle connection is kept."""
+
+REQUEST_SECONDS = 10
+"""From the end of the headers to the end of the answer; a provider waits no longer."""
+
+BODY_BYTES = 64 * 1024
+"""A body that may be longer is not read to its end: its connection is closed after the answer."""
+
+NOT_HTTP = b"""HTTP/1.1 400 Bad Request\r
+Connection: close\r
+Content-Type: application/json\r
+Content-Length: 24\r
+\r
+{"error": "bad request"}"""
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn carries no types
+    """Gunicorn's gevent worker, with an end to every wait for a client and no request line in any log."""
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection; the TLS handshake is still to be made."""
+        if isinstance(client, ssl.SSLSocket):
+            try:
+                with gevent.Timeout(HEADER_SECONDS):
+                    client.do_handshake()
+            except (OSError, gevent.Timeout):
+                return
+        super().handle(listener, client, addr)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request; a client too slow for it loses the connection, without an answer."""
+        try:
+            with gevent.Timeout(REQUEST_SECONDS):
+                super().handle_request(listener_name, req, sock, addr)
+        except gevent.Timeout:
+            raise StopIteration from None  # how gunicorn's workers end a connection
+
+    def handle_error(self, _req: Any, client: Any, _addr: Any, exc: BaseException) -> None:
+        """Refuse what is not HTTP. Gunicorn's own method logs the request line, which may hold a token."""
+        self.log.warning("connection.refused reason=%s", type(exc).__name__)
+        if isinstance(exc, ParseException):
+            with suppress(OSError):  # the client may be gone
+                util.write(client, NOT_HTTP)
+
+
+def pre_request(_worker: Worker, req: Any) -> None:
+    """Have gunicorn close the connection instead of reading the rest of a body that we refuse."""
+    headers = dict(req.headers)
+    declared = headers.get("CONTENT-LENGTH", "0")
+    if "TRANSFER-ENCODING" in headers or not declared.isdecimal() or int(declared) > BODY_BYTES:
+        req.force_close()
+
+
+def ssl_context(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Leave the handshake to `Worker.handle`, which bounds it."""
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.wrap_socket = partial(context.wrap_socket, do_handshake_on_connect=False)  # type: ignore[method-assign]
+    return context
+
+
+def _address(env: Mapping[str, str]) -> str:
+    host, port = env.get("HOST") or "127.0.0.1", env.get("PORT") or "8000"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise SettingsError([f"PORT must be a port number, got {port!r}"])
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _tls_files(env: Mapping[str, str]) -> tuple[str, str] | tuple[None, None]:
+    names = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
+    cert, key = (env.get(name, "") for name in names)
+    if not cert and not key:
+        return None, None
+    missing = [name for name in names if not Path(env.get(name, "")).is_file()]
+    if missing:
+        raise SettingsError([f"{name} must name a file: TLS needs both {' and '.join(names)}" for name in missing])
+    return cert, key
+
+
+def _check_adapters(settings: Settings) -> None:
+    """End this process, with one line, where an adapter finds that *settings* cannot be used.
+
+    A child judges, because of what adapters import. Were it left to the workers, the
+    second one to refuse would meet gunicorn while it stops for the first: a traceback.
+    """
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        if status:
+            sys.exit(os.waitstatus_to_exitcode(status))
+        return
+    status = 0
+    try:
+        from worker import providers
+
+        providers.build(settings)
+    except SettingsError as err:
+        os.write(sys.stderr.fileno(), f"callsheet: {err}\n".encode())
+        status = 1
+    finally:
+        os._exit(status)  # whatever else may be wrong, the workers tell
+
+
+try:
+    _check_adapters(Settings.from_env(os.environ))
+    bind = _address(os.environ)
+    certfile, keyfile = _tls_files(os.environ)
+except SettingsError as err:
+    sys.exit(f"callsheet: {err}")
+
+worker_class = Worker
+workers = 2
+worker_connections = 1000
+keepalive = HEADER_SECONDS
+graceful_timeout = REQUEST_SECONDS
+backlog = 1024
+limit_request_line = 1024  # ours are below 200
+limit_request_fields = 64
+limit_request_field_size = 4096
+forwarded_allow_ips = ""  # nothing here depends on what a proxy says of the client
+accesslog = None  # it would hold paths, and they hold tokens
+control_socket_disable = True  # all servers of a user would share one path

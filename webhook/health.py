@@ -1,0 +1,33 @@
+"""Whether this process lives, and whether it can do its work."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webhook.errors import answer
+from webhook.publisher import Publisher
+from worker.errors import StoreError
+from worker.store import Store
+
+
+def blueprint(store: Store, publisher: Publisher) -> Blueprint:
+    """`/live` and `/ready`."""
+    bp = Blueprint("health", __name__)
+
+    @bp.get("/live", provide_automatic_options=False)
+    def live() -> Response:
+        """This process answers; asks nobody else."""
+        return answer(200, status="live")
+
+    @bp.get("/ready", provide_automatic_options=False)
+    def ready() -> Response:
+        """Each dependency by name. 503 exactly when Redis does not answer: callbacks are taken
+        without the broker too, so its state, and the nudges it was not given, only inform."""
+        broker: dict[str, str | int] = {"broker": publisher.state, "nudges_dropped": publisher.dropped}
+        try:
+            store.ping()
+            return answer(200, status="ready", redis="up", durability=store.durability, **broker)
+        except StoreError:
+            return answer(503, status="not ready", redis="down", durability="unknown", **broker)
+
+    return bp

@@ -1,0 +1,105 @@
+"""How the archive step is nudged without the provider waiting for the broker.
+
+One daemon thread per process sends the job ids that have come together since
+its last message. Nothing here may be relied on: a job whose nudge is dropped is
+due already, and the sweep finds it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+
+from worker.errors import BrokerError
+
+log = logging.getLogger(__name__)
+
+CAPACITY = 10_000
+"""Job ids that may wait for the broker: about 1 MB."""
+
+BATCH = 100
+"""Job ids in one message."""
+
+PAUSE_SECONDS = 1.0
+"""Rest after a failed send, so that a broker that is down costs next to nothing."""
+
+
+class Publisher:
+    """Sends nudges in the background, the waiting ones together.
+
+    *send* gets at most `BATCH` job ids and raises `BrokerError` when the broker
+    did not take them; it is only ever called from the publisher's own thread.
+    """
+
+    def __init__(self, send: Callable[[Sequence[str]], None], *, capacity: int = CAPACITY) -> None:
+        self._send = send
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._waiting: dict[str, None] = {}
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self.state = "unused"  # then "up" or "down", as the last message went
+        self.dropped = 0
+
+    def nudge(self, job_id: str) -> None:
+        """Have *job_id*'s archive step started soon. Takes microseconds, never raises, never waits."""
+        with self._changed:
+            if len(self._waiting) >= self._capacity:
+                self.dropped += 1
+                return
+            self._waiting[job_id] = None
+            self._ensure_thread()
+            self._changed.notify()
+
+    def close(self, timeout_seconds: float = 1.0) -> None:
+        """Send what waits, for at most *timeout_seconds*, and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            thread.join(timeout_seconds)
+
+    def _ensure_thread(self) -> None:
+        # begun at the first nudge: a thread does not survive the fork that makes a web worker
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+            with suppress(RuntimeError):  # no thread to be had now: the next nudge tries again
+                self._thread.start()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            if not self._try_send(batch):
+                self._pause()
+
+    def _next_batch(self) -> list[str]:
+        """The ids to send next; waits for some. Empty: the publisher is closed and drained."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            batch = list(islice(self._waiting, BATCH))
+            for job_id in batch:
+                del self._waiting[job_id]
+            return batch
+
+    def _try_send(self, batch: Sequence[str]) -> bool:
+        try:
+            self._send(batch)
+        except BrokerError as err:
+            self.dropped += len(batch)
+            self._turn("down", reason=str(err))
+            return False
+        self._turn("up")
+        return True
+
+    def _turn(self, state: str, **why: str) -> None:
+        if state != self.state:
+            level = logging.WARNING if state == "down" else logging.INFO
+            log.log(level, "broker.turned", extra={"state": state, "dropped": self.dropped, **why})
+        self.state = state
+
+    def _pause(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, PAUSE_SECONDS)
