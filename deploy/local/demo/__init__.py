@@ -1,0 +1,1 @@
+"""`callsheet demo`: the main job on the examples of every source document, on this machine alone."""
