@@ -1,0 +1,95 @@
+"""What a check of the doctor finds, and how checks are run: side by side, each in bounded time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from queue import Empty, SimpleQueue
+
+from worker.errors import CallsheetError
+
+
+class Mark(StrEnum):
+    """How bad it is; only FAIL makes the doctor exit with 1."""
+
+    OK = "ok"
+    DONE = "done"  # mended
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was seen, and what to do about it."""
+
+    mark: Mark
+    what: str
+    seen: str
+    advice: str = ""
+
+
+def ok(what: str, seen: str) -> Finding:
+    return Finding(Mark.OK, what, seen)
+
+
+def done(what: str, seen: str) -> Finding:
+    return Finding(Mark.DONE, what, seen)
+
+
+def warn(what: str, seen: str, advice: str) -> Finding:
+    return Finding(Mark.WARN, what, seen, advice)
+
+
+def fail(what: str, seen: str, advice: str) -> Finding:
+    return Finding(Mark.FAIL, what, seen, advice)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A look at one part of the system; `advice` is for when it raises or does not end in time."""
+
+    what: str
+    look: Callable[[], Iterable[Finding]]
+    advice: str
+    limit_seconds: float = 20.0
+
+
+def examine(checks: Sequence[Check]) -> Iterator[Finding]:
+    """What *checks* find, in their order; one that does not end within its limit is given up."""
+    began = time.monotonic()
+    examinations = [(check, _begin(check)) for check in checks]
+    for check, found in examinations:
+        yield from _until(found, check, began + check.limit_seconds)
+
+
+def _begin(check: Check) -> SimpleQueue[Finding | None]:
+    found: SimpleQueue[Finding | None] = SimpleQueue()
+    threading.Thread(target=_look, args=(check, found), name=f"doctor {check.what}", daemon=True).start()
+    return found
+
+
+def _look(check: Check, found: SimpleQueue[Finding | None]) -> None:
+    try:
+        for finding in check.look():
+            found.put(finding)
+    except CallsheetError as err:
+        found.put(fail(check.what, str(err), check.advice))
+    except Exception as err:  # noqa: BLE001 - a library's own error: one broken check must not hide the others
+        found.put(fail(check.what, f"does not answer ({type(err.__cause__ or err).__name__})", check.advice))
+    finally:
+        found.put(None)
+
+
+def _until(found: SimpleQueue[Finding | None], check: Check, deadline: float) -> Iterator[Finding]:
+    while True:
+        try:
+            finding = found.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            yield fail(check.what, f"no answer within {check.limit_seconds:g} s", check.advice)
+            return
+        if finding is None:
+            return
+        yield finding

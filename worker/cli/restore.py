@@ -1,0 +1,68 @@
+"""`callsheet restore`: bring back the records of archived jobs from the bucket, after Redis has lost them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+import click
+
+from worker.cli.board import Board, Line, is_live
+from worker.cli.output import emit_json, printable
+from worker.errors import CallsheetError
+from worker.services import Services
+from worker.settings import Settings
+from worker.steps import restore as step
+from worker.steps.restore import Outcome
+
+SHOWN_EVERY = 200
+EXAMPLES = """\b
+Examples:
+  callsheet restore
+  callsheet restore --apply
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--apply", is_flag=True, help="Write the records; without it, only count them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each manifest, then the counts.")
+def restore(apply: bool, as_json: bool) -> None:
+    """Restore the records of archived jobs from their manifests in the bucket.
+
+    Only jobs that Redis knows nothing of; what is there is never changed.
+    Without --apply it only tells what it would do. A restored job is closed:
+    it is archived, and the same id sent again pays nothing. Exits with 1 when a
+    manifest could not be used.
+    """
+    services = Services.from_settings(Settings.from_env(os.environ))
+    outcomes = step.run(services, apply=apply)
+    counted = step.count(_told(outcomes, as_json=as_json))
+    if as_json:
+        emit_json({"applied": apply, **counted})
+    else:
+        click.echo(_sum(counted, apply=apply))
+    bad = counted["conflict"] + counted["unreadable"]
+    if bad:
+        raise CallsheetError(f"{bad} manifests could not be used: each is named above")
+
+
+def _told(outcomes: Iterable[Outcome], *, as_json: bool) -> Iterable[Outcome]:
+    """*outcomes* as they come, with their progress shown."""
+    board = Board(sys.stderr, live=is_live(sys.stderr))
+    for n, outcome in enumerate(outcomes, 1):
+        if as_json:
+            emit_json({"job_id": outcome.job_id, "outcome": outcome.word, "reason": outcome.reason or None})
+        elif outcome.reason:
+            click.echo(printable(f"{outcome.job_id}: {outcome.reason}"), err=True)
+        if n % SHOWN_EVERY == 0 and not as_json:
+            board.show([Line(f"{n} manifests looked at")])
+        yield outcome
+
+
+def _sum(counted: dict[str, int], *, apply: bool) -> str:
+    total, missing, known = sum(counted.values()), counted["restored"], counted["known"]
+    if apply:
+        return f"{missing} of {total} jobs in the bucket are restored; {known} were known already"
+    advice = "; to restore them: callsheet restore --apply" if missing else ""
+    return f"{missing} of {total} jobs in the bucket are missing in Redis; {known} are known{advice}"

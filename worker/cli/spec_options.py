@@ -1,0 +1,110 @@
+"""From the command line to a spec: options, or a JSON document.
+
+Nothing is judged here beyond the shape of the words: `parse_spec` and the
+models find what is wrong, all of it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from worker.errors import SpecError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SPEC_BYTES = 8 * 1024 * 1024
+"""Most of a document that is read: above what any spec may hold."""
+
+FIELDS = (
+    click.option("--model", metavar="NAME", help="A provider's own name, or a neutral one such as kling-3.0-turbo."),
+    click.option("--provider", metavar="NAME", help="Who makes it; without, the first that can."),
+    click.option("--prompt", metavar="TEXT", help="What is to be seen."),
+    click.option("--first-frame", metavar="IMAGE", help="https:// URL, s3://bucket/key or data: URI."),
+    click.option("--last-frame", metavar="IMAGE", help="The same forms."),
+    click.option("--negative-prompt", metavar="TEXT", help="What is not to be seen."),
+    click.option("--duration", metavar="SECONDS", help="Whole seconds."),
+    click.option("--resolution", metavar="NAME", help="Such as 720p or 1080p."),
+    click.option("--aspect-ratio", metavar="W:H", help="Such as 16:9, 9:16 or 1:1."),
+    click.option("--sound/--no-sound", default=None, help="With or without sound."),
+    click.option("--watermark/--no-watermark", default=None, help="With or without the provider's mark."),
+    click.option(
+        "--shot", "shots", metavar="SECONDS:PROMPT", multiple=True, help="One shot of a storyboard; repeat it."
+    ),
+    click.option("--notify-url", metavar="URL", help="Where to send a notification."),
+    click.option(
+        "--metadata", metavar="KEY=VALUE", multiple=True, help="Returned untouched with the result; repeat it."
+    ),
+)
+
+
+def spec_options(verb: F) -> F:
+    """Give *verb* an option for every field of a spec."""
+    for option in reversed(FIELDS):
+        verb = option(verb)
+    return verb
+
+
+def spec_from_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec that *options* describe; what was not given is left out."""
+    spec = {name: value for name, value in options.items() if value is not None and value != ()}
+    if "duration" in spec:
+        spec["duration"] = _number(spec["duration"])
+    if "shots" in spec:
+        spec["shots"] = [_shot(text) for text in spec["shots"]]
+    if "metadata" in spec:
+        spec["metadata"] = dict(_pair(text) for text in spec["metadata"])
+    return spec
+
+
+def spec_from_json(document: bytes) -> dict[str, Any]:
+    """The spec that *document* holds; raises `SpecError` when it is not one JSON object."""
+    if len(document) > SPEC_BYTES:
+        raise SpecError([f"the spec is over {SPEC_BYTES // 2**20} MiB"])
+    try:
+        spec = json.loads(document, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as err:
+        raise SpecError([f"the spec is not JSON: {err.msg} in line {err.lineno}, column {err.colno}"]) from None
+    except UnicodeDecodeError:
+        raise SpecError(["the spec is not JSON: it is not UTF-8"]) from None
+    except RecursionError:
+        raise SpecError(["the spec is nested too deep"]) from None
+    except ValueError as err:
+        raise SpecError([f"the spec is not JSON: {err}"]) from None
+    if not isinstance(spec, dict):
+        raise SpecError(["the spec must be one JSON object of fields, such as model and prompt"])
+    return spec
+
+
+def _number(text: str) -> int | str:
+    """Whole numbers as numbers; the rest as it is, to be refused beside all other problems."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
+
+
+def _shot(text: str) -> dict[str, Any]:
+    seconds, colon, prompt = text.partition(":")
+    if not colon:
+        raise click.UsageError("--shot must be SECONDS:PROMPT, such as '3:a door opens'")
+    return {"seconds": _number(seconds.strip()), "prompt": prompt.strip()}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.UsageError("--metadata must be KEY=VALUE, such as order=1007")
+    return key, value
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands in it twice")
+    return dict(pairs)
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
