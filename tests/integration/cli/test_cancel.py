@@ -1,0 +1,97 @@
+"""`callsheet cancel`: every honest outcome, in words and as an exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.cli.conftest import Lives, Run, is_one_clear_line
+from worker.jobs import JobError
+from worker.states import JobState
+from worker.store import Store
+
+
+def test_a_job_that_nobody_heard_of_is_cancelled(callsheet: Run, store: Store, lives: Lives) -> None:
+    lives.accept("j1")
+
+    done = callsheet("cancel", "j1")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "j1 is cancelled: no provider heard of it, nothing was paid\n"
+    job = store.get("j1")
+    assert job is not None
+    assert (job.state, job.path, store.due_at("j1") is not None) == (JobState.CANCELLED, "operator", True)
+
+
+def test_cancelling_twice_says_so_and_is_no_error(callsheet: Run, lives: Lives) -> None:
+    lives.accept("j1")
+    callsheet("cancel", "j1")
+
+    done = callsheet("cancel", "j1")
+
+    assert (done.returncode, done.stdout) == (0, "j1 was cancelled before; nothing was paid\n")
+
+
+def test_too_late_names_who_has_it_and_that_the_cost_stands(callsheet: Run, store: Store, lives: Lives) -> None:
+    cost = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
+    store.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=cost)
+    lives.submit("j1")
+
+    done = callsheet("cancel", "j1")
+
+    assert is_one_clear_line(done, 3)
+    assert "evolink has j1 as r-j1, its cost stands (0.56 USD by the list price)" in done.stderr
+    assert store.get("j1").state is JobState.SUBMITTED  # type: ignore[union-attr]
+
+
+def test_a_post_in_flight_is_too_late(callsheet: Run, store: Store, lives: Lives) -> None:
+    lives.accept("j1")
+    claim = store.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
+    assert claim is not None
+    store.begin(claim)
+
+    done = callsheet("cancel", "j1")
+
+    assert is_one_clear_line(done, 3)
+    assert "j1 is submitting: evolink may have it" in done.stderr
+
+
+def test_a_callback_for_a_post_not_on_record_makes_it_too_late(callsheet: Run, store: Store, lives: Lives) -> None:
+    lives.accept("j1")
+    store.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
+
+    done = callsheet("cancel", "j1")
+
+    assert is_one_clear_line(done, 3)
+    assert store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert list(store.candidates("j1")) == ["r-x"]
+
+
+def test_a_job_that_has_ended_is_not_cancelled(callsheet: Run, lives: Lives) -> None:
+    lives.accept("j1")
+    lives.fail("j1", JobError("submit", "refused", "no"))
+
+    done = callsheet("cancel", "j1", "--json")
+
+    assert (done.returncode, done.stderr) == (4, "")
+    assert json.loads(done.stdout) == {
+        "job_id": "j1", "outcome": "final", "words": "j1 has ended already: it is failed"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("nobody",), 1, "there is no job nobody"),
+        (("../etc",), 1, "a job id is 1 to 64"),
+        ((), 2, "Missing argument 'JOB'"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_clear_line(
+    arguments: tuple[str, ...], status: int, words: str, callsheet: Run
+) -> None:
+    done = callsheet("cancel", *arguments)
+
+    assert is_one_clear_line(done, status)
+    assert words in done.stderr

@@ -1,0 +1,229 @@
+"""`callsheet doctor`: every fault it is there for is found, said in a line with what to do, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from deploy.local.sandbox.client import SandboxControl
+from deploy.local.sandbox_process import SandboxProcess
+from tests.integration.cli.conftest import Lives, Run
+from worker import providers
+from worker.bucket import Bucket
+from worker.cli.doctor import inside, outside
+from worker.cli.doctor.findings import Finding, Mark
+from worker.errors import BucketError, StoreError
+from worker.providers.base import Provider
+from worker.services import open_store
+from worker.settings import Settings
+from worker.store import Store
+
+
+@pytest.fixture
+def control(sandbox: SandboxProcess) -> Iterator[SandboxControl]:
+    plane = SandboxControl(sandbox.url, sandbox.ca_file)
+    yield plane
+    plane.reset()
+
+
+@pytest.fixture
+def gmicloud(environment: dict[str, str]) -> Provider:
+    return providers.build(Settings.from_env(environment))["gmicloud"]
+
+
+def bad(findings: Iterator[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.mark is not Mark.OK]
+
+
+def test_a_sound_system_is_ok_in_every_line(callsheet_process: Run) -> None:
+    done = callsheet_process("doctor")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.split("  ")[0] for line in done.stdout.splitlines()} == {"ok"}
+    for part in (
+        "configuration", "Redis", "durability", "eviction", "clock", "open <=> due", "counters", "networks",
+        "broker", "results", "bucket", "gmicloud", "evolink", "apimart", "public URL",
+    ):  # fmt: skip
+        assert f"\nok    {part} " in f"\n{done.stdout}"
+
+
+def test_json_is_a_finding_a_line(callsheet: Run) -> None:
+    done = callsheet("doctor", "--json", env={"CALLSHEET_BUCKET": "NO", "CALLSHEET_REDIS_URL": None})
+
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert {finding["mark"] for finding in findings} == {"FAIL"}
+
+
+def test_every_bad_variable_is_a_failure_of_its_own(callsheet: Run) -> None:
+    done = callsheet("doctor", env={"CALLSHEET_BUCKET": "NO", "CALLSHEET_REDIS_URL": None, "EVOLINK_API_KEY": "a b"})
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert [line.split()[:3] for line in lines] == [
+        ["FAIL", "configuration", name] for name in ("CALLSHEET_REDIS_URL", "CALLSHEET_BUCKET", "EVOLINK_API_KEY")
+    ]
+
+
+def test_an_unreachable_redis_fails_once_and_the_rest_is_still_looked_at(callsheet_process: Run) -> None:
+    done = callsheet_process("doctor", env={"CALLSHEET_REDIS_URL": "redis://:secret-word@127.0.0.1:1/0"})
+
+    failures = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert done.returncode == 1
+    assert failures == ["Redis", "broker", "results"]
+    assert "check CALLSHEET_REDIS_URL" in done.stdout
+    assert "ok    bucket" in done.stdout
+    assert "secret-word" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_is_a_failure(environment: dict[str, str]) -> None:
+    url = environment["CALLSHEET_REDIS_URL"].replace("redis://:", "redis://:wrong")
+    wrong = open_store(Settings.from_env({**environment, "CALLSHEET_REDIS_URL": url}))
+
+    with pytest.raises(StoreError, match="Authentication"):
+        list(inside.redis(wrong))
+
+
+@pytest.fixture
+def without_aof(redis_client: redis.Redis) -> Iterator[None]:
+    redis_client.config_set("appendonly", "no")
+    yield
+    redis_client.config_set("appendonly", "yes")
+
+
+@pytest.mark.usefixtures("without_aof")
+def test_a_redis_that_can_lose_writes_is_a_loud_failure(store: Store) -> None:
+    (finding,) = bad(inside.redis(store))
+
+    assert finding.mark is Mark.FAIL
+    assert "PAID FOR TWICE" in finding.seen
+    assert "appendfsync always" in finding.advice
+
+
+def test_a_redis_that_evicts_is_a_failure(store: Store, redis_client: redis.Redis) -> None:
+    redis_client.config_set("maxmemory-policy", "allkeys-lru")
+    redis_client.config_set("maxmemory", 10**9)
+    try:
+        (finding,) = bad(inside.redis(store))
+    finally:
+        redis_client.config_set("maxmemory", 0)
+        redis_client.config_set("maxmemory-policy", "noeviction")
+
+    assert finding.mark is Mark.FAIL
+    assert "allkeys-lru" in finding.seen
+
+
+def test_an_open_job_that_is_never_due_is_a_failure(store: Store, lives: Lives, redis_client: redis.Redis) -> None:
+    lives.accept("lost")
+    redis_client.zrem("callsheet:{0}:due", "lost")
+
+    (finding,) = bad(inside.open_is_due(store))
+
+    assert finding.mark is Mark.FAIL
+    assert finding.seen.startswith("lost is open")
+
+
+def test_a_due_entry_without_a_job_is_a_failure(store: Store, redis_client: redis.Redis) -> None:
+    redis_client.zadd("callsheet:{0}:due", {"ghost": 1})
+
+    (finding,) = bad(inside.open_is_due(store))
+
+    assert finding.mark is Mark.FAIL
+
+
+def test_many_breaches_are_told_in_few_lines(store: Store, redis_client: redis.Redis) -> None:
+    redis_client.zadd("callsheet:{0}:due", {f"ghost-{n}": 1 for n in range(100)})
+
+    findings = bad(inside.open_is_due(store))
+
+    assert len(findings) == inside.SHOWN_BREACHES + 1
+    assert findings[-1].seen == "and 95 more"
+
+
+def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redis_client: redis.Redis) -> None:
+    lives.accept("waiting")
+    redis_client.zadd("callsheet:{0}:due", {"waiting": store.now() - 10 * 60_000})
+
+    (finding,) = bad(inside.clock(store))
+
+    assert finding.mark is Mark.WARN
+    assert "one has been due for 10 min" in finding.seen
+
+
+def test_counters_worth_alarm_are_warnings(store: Store) -> None:
+    store.count("callbacks_orphaned")
+    store.count("spec_conflicts", 3)
+
+    findings = bad(inside.counters(store))
+
+    assert [(finding.mark, finding.seen) for finding in findings] == [
+        (Mark.WARN, "callbacks_orphaned is 1"),
+        (Mark.WARN, "spec_conflicts is 3"),
+    ]
+
+
+def test_a_bucket_that_is_not_there_says_so(environment: dict[str, str]) -> None:
+    with pytest.raises(BucketError, match="no such bucket here"):
+        list(outside.archive(Bucket.connect("no-such-bucket", "callsheet")))
+
+
+def test_a_bucket_that_is_not_ours_is_one_failure(callsheet_process: Run) -> None:
+    done = callsheet_process("doctor", env={"AWS_ACCESS_KEY_ID": "somebody-else"})
+
+    failures = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert done.returncode == 1
+    assert len(failures) == 1
+    assert failures[0].startswith("FAIL  bucket ")
+    assert "not open to our credentials; check CALLSHEET_BUCKET, the AWS_ variables" in failures[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "mark", "words"),
+    [
+        (401, Mark.FAIL, "does not take our key"),
+        (403, Mark.FAIL, "does not take our key"),
+        (404, Mark.WARN, "its key could not be checked"),
+        (503, Mark.WARN, "its key could not be checked"),
+    ],
+)
+def test_a_key_that_is_not_taken_is_told_from_one_that_could_not_be_checked(
+    status: int, mark: Mark, words: str, gmicloud: Provider, control: SandboxControl
+) -> None:
+    control.script({"on": "list", "match": {"provider": "gmicloud"}, "status": status})
+
+    (finding,) = bad(outside.key(gmicloud))
+
+    assert finding.mark is mark
+    assert words in finding.seen
+    assert "key-of-a-test" not in finding.seen + finding.advice
+
+
+def test_a_provider_that_cannot_be_reached_is_a_failure(environment: dict[str, str]) -> None:
+    settings = Settings.from_env({**environment, "GMICLOUD_BASE_URL": "https://127.0.0.1:1"})
+
+    (finding,) = bad(outside.key(providers.build(settings)["gmicloud"]))
+
+    assert finding.mark is Mark.FAIL
+    assert "cannot be reached" in finding.seen
+    assert "GMICLOUD_BASE_URL" in finding.advice
+
+
+def test_a_public_url_that_does_not_answer_is_a_warning(environment: dict[str, str]) -> None:
+    public = {"CALLSHEET_PUBLIC_URL": "https://127.0.0.1:1", "CALLSHEET_CALLBACK_SECRETS": "s" * 32}
+
+    (finding,) = bad(outside.public_url(Settings.from_env({**environment, **public})))
+
+    assert finding.mark is Mark.WARN
+    assert "does not answer from here" in finding.seen
+
+
+def test_a_public_url_that_is_somebody_else_s_is_a_warning(environment: dict[str, str]) -> None:
+    public = {"CALLSHEET_PUBLIC_URL": environment["EVOLINK_BASE_URL"], "CALLSHEET_CALLBACK_SECRETS": "s" * 32}
+
+    (finding,) = bad(outside.public_url(Settings.from_env({**environment, **public})))
+
+    assert finding.seen.endswith("/live answers 401")

@@ -1,0 +1,70 @@
+"""`callsheet restore`: a count first, the records on request, and each manifest that cannot be used by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.cli.conftest import VIDEO, Lives, Run
+from worker import s3
+from worker.outcome import manifest_of
+from worker.store import Store
+
+
+@pytest.fixture
+def lost(store: Store, lives: Lives, environment: dict[str, str], bucket_name: str) -> Any:
+    """Two jobs that only the bucket remembers."""
+    client = s3.connect()
+    for job_id in ("j1", "j2"):
+        lives.accept(job_id)
+        lives.submit(job_id)
+        lives.close(lives.archive(job_id))
+        job = store.get(job_id)
+        assert job is not None
+        key = f"callsheet/2026/11/20/{job_id}/job.json"
+        client.put_object(Bucket=bucket_name, Key=key, Body=json.dumps(manifest_of(job, store)).encode())
+    store._client.flushall()
+    yield client
+    client.close()
+
+
+def test_without_apply_it_only_counts(callsheet: Run, store: Store, lost: Any) -> None:
+    done = callsheet("restore")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "2 of 2 jobs in the bucket are missing in Redis; 0 are known; to restore them: callsheet restore --apply\n"
+    )
+    assert store.get("j1") is None
+
+
+def test_with_apply_the_records_are_there_again(callsheet: Run, store: Store, lost: Any) -> None:
+    done = callsheet("restore", "--apply")
+
+    job = store.get("j1")
+    assert done.stdout == "2 of 2 jobs in the bucket are restored; 0 were known already\n"
+    assert job is not None
+    assert job.videos == (VIDEO,)
+    assert store.audit() == []
+
+
+def test_a_manifest_that_cannot_be_used_is_named(callsheet: Run, bucket_name: str, lost: Any) -> None:
+    lost.put_object(Bucket=bucket_name, Key="callsheet/2026/11/20/j3/job.json", Body=b"{}")
+
+    done = callsheet("restore", "--apply", "--json")
+
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert documents[-1] == {"applied": True, "restored": 2, "known": 0, "conflict": 0, "unreadable": 1}
+    assert "the manifest of j3 cannot be read" in documents[2]["reason"]
+    assert done.stderr == "Error: 1 manifests could not be used: each is named above\n"
+
+
+def test_an_unreachable_bucket_is_one_clear_line(callsheet: Run) -> None:
+    done = callsheet("restore", env={"CALLSHEET_BUCKET": "no-such-bucket-anywhere"})
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: bucket: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,422 @@
+"""Archive: every video whole, verified and once in the bucket, whatever host, bucket and worker do on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+from botocore.config import Config
+
+from deploy.local.ports import free_port
+from deploy.local.tls import LocalTls
+from tests.conftest import WaitUntil
+from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, once
+from worker.bucket import Bucket
+from worker.download import Downloader
+from worker.jobs import Video
+from worker.paced import Limits
+from worker.services import Services
+from worker.states import JobState
+from worker.steps import Step, archive
+from worker.timing import Timing
+
+S = JobState
+
+SPOILT: dict[str, dict[str, Any]] = {
+    "cut off": {"truncated": "connection"},
+    "half a file": {"truncated": "file"},
+    "reset": {"cut": True},
+    "a proxy's page": {"html": True},
+    "compressed": {"gzip": True},
+    "endless": {"endless": True},
+    "slow": {"bytes_per_second": 1000},
+    "busy": {"status": 503},
+    "gone": {"dead": True},
+    "a redirect out": {"redirect_to": "https://169.254.169.254/latest"},
+    "nothing": {"status": 204},
+}
+
+
+def hasty(scene: Scene) -> Services:
+    """The services with limits that a test has the time for."""
+    settings = scene.services.settings
+    limits = Limits(max_bytes=200_000, rate_window_seconds=0.1, stall_seconds=0.1)
+    downloader = Downloader(ca_file=settings.ca_file, allow_networks=settings.allow_networks, limits=limits)
+    return scene.but(downloader=downloader)
+
+
+def without_s3(scene: Scene) -> Services:
+    """The services with a bucket that nobody serves."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{free_port()}",
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
+    )
+    return scene.but(bucket=Bucket(client, scene.services.bucket.name, "callsheet"))
+
+
+class HeldUpBucket(Bucket):
+    """A bucket where something happens before, or right after, an object becomes visible."""
+
+    def __init__(self, like: Bucket, *, before: Any = None, after: Any = None) -> None:
+        self.__dict__.update(like.__dict__)
+        self._before, self._after = before, after
+
+    def store_video(self, key: str, chunks: Iterable[bytes], **options: Any) -> Video:
+        if self._before:
+            self._before()
+        video = super().store_video(key, chunks, **options)
+        if self._after:
+            self._after()
+        return video
+
+
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
+def test_the_bucket_holds_the_bytes_that_were_served(scene: Scene, provider: str, tls: LocalTls) -> None:
+    job = scene.generated(provider)
+    with urllib3.PoolManager(ssl_context=tls.context()) as pool:
+        served = pool.request("GET", scene.store.links(JOB)[0].url).data
+
+    next_step = scene.run(Step.ARCHIVE)
+
+    assert next_step is Step.SETTLE
+    assert list(scene.videos().values()) == [served]
+    video = scene.job().videos[0]
+    assert (video.bytes, video.seconds) == (len(served), 3.0)
+    assert video.uri.endswith(f"/{JOB}/1-1.mp4")
+    assert scene.job().path == job.path
+
+
+def test_every_video_of_a_result_is_archived_in_order(scene: Scene) -> None:
+    scene.rule("generation", videos=3)
+
+    job = scene.archived("apimart")
+
+    assert [video.uri.rpartition("/")[2] for video in job.videos] == ["1-1.mp4", "1-2.mp4", "1-3.mp4"]
+    assert len({video.sha256 for video in job.videos}) == 3
+    assert len(scene.videos()) == 3
+
+
+def test_a_third_video_that_fails_does_not_fetch_the_others_again(scene: Scene) -> None:
+    scene.rule("generation", videos=3)
+    scene.generated("apimart")
+    puts = iter(range(3))
+    bucket = HeldUpBucket(scene.services.bucket, before=lambda: killed() if next(puts) == 2 else None)
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
+    scene.look_when_due()
+
+    assert scene.job().state is S.ARCHIVED
+    assert len(scene.downloads()) == 4, "three videos, the third one twice"
+
+
+@pytest.mark.parametrize("trouble", SPOILT)
+def test_what_is_not_a_whole_video_leaves_nothing_behind_and_is_tried_again(scene: Scene, trouble: str) -> None:
+    scene.generated()
+    scene.rule("download", **SPOILT[trouble])
+
+    next_step = scene.run(Step.ARCHIVE, services=hasty(scene))
+
+    job = scene.job()
+    assert next_step is None
+    assert job.state is S.GENERATED
+    assert scene.objects() == {}
+    assert job.failures == 1
+    assert job.waiting_for.startswith("another try to archive: download failed (")
+    assert "https" not in job.waiting_for
+    assert 0 < scene.due_in() < 10
+    scene.look_when_due()
+    assert scene.job().state is S.ARCHIVED
+
+
+@pytest.mark.parametrize("trouble", ["gone", "a proxy's page", "half a file", "nothing"])
+def test_a_bad_link_is_replaced_by_the_one_that_the_provider_signs_now(scene: Scene, trouble: str) -> None:
+    job = scene.generated("apimart")
+    scene.rule("download", match={"request_id": job.request_id}, times=None, **SPOILT[trouble])
+    scene.advance(MINUTE)
+    scene.rule("generation", seconds=0)
+    signed_anew = scene.strangers("apimart")
+
+    next_step = scene.run(Step.ARCHIVE, services=scene.answering("apimart", signed_anew))
+
+    assert next_step is Step.SETTLE
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_a_fresh_link_is_kept_with_its_end_though_it_does_not_work_either(scene: Scene) -> None:
+    first_end = scene.generated("apimart").link_expires_at
+    scene.rule("download", dead=True, times=None)
+    scene.advance(HOUR)
+    scene.rule("generation", seconds=0)
+    signed_anew = scene.strangers("apimart")
+
+    scene.run(Step.ARCHIVE, services=scene.answering("apimart", signed_anew))
+
+    assert scene.store.links(JOB) == signed_anew.links
+    end = scene.job().link_expires_at
+    assert end is not None
+    assert first_end is not None
+    assert end > first_end
+
+
+def test_a_dead_link_that_the_provider_repeats_is_fetched_once_a_try(scene: Scene) -> None:
+    scene.generated()
+    scene.rule("download", dead=True)
+
+    scene.run(Step.ARCHIVE)
+
+    assert len(scene.downloads()) == 1
+    assert scene.job().state is S.GENERATED
+
+
+def test_a_provider_that_cannot_tell_a_fresh_link_is_asked_again(scene: Scene) -> None:
+    scene.generated()
+    scene.rule("download", dead=True)
+    scene.rule("poll", status=500)
+
+    scene.run(Step.ARCHIVE)
+
+    assert scene.job().waiting_for == "another try to archive: download failed (dead): the host answered 403"
+    scene.look_when_due()
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_a_kill_between_put_and_mark_is_found_by_looking_first(scene: Scene) -> None:
+    scene.generated()
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"move": killed})))
+    assert len(scene.videos()) == 1
+
+    scene.look_when_due()
+
+    assert scene.job().state is S.ARCHIVED
+    assert len(scene.downloads()) == 1
+
+
+def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> None:
+    scene.generated()
+    bucket = HeldUpBucket(scene.services.bucket, before=killed)
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
+
+    assert scene.objects() == {}
+    scene.look_when_due()
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_an_archive_that_redis_did_not_hear_of_is_marked_the_next_time(scene: Scene) -> None:
+    scene.generated()
+
+    found = archive.run_many([JOB], scene.but(store=scene.with_store(before={"move": failing()})))
+    scene.look_when_due()
+
+    assert found == {}
+    assert scene.job().state is S.ARCHIVED
+    assert len(scene.downloads()) == 1
+
+
+def test_a_lease_lost_in_the_middle_writes_nothing(scene: Scene) -> None:
+    scene.generated()
+
+    def take_over() -> None:
+        scene.advance(31)
+        assert scene.store.claim(JOB, states=(S.GENERATED,), lease_ms=30_000) is not None
+
+    slow = scene.with_store(before={"renew": once(take_over)})
+    next_step = scene.run(Step.ARCHIVE, services=scene.but(store=slow))
+
+    assert next_step is None
+    assert scene.objects() == {}
+    assert scene.job().lease == "1:4"
+
+
+def test_an_archiver_paused_before_its_put_writes_nothing_after_another_one_archived(scene: Scene) -> None:
+    scene.generated()
+
+    def another_archives() -> None:
+        scene.advance(31)
+        scene.follow()
+
+    slow = scene.with_store(before={"renew": once(another_archives)})
+    scene.run(Step.ARCHIVE, services=scene.but(store=slow))
+
+    assert scene.job().state is S.ARCHIVED
+    assert scene.told.states == ["archived"]
+    assert len(scene.videos()) == 1
+
+
+def test_an_archiver_paused_in_its_put_finds_that_the_same_bytes_are_there(scene: Scene) -> None:
+    scene.generated()
+
+    def another_archives() -> None:
+        scene.advance(31)
+        scene.follow()
+
+    slow = scene.with_store(after={"renew": once(another_archives)})
+    next_step = scene.run(Step.ARCHIVE, services=scene.but(store=slow))
+
+    assert next_step is None, "what is owed has been paid by the other one"
+    assert scene.moves().count("archived") == 1
+    assert scene.told.states == ["archived"]
+    assert scene.job().closed_at is not None
+
+
+def test_a_paused_archivers_late_mark_changes_no_version_of_a_told_job(scene: Scene) -> None:
+    scene.generated()
+
+    def another_archives() -> None:
+        scene.advance(31)
+        scene.follow()
+
+    bucket = HeldUpBucket(scene.services.bucket, after=once(another_archives))
+    scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
+
+    job = scene.job()
+    assert job.told_ver == job.ver
+    assert scene.told.states == ["archived"]
+
+
+def test_two_archivers_at_once_make_one_object_and_one_move(scene: Scene) -> None:
+    scene.generated()
+    together = threading.Barrier(4)
+
+    def run() -> None:
+        together.wait()
+        archive.run(JOB, scene.services)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert scene.moves().count("archived") == 1
+    assert len(scene.videos()) == len(scene.downloads()) == 1
+
+
+def test_a_slow_s3_does_not_cost_the_lease(scene: Scene, wait_until: WaitUntil) -> None:
+    """No chunk is asked for while S3 takes its time; the lease is renewed all the same."""
+    scene.generated()
+
+    def take_time() -> None:
+        for _ in range(4):
+            scene.advance(20)
+            wait_until(lambda: scene.job().lease_until == scene.clock.now_ms + 30_000)
+
+    slow = scene.but(
+        bucket=HeldUpBucket(scene.services.bucket, before=take_time), timing=Timing(archive_renew_seconds=0.01)
+    )
+    next_step = scene.run(Step.ARCHIVE, services=slow)
+
+    assert next_step is Step.SETTLE
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_redis_away_for_a_heartbeat_does_not_stop_an_archiver(scene: Scene) -> None:
+    scene.generated()
+    beaten = threading.Event()
+
+    def fail_once() -> None:
+        if not beaten.is_set():
+            beaten.set()
+            failing()()
+
+    slow = scene.but(
+        store=scene.with_store(before={"renew": fail_once}),
+        bucket=HeldUpBucket(scene.services.bucket, before=lambda: beaten.wait(5)),
+        timing=Timing(archive_renew_seconds=0.01),
+    )
+    scene.run(Step.ARCHIVE, services=slow)
+
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_s3_away_costs_nothing_but_time(scene: Scene) -> None:
+    scene.generated()
+
+    scene.run(Step.ARCHIVE, services=without_s3(scene))
+
+    assert scene.job().state is S.GENERATED
+    assert "S3 did not answer" in scene.job().waiting_for
+    scene.look_when_due()
+    assert scene.job().state is S.ARCHIVED
+
+
+def test_an_object_that_is_not_ours_is_never_replaced_and_is_alarmed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.generated()
+    scene.put_foreign(scene.video_key(), b"theirs")
+
+    scene.run(Step.ARCHIVE)
+
+    assert list(scene.objects().values()) == [b"theirs"]
+    assert scene.job().state is S.GENERATED
+    assert scene.counter("object_conflicts") == 1
+    assert "object.conflicted" in caplog.messages
+
+
+def test_an_object_of_ours_with_other_bytes_is_never_replaced(scene: Scene) -> None:
+    other = scene.archived("gmicloud", "other")
+    content = scene.videos()[other.videos[0].uri.partition("/callsheet/")[2]]
+    scene.generated()
+
+    def sneak_in() -> None:
+        scene.services.bucket.store_video(scene.video_key(), [content], declared_bytes=None)
+
+    slow = scene.with_store(before={"renew": once(sneak_in)})
+    scene.run(Step.ARCHIVE, services=scene.but(store=slow))
+
+    assert scene.job().state is S.GENERATED
+    assert scene.counter("object_conflicts") == 1
+    scene.services.bucket._client.delete_object(Bucket=scene.services.bucket.name, Key=scene.video_key())
+
+
+def test_many_jobs_of_one_message_are_archived_though_one_is_broken(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        scene.submitted("gmicloud", f"job-{number}")
+    scene.finish()
+    for number in range(4):
+        scene.run(Step.POLL, f"job-{number}")
+    scene.store._client.set(scene.store._keys.of("job-2")[5], "no JSON")
+
+    found = archive.run_many([f"job-{number}" for number in range(4)], scene.services)
+
+    assert found == {f"job-{number}": Step.SETTLE for number in (0, 1, 3)}
+    assert "archive.broke" in caplog.messages
+
+
+def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Scene) -> None:
+    scene.accepted("gmicloud", "accepted")
+    scene.archived("gmicloud", "archived")
+
+    assert archive.run_many(["accepted", "archived", "nobody"], scene.services) == {}
+
+
+def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "worker")
+    scene.generated()
+    link = scene.store.links(JOB)[0].url
+    scene.rule("download", dead=True)
+    scene.run(Step.ARCHIVE)
+    scene.look_when_due()
+    scene.follow(step=Step.SETTLE)
+
+    written = json.dumps([str(vars(record)) for record in caplog.records])
+    written += str(scene.job()) + str(scene.store.timeline(JOB)) + str(scene.objects()["/".join(manifest_path(scene))])
+
+    assert link not in written
+    assert link.rpartition("/")[2] not in written
+
+
+def manifest_path(scene: Scene) -> list[str]:
+    return [*scene.video_key().removeprefix("callsheet/").split("/")[:-1], "job.json"]

@@ -1,0 +1,144 @@
+"""Sweep: every due job is nudged to the step it needs, however often ticks are doubled, late or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
+from worker.states import JobState
+from worker.steps import Step, step_for, sweep
+
+S = JobState
+
+
+@pytest.mark.parametrize(
+    ("bring", "step"),
+    [
+        ("accepted", Step.SUBMIT),
+        ("unconfirmed", Step.POLL),
+        ("submitted", Step.POLL),
+        ("generated", Step.ARCHIVE),
+        ("archived", Step.SETTLE),
+        ("expired", Step.SETTLE),
+        ("archive_failed", Step.SETTLE),
+    ],
+)
+def test_a_due_job_is_nudged_to_the_step_it_needs(scene: Scene, bring: str, step: Step) -> None:
+    getattr(scene, bring)()
+    scene.advance(max(0.0, scene.due_in()))
+
+    assert scene.sweep() == [(step, JOB)]
+
+
+def test_every_state_has_a_step() -> None:
+    assert {state: step_for(state) for state in S}.keys() == set(S)
+
+
+def test_a_job_that_is_not_due_is_left_alone(scene: Scene) -> None:
+    scene.submitted()
+
+    assert scene.sweep() == []
+
+
+def test_a_closed_job_is_never_nudged(scene: Scene) -> None:
+    scene.archived()
+    scene.follow()
+    scene.advance(31 * 24 * HOUR)
+
+    assert scene.sweep() == []
+
+
+def test_a_doubled_tick_nudges_nobody_twice(scene: Scene) -> None:
+    scene.accepted()
+
+    assert len(scene.sweep()) == 1
+    assert scene.sweep() == []
+
+
+def test_a_nudge_that_is_lost_is_repeated_at_intervals_that_double_up_to_five_minutes(scene: Scene) -> None:
+    scene.accepted()
+    waits = []
+
+    for _ in range(8):
+        assert scene.sweep() == [(Step.SUBMIT, JOB)]
+        waits.append(scene.due_in())
+        scene.advance(scene.due_in())
+
+    assert waits == [15, 30, 60, 120, 240, 300, 300, 300]
+
+
+def test_the_nudge_interval_starts_anew_when_the_job_moves(scene: Scene) -> None:
+    scene.accepted()
+    for _ in range(5):
+        scene.sweep()
+        scene.advance(scene.due_in())
+
+    scene.run(Step.SUBMIT)
+    scene.advance(scene.due_in())
+    scene.sweep()
+
+    assert scene.due_in() == 15
+
+
+def test_after_an_outage_of_hours_no_job_waits_longer_than_five_minutes(scene: Scene) -> None:
+    scene.accepted()
+    for _ in range(100):
+        scene.sweep()
+        scene.advance(scene.due_in())
+
+    assert scene.clock.now > 1_795_000_000 + 7 * HOUR
+    scene.sweep()
+    assert scene.due_in() <= 5 * MINUTE
+
+
+def test_a_job_whose_step_crashed_is_nudged_at_the_leases_end(scene: Scene) -> None:
+    scene.submitted()
+    scene.advance(scene.due_in())
+    assert scene.store.claim(JOB, states=(S.SUBMITTED,), lease_ms=45_000) is not None
+
+    scene.advance(44.999)
+    before = scene.sweep()
+    scene.advance(0.001)
+
+    assert before == []
+    assert scene.sweep() == [(Step.POLL, JOB)]
+
+
+def test_polls_of_one_provider_share_a_message_and_submits_do_not(scene: Scene) -> None:
+    for number in range(3):
+        scene.accepted("gmicloud", f"new-{number}")
+    for number in range(40):
+        scene.submitted("apimart" if number % 2 else "gmicloud", f"job-{number}")
+    scene.finish()
+    messages: list[tuple[Step, list[str]]] = []
+
+    def publish(step: Step, job_ids: Sequence[str]) -> None:
+        messages.append((step, list(job_ids)))
+
+    nudged = sweep.run(scene.services, publish)
+
+    polls = [job_ids for step, job_ids in messages if step is Step.POLL]
+    providers = [{scene.job(job_id).provider for job_id in job_ids} for job_ids in polls]
+    assert nudged == 43
+    assert sorted(len(job_ids) for job_ids in polls) == [20, 20]
+    assert all(len(names) == 1 for names in providers)
+    assert [len(job_ids) for step, job_ids in messages if step is Step.SUBMIT] == [1, 1, 1]
+
+
+def test_a_backlog_is_nudged_whole_in_one_tick(scene: Scene) -> None:
+    for number in range(1100):
+        scene.store.accept(
+            f"job-{number}", spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v"
+        )
+
+    assert len(scene.sweep()) == 1100
+
+
+def test_an_entry_without_a_record_is_removed_and_counted(scene: Scene) -> None:
+    scene.store._client.zadd(scene.store._keys.due(0), {"ghost": 1})
+
+    assert scene.sweep() == []
+    assert scene.store.open_count() == 0
+    assert scene.counter("due_without_open_job") == 1

@@ -1,0 +1,361 @@
+"""Callbacks: each delivery is kept once and makes its job due; it never says what is true."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, OUTCOME_UNKNOWN, RETENTION, Clock, Lives
+from worker.states import JobState
+from worker.store import Arrival, Store
+
+S = JobState
+
+BINDING = ["accepted", "submitting", "unconfirmed", "failed(confirm)"]
+LATE = ["generated", "archived", "failed(submit)", "failed(generate)", "cancelled"]
+REVIVING = ["expired", "failed(archive)"]
+
+
+def test_a_terminal_callback_is_stored_once_and_makes_the_job_due(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.submitted()
+
+    arrival = lives.called()
+
+    assert arrival == Arrival("stored", S.SUBMITTED, "evolink")
+    assert store.due(10) == [JOB]
+    (event,) = store.events(JOB)
+    assert (event.at, event.attempt, event.request_id, event.is_terminal) == (clock.now, 1, "r1", True)
+    assert event.text == '{"says": "done"}'
+
+
+def test_a_callback_moves_nothing_by_itself(store: Store, lives: Lives) -> None:
+    before = lives.submitted()
+
+    lives.called()
+
+    job = lives.job()
+    assert (job.state, job.ver, job.progress) == (before.state, before.ver, before.progress)
+
+
+def test_a_redelivered_callback_is_a_repeat(store: Store, lives: Lives) -> None:
+    lives.submitted()
+
+    words = [lives.called().word for _ in range(4)]
+
+    assert words == ["stored", "repeat", "repeat", "repeat"]
+    assert len(store.events(JOB)) == 1
+
+
+def test_a_repeat_makes_a_job_that_still_waits_due_again(store: Store, lives: Lives) -> None:
+    lives.submitted()
+    lives.called()
+    store.rest(lives.claimed(), due_in_ms=MINUTE)
+
+    assert lives.called().word == "repeat"
+
+    assert store.due(10) == [JOB]
+
+
+def test_a_non_terminal_word_for_the_current_request_changes_nothing(store: Store, lives: Lives) -> None:
+    before = lives.submitted()
+
+    assert lives.called(terminal=False).word == "noted"
+
+    assert (lives.job(), store.events(JOB), store.due(10)) == (before, (), [])
+
+
+def test_a_callback_starts_the_nudges_anew(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.submitted(due_in_ms=0)
+    store.nudge([JOB])
+
+    lives.called()
+
+    assert lives.job().nudges == 0
+
+
+@pytest.mark.parametrize("word", LATE)
+def test_a_callback_for_a_job_that_needs_none_is_late(store: Store, lives: Lives, word: str) -> None:
+    BRINGS[word](lives)
+    before = lives.job()
+
+    assert lives.called().word == "late"
+
+    assert lives.job() == before
+
+
+def test_failed_after_completed_and_completed_after_failed_move_nothing(store: Store, lives: Lives) -> None:
+    lives.generated()
+
+    assert lives.called(text="failed").word == "late"
+
+    assert lives.job().state is S.GENERATED
+
+
+@pytest.mark.parametrize("word", ["submitted", "generated", *REVIVING])
+def test_a_callback_with_another_request_id_is_a_mismatch_and_changes_nothing(
+    store: Store, lives: Lives, word: str
+) -> None:
+    BRINGS[word](lives)
+    before, due_at = lives.job(), store.next_due_at()
+
+    assert lives.called(request_id="another").word == "mismatch"
+
+    assert (lives.job(), store.next_due_at(), store.events(JOB)) == (before, due_at, ())
+
+
+def test_a_callback_for_no_job_is_missing(lives: Lives) -> None:
+    assert lives.called("nobody") == Arrival("missing", None)
+
+
+def test_a_callback_for_a_tombstone_is_late(store: Store, lives: Lives, client: redis.Redis) -> None:
+    lives.closed(lives.archived())
+    client.delete(f"callsheet:{{0}}:job:{JOB}")
+
+    assert lives.called() == Arrival("late", S.ARCHIVED, "evolink")
+
+
+@pytest.mark.parametrize("word", BINDING)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_early_callback_is_kept_as_a_candidate_with_its_event(
+    store: Store, lives: Lives, clock: Clock, word: str, terminal: bool
+) -> None:
+    BRINGS[word](lives)
+
+    assert lives.called(request_id="early", terminal=terminal).word == "stored"
+
+    assert store.candidates(JOB) == {"early": clock.now}
+    assert len(store.events(JOB)) == 1
+    assert lives.job().request_id is None
+
+
+def test_an_early_callback_waits_for_the_post_that_is_in_flight(store: Store, lives: Lives, clock: Clock) -> None:
+    claim = lives.submitting()
+
+    lives.called()
+
+    assert store.next_due_at() == claim.job.lease_until
+    clock.advance(LEASE)
+    assert store.due(10) == [JOB]
+
+
+def test_an_early_callback_makes_an_unconfirmed_job_due(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+
+    lives.called()
+
+    assert store.due(10) == [JOB]
+
+
+def test_a_job_that_turns_unconfirmed_while_a_candidate_waits_is_due_at_once(store: Store, lives: Lives) -> None:
+    lives.submitting()
+    lives.called()
+
+    reply = store.move(JOB, S.UNCONFIRMED, attempt=1, path="submit", due_in_ms=MINUTE)
+
+    assert reply.due_now
+    assert store.candidates(JOB)
+
+
+def test_a_forged_early_callback_cannot_push_out_the_true_one(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    lives.called(request_id="true")
+    for n in range(20):
+        lives.called(request_id=f"forged-{n}")
+
+    assert "true" in store.candidates(JOB)
+    assert len(store.candidates(JOB)) == 8
+
+
+def test_a_full_candidate_set_says_so_instead_of_swallowing_the_callback(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    for n in range(8):
+        assert lives.called(request_id=f"forged-{n}").word == "stored"
+
+    assert lives.called(request_id="true").word == "full"
+
+    store.drop_candidate(JOB, "forged-0")
+    assert lives.called(request_id="true").word == "stored"
+
+
+def test_a_known_candidate_needs_no_room(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    for n in range(8):
+        lives.called(request_id=f"r{n}")
+
+    assert lives.called(request_id="r3").word == "repeat"
+    assert lives.called(request_id="r3", text="another word").word == "stored"
+
+
+def test_a_candidate_keeps_the_instant_it_was_first_seen(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.unconfirmed()
+    lives.called()
+    first = clock.now
+    clock.advance(MINUTE)
+
+    lives.called(text="again")
+
+    assert store.candidates(JOB) == {"r1": first}
+
+
+def test_a_dropped_candidate_takes_its_events_along_and_may_come_again(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    lives.called(request_id="r1")
+    lives.called(request_id="r2")
+
+    assert store.drop_candidate(JOB, "r1") is True
+    assert store.drop_candidate(JOB, "r1") is False
+
+    assert [event.request_id for event in store.events(JOB)] == ["r2"]
+    assert lives.called(request_id="r1").word == "stored"
+
+
+def test_of_a_flood_of_different_callbacks_the_latest_are_kept(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.submitted()
+    for n in range(40):
+        clock.advance(1)
+        assert lives.called(text=f"done {n}").word == "stored"
+
+    assert [event.fingerprint for event in store.events(JOB)] == [f"r1/done {n}" for n in range(24, 40)]
+
+
+def test_a_job_with_a_waiting_candidate_is_not_closed(store: Store, lives: Lives) -> None:
+    job = lives.outcome_unknown()
+    lives.called()
+
+    reply = lives.told(job)
+
+    assert reply.job is not None
+    assert reply.job.is_open
+    assert store.due(10) == [JOB]
+
+
+def test_a_callback_reopens_a_closed_job_whose_outcome_was_unknown(
+    store: Store, lives: Lives, client: redis.Redis
+) -> None:
+    lives.closed(lives.outcome_unknown())
+
+    assert lives.called().word == "stored"
+
+    assert lives.job().is_open
+    assert store.due(10) == [JOB]
+    assert client.exists(f"callsheet:{{0}}:tombstone:{JOB}") == 0
+    assert [client.pttl(key) for key in client.scan_iter(f"*:{JOB}")] == [-1] * 5
+
+
+@pytest.mark.parametrize("word", REVIVING)
+def test_a_late_callback_with_the_right_id_reopens_a_job_whose_video_may_still_come(
+    store: Store, lives: Lives, word: str
+) -> None:
+    BRINGS[word](lives)
+    lives.closed(lives.job())
+
+    assert lives.called().word == "stored"
+
+    assert lives.job().is_open
+    assert store.due(10) == [JOB]
+
+
+@pytest.mark.parametrize("word", REVIVING)
+def test_a_replayed_callback_does_not_reopen_it_again_and_again(store: Store, lives: Lives, word: str) -> None:
+    BRINGS[word](lives)
+    lives.called()
+    store.rest(lives.claimed(), due_in_ms=MINUTE)
+    lives.closed(lives.job())
+
+    assert lives.called().word == "repeat"
+
+    assert not lives.job().is_open
+
+
+def test_a_contradicted_callback_is_counted_and_forgotten(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.submitted()
+    lives.called()
+
+    assert store.contradict(JOB, seen_until=clock.now) == 1
+    assert store.contradict(JOB, seen_until=clock.now) == 1
+
+    assert store.events(JOB) == ()
+    assert lives.job().contradictions == 1
+
+
+def test_a_callback_that_came_after_the_answer_is_not_contradicted_by_it(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted()
+    claim = lives.claimed()
+    clock.advance(1)
+    lives.called()
+
+    assert store.contradict(JOB, seen_until=claim.now) == 0
+
+    assert len(store.events(JOB)) == 1
+
+
+def test_after_three_contradictions_a_callback_no_longer_makes_the_job_due(store: Store, lives: Lives) -> None:
+    lives.submitted()
+    for n in range(3):
+        lives.called(text=f"forged {n}")
+        claim = lives.claimed()
+        store.contradict(JOB, seen_until=claim.now)
+        store.rest(claim, due_in_ms=MINUTE)
+
+    assert lives.called(text="forged again").word == "stored"
+
+    assert store.due(10) == []
+
+
+def test_a_callback_of_another_attempt_is_kept_and_moves_nothing(store: Store, lives: Lives) -> None:
+    lives.submitted()
+    before, due_at = lives.job(), store.next_due_at()
+
+    assert lives.called(request_id="older", attempt=2).word == "late"
+
+    assert (lives.job(), store.next_due_at()) == (before, due_at)
+    assert [(event.attempt, event.request_id) for event in store.events(JOB)] == [(2, "older")]
+
+
+def test_callbacks_of_other_attempts_never_take_the_room_of_the_current_one(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted()
+    words = [lives.called(request_id=f"old-{n}", attempt=2).word for n in range(9)]
+
+    for n in range(20):
+        clock.advance(1)
+        assert lives.called(text=f"done {n}").word == "stored"
+
+    assert words == ["late"] * 8 + ["full"]
+    assert sum(event.attempt == 2 for event in store.events(JOB)) == 8
+    assert len(store.events(JOB)) == 16
+
+
+def test_what_is_kept_for_a_closed_job_dies_with_its_record(store: Store, lives: Lives, client: redis.Redis) -> None:
+    lives.closed(lives.archived())
+
+    lives.called(request_id="older", attempt=2)
+
+    assert 0 < client.pttl(f"callsheet:{{0}}:events:{JOB}") <= RETENTION
+
+
+def test_an_outcome_unknown_that_learns_its_candidate_meanwhile_is_looked_at_after_it_is_told(
+    store: Store, lives: Lives
+) -> None:
+    lives.unconfirmed()
+    claim = lives.claimed()
+    lives.called()
+
+    reply = store.move(JOB, S.FAILED, attempt=1, path="sweep", lease=claim.token, error=OUTCOME_UNKNOWN)
+
+    assert reply.applied
+    assert store.candidates(JOB)
+    assert store.due(10) == [JOB]
+
+
+@pytest.mark.parametrize("request_id", ['a "quoted" id', "two words", "new\nline", "ümläut", "x" * 200])
+def test_whatever_a_provider_calls_a_request_is_kept_as_it_is(store: Store, lives: Lives, request_id: str) -> None:
+    lives.unconfirmed()
+
+    lives.called(request_id=request_id)
+
+    assert [event.request_id for event in store.events(JOB)] == [request_id]
+    assert lives.bound(request_id=request_id).due_now

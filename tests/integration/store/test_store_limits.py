@@ -1,0 +1,527 @@
+"""The limits of a provider: kept exactly by any number of workers, in any minute, and never leaked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+import redis
+
+from tests.integration.store.conftest import DAY, JOB, MINUTE, REFUSED, RETENTION, Clock, Lives
+from worker.jobs import JobError
+from worker.limits import Limits, Operation, Place, Refusal
+from worker.states import JobState
+from worker.store import Claim, Reply, Store, connect
+
+S = JobState
+SUBMIT, POLL = Operation.SUBMIT, Operation.POLL
+FREE = Limits("evolink")
+SECOND = 1000
+WORKERS = 16
+
+
+def begun(store: Store, claim: Claim, limits: Limits, cost: str = "0") -> Reply:
+    return store.begin(claim, limits=limits, cost=Decimal(cost))
+
+
+def tried(lives: Lives, job_id: str, limits: Limits, cost: str = "0") -> Reply:
+    """A new job's POST, begun if there is room; else it stands in line, as the step has it."""
+    if lives.store.get(job_id) is None:
+        lives.accepted(job_id)
+    return tried_again(lives, job_id, limits, cost)
+
+
+def tried_again(lives: Lives, job_id: str, limits: Limits, cost: str = "0") -> Reply:
+    claim = lives.claimed(job_id)
+    reply = begun(lives.store, claim, limits, cost)
+    if reply.word == "busy":
+        lives.store.rest(claim, due_in_ms=30 * MINUTE, waits=Place(SUBMIT, claim.job.accepted_at))
+    return reply
+
+
+def polled(lives: Lives, job_id: str, limits: Limits, *, is_urgent: bool = False) -> bool:
+    """Whether a job's GET may begin; if not it stands in line."""
+    claim = lives.store.claim(job_id, states=(S.SUBMITTED,), lease_ms=MINUTE)
+    assert claim is not None
+    permit = lives.store.take(job_id, limits, POLL, is_urgent=is_urgent)
+    waits = None if permit.is_granted else Place(POLL, 0 if is_urgent else claim.now)
+    lives.store.rest(claim, due_in_ms=30 * MINUTE, waits=waits)
+    return permit.is_granted
+
+
+def due_ids(store: Store) -> set[str]:
+    return set(store.due())
+
+
+def at_once(count: int, act: Callable[[int], object]) -> list[object]:
+    """What *act* answers to *count* threads that begin together."""
+    barrier = threading.Barrier(count)
+
+    def run(n: int) -> object:
+        barrier.wait()
+        return act(n)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_sixteen_workers_never_have_more_jobs_at_a_provider_than_it_may_have(
+    store: Store, lives: Lives, redis_url: str, clock: Clock
+) -> None:
+    limits = replace(FREE, max_concurrent=5)
+    for n in range(WORKERS):
+        lives.accepted(f"job-{n}")
+    claims = [lives.claimed(f"job-{n}") for n in range(WORKERS)]
+    stores = [Store(connect(redis_url), retention_ms=RETENTION, clock=clock) for _ in range(WORKERS)]
+
+    replies = at_once(WORKERS, lambda n: begun(stores[n], claims[n], limits).word)
+
+    assert sorted(map(str, replies)) == ["applied"] * 5 + ["busy"] * 11
+    assert store.standing(limits).occupied == 5
+
+
+def test_sixteen_workers_never_ask_more_often_in_a_minute_than_they_may(
+    store: Store, redis_url: str, clock: Clock
+) -> None:
+    limits = replace(FREE, per_minute=10)
+    stores = [Store(connect(redis_url), retention_ms=RETENTION, clock=clock) for _ in range(WORKERS)]
+
+    granted = at_once(WORKERS, lambda n: stores[n].ask(limits, POLL, prober=f"job-{n}").is_granted)
+
+    assert granted.count(True) == 10
+    assert store.standing(limits).poll.calls == 10
+
+
+def test_no_minute_anywhere_holds_more_requests_than_the_limit(store: Store, clock: Clock) -> None:
+    limits = replace(FREE, per_minute=7)
+    at: list[int] = []
+    for _ in range(900):
+        clock.advance(333)
+        if store.ask(limits, POLL, prober=JOB).is_granted:
+            at.append(clock.now)
+
+    busiest = max(sum(begin <= other < begin + MINUTE for other in at) for begin in at)
+
+    assert busiest == 7
+    assert len(at) >= 4 * 7, "the limit is used up, not only kept"
+
+
+def test_a_job_frees_its_room_when_its_provider_is_done_with_it(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    assert tried(lives, "job-1", limits).applied
+    assert tried(lives, "job-2", limits).word == "busy"
+    lives.bound("job-1")
+    assert tried_after_call(lives, "job-2", limits) is None, "submitted is still at the provider"
+
+    store.move("job-1", S.GENERATED, attempt=1, path="poll")
+
+    assert tried_after_call(lives, "job-2", limits) == "applied"
+
+
+def tried_after_call(lives: Lives, job_id: str, limits: Limits) -> str | None:
+    """What becomes of the job's POST if it is called; None: it is not."""
+    lives.store.call_next(limits, SUBMIT)
+    return tried_again(lives, job_id, limits).word if job_id in due_ids(lives.store) else None
+
+
+@pytest.mark.parametrize("end", ["not taken", "refused", "generated", "failed", "expired", "unknown"])
+def test_every_way_out_of_a_provider_frees_the_room(store: Store, lives: Lives, end: str) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, JOB, limits)
+    if end == "not taken":
+        lives.not_taken(try_no=1)
+    elif end == "refused":
+        store.move(JOB, S.FAILED, attempt=1, path="submit", error=REFUSED)
+    elif end == "unknown":
+        store.move(JOB, S.UNCONFIRMED, attempt=1, path="submit")
+        assert store.standing(limits).occupied == 1
+        unknown = JobError("confirm", "outcome_unknown", "nobody told")
+        store.move(JOB, S.FAILED, attempt=1, path="sweep", error=unknown)
+    else:
+        lives.bound()
+        error = JobError("generate", "nsfw", "no") if end == "failed" else None
+        to = {"generated": S.GENERATED, "failed": S.FAILED, "expired": S.EXPIRED}[end]
+        store.move(JOB, to, attempt=1, path="poll", error=error)
+
+    assert store.standing(limits).occupied == 0
+
+
+def test_a_worker_that_dies_after_its_intent_keeps_no_room_beyond_its_job(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "job-1", limits)
+    # nobody reports; the sweep finds it, and at its deadline it is settled as unknown
+    store.move("job-1", S.UNCONFIRMED, attempt=1, path="sweep")
+    store.move("job-1", S.FAILED, attempt=1, path="sweep", error=JobError("confirm", "outcome_unknown", "nobody told"))
+
+    assert tried(lives, "job-2", limits).applied
+
+
+def test_a_late_video_is_counted_again_while_its_provider_has_it(store: Store, lives: Lives) -> None:
+    lives.outcome_unknown()
+    assert store.standing(FREE).occupied == 0
+
+    lives.bound()
+
+    assert store.standing(FREE).occupied == 1
+
+
+def test_the_oldest_waiting_job_is_called_first_and_newcomers_stand_behind_it(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "first", limits)
+    for name in ("second", "third"):
+        clock.advance(1)
+        lives.accepted(name)
+    assert tried_again(lives, "third", limits).refusal == Refusal("concurrency", None, 0)
+    assert tried_again(lives, "second", limits).refusal == Refusal("concurrency", None, 0)
+
+    store.move("first", S.FAILED, attempt=1, path="submit", error=REFUSED)
+    clock.advance(1)
+    newcomer = tried(lives, "newcomer", limits)
+    called = store.call_next(limits, SUBMIT)
+
+    assert newcomer.refusal == Refusal("turn", None, 2)
+    assert called == 1
+    assert "second" in due_ids(store)
+    assert "third" not in due_ids(store)
+    assert tried_again(lives, "second", limits).applied
+
+
+def test_ten_thousand_waiting_jobs_cost_one_call_for_one_slot(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "first", limits)
+    count = 2000  # each waits by the same two writes
+    for n in range(count):
+        tried(lives, f"waiting-{n:04}", limits)
+    store.move("first", S.FAILED, attempt=1, path="submit", error=REFUSED)
+    clock.advance(SECOND)
+
+    calls = [store.call_next(limits, SUBMIT) for _ in range(3)]
+
+    assert calls == [1, 0, 0]
+    assert due_ids(store) == {"first", "waiting-0000"}
+    assert store.standing(limits).submit.waiting == count
+
+
+def test_a_called_job_is_not_called_again_while_its_nudge_is_on_the_way(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "first", limits)
+    tried(lives, "second", limits)
+    store.move("first", S.FAILED, attempt=1, path="submit", error=REFUSED)
+    assert store.call_next(limits, SUBMIT) == 1
+
+    store.nudge(["second"])
+
+    assert store.call_next(limits, SUBMIT) == 0
+
+
+def test_a_called_job_is_not_called_again_while_a_worker_is_at_it(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "first", limits)
+    tried(lives, "second", limits)
+    store.move("first", S.FAILED, attempt=1, path="submit", error=REFUSED)
+    assert store.call_next(limits, SUBMIT) == 1
+
+    claim = lives.claimed("second")
+    clock.advance(SECOND)
+
+    assert store.call_next(limits, SUBMIT) == 0
+    assert store.due_at("second") == claim.job.lease_until
+
+
+def test_a_job_that_leaves_takes_its_place_in_line_with_it(store: Store, lives: Lives, client: redis.Redis) -> None:
+    limits = replace(FREE, max_concurrent=1)
+    tried(lives, "first", limits)
+    tried(lives, "second", limits)
+    tried(lives, "third", limits)
+
+    store.move("second", S.CANCELLED, attempt=1, path="operator")
+    claim = store.claim("third", states=(S.ACCEPTED,), lease_ms=MINUTE)
+    assert claim is not None
+    store.rest(claim, due_in_ms=0, notes={"waiting_for": "its images"})
+
+    assert store.standing(limits).submit.waiting == 0
+    assert lives.job("third").place == ""
+    assert client.zcard("callsheet:{0}:line") == 0
+
+
+def test_an_entry_whose_job_is_gone_is_removed_and_holds_up_nobody(
+    store: Store, lives: Lives, client: redis.Redis
+) -> None:
+    client.zadd("callsheet:{0}:line", {"evolink:submit:000000000000001:gone": 0})
+
+    assert store.call_next(FREE, SUBMIT) == 0
+    assert store.standing(FREE).submit.waiting == 0
+
+
+def test_a_job_keeps_its_place_however_often_it_is_looked_at(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, per_minute=2)
+    for job_id in ("a", "b"):
+        lives.submitted(job_id, job_id)
+    assert store.ask(limits, POLL, prober="x").is_granted
+    assert store.ask(limits, POLL, prober="x").is_granted
+    assert not polled(lives, "a", limits)
+    clock.advance(SECOND)
+    assert not polled(lives, "b", limits)
+    clock.advance(SECOND)
+    assert not polled(lives, "a", limits)
+
+    clock.advance(MINUTE)
+    assert store.call_next(replace(limits, per_minute=3), POLL, most=1) == 1
+
+    assert due_ids(store) == {"a"}
+
+
+def test_a_job_whose_callback_has_come_is_polled_before_all_others(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, per_minute=2)
+    for job_id in ("a", "b"):
+        lives.submitted(job_id, job_id)
+    for _ in range(2):
+        store.ask(limits, POLL, prober="x")
+    assert not polled(lives, "a", limits)
+    clock.advance(SECOND)
+    assert not polled(lives, "b", limits, is_urgent=True)
+    clock.advance(MINUTE + SECOND)
+
+    store.call_next(limits, POLL, most=1)
+
+    assert due_ids(store) == {"b"}
+
+
+def test_polls_never_starve_submits_nor_submits_polls(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, per_minute=6)
+    for n in range(8):
+        lives.submitted(f"polled-{n}", f"r{n}")
+        lives.accepted(f"new-{n}")
+    granted = []
+
+    for _ in range(4):
+        clock.advance(MINUTE + 2 * SECOND)
+        polls = sum(polled(lives, f"polled-{n}", limits) for n in range(8))
+        waiting = [f"new-{n}" for n in range(8) if lives.job(f"new-{n}").state is S.ACCEPTED]
+        granted.append((polls, sum(tried_again(lives, job_id, limits).applied for job_id in waiting)))
+
+    assert granted == [(6, 0), (3, 3), (3, 3), (3, 2)]
+
+
+def test_polls_have_the_whole_rate_while_submits_wait_for_something_else(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, per_minute=10, max_concurrent=1)
+    tried(lives, "first", limits)
+    tried(lives, "second", limits)
+
+    granted = [store.ask(limits, POLL, prober="x").is_granted for _ in range(12)]
+
+    assert granted.count(True) == 9
+
+
+def test_what_a_provider_asks_to_wait_holds_back_that_kind_of_request_only(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="answered", hold_ms=7 * SECOND)
+    until = clock.now + 7 * SECOND
+
+    assert store.ask(FREE, SUBMIT, prober=JOB).refusal == Refusal("asked_to_wait", until)
+    assert store.ask(FREE, POLL, prober=JOB).is_granted
+    assert store.ask(Limits("apimart"), SUBMIT, prober=JOB).is_granted
+    clock.advance(7 * SECOND)
+    assert store.ask(FREE, SUBMIT, prober=JOB).is_granted
+
+
+def test_a_shorter_wait_never_shortens_a_longer_one(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="answered", hold_ms=60 * SECOND)
+    store.report(FREE, SUBMIT, prober="job-2", outcome="answered", hold_ms=SECOND)
+
+    clock.advance(59 * SECOND)
+
+    assert not store.ask(FREE, SUBMIT, prober=JOB).is_granted
+
+
+def test_one_lock_out_opens_the_breaker_and_one_probe_in_ten_seconds_is_let_through(store: Store, clock: Clock) -> None:
+    assert store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out", why="http_401") == (False, True)
+    assert not store.ask(FREE, SUBMIT, prober=JOB).is_granted
+    assert store.ask(FREE, POLL, prober=JOB).is_granted
+
+    probes = []
+    for _ in range(35):
+        clock.advance(SECOND)
+        probes.append([store.ask(FREE, SUBMIT, prober=f"job-{n}").is_probe for n in range(3)])
+
+    assert sum(probe for second in probes for probe in second) == 3
+    assert store.standing(FREE).submit.open_why == "http_401"
+
+
+def test_only_the_probe_closes_the_breaker(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out")
+    clock.advance(10 * SECOND)
+    assert store.ask(FREE, SUBMIT, prober="probe").is_probe
+
+    assert store.report(FREE, SUBMIT, prober="an older request", outcome="answered") == (False, False)
+    assert not store.ask(FREE, SUBMIT, prober=JOB).is_granted
+    assert store.report(FREE, SUBMIT, prober="probe", outcome="answered") == (True, False)
+    assert store.ask(FREE, SUBMIT, prober=JOB).is_granted
+
+
+def test_a_probe_whose_worker_dies_is_followed_by_another(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out")
+    clock.advance(10 * SECOND)
+    assert store.ask(FREE, SUBMIT, prober="dies").is_probe
+    clock.advance(10 * SECOND)
+
+    assert store.ask(FREE, SUBMIT, prober="next").is_probe
+    assert store.report(FREE, SUBMIT, prober="dies", outcome="answered") == (False, False)
+
+
+@pytest.mark.parametrize(("calls", "failures", "opens"), [(19, 19, False), (20, 9, False), (20, 10, True)])
+def test_the_breaker_opens_when_half_of_twenty_calls_in_a_minute_fail(
+    store: Store, calls: int, failures: int, opens: bool
+) -> None:
+    for n in range(calls):
+        store.ask(FREE, POLL, prober=f"job-{n}")
+
+    told = [store.report(FREE, POLL, prober=f"job-{n}", outcome="failed", why="http_500")[1] for n in range(failures)]
+
+    assert any(told) == opens
+    assert (not store.ask(FREE, POLL, prober=JOB).is_granted) == opens
+
+
+def test_failures_of_more_than_a_minute_ago_open_nothing(store: Store, clock: Clock) -> None:
+    for n in range(40):
+        store.ask(FREE, POLL, prober=f"job-{n}")
+        if n < 9:
+            store.report(FREE, POLL, prober=f"job-{n}", outcome="failed")
+    clock.advance(MINUTE + 2 * SECOND)
+    for n in range(20):
+        store.ask(FREE, POLL, prober=f"job-{n}")
+
+    assert store.report(FREE, POLL, prober=JOB, outcome="failed") == (False, False)
+
+
+def test_a_clock_that_is_set_back_an_hour_locks_nobody_out(store: Store, clock: Clock) -> None:
+    limits = replace(FREE, per_minute=2)
+    for _ in range(2):
+        store.ask(limits, POLL, prober=JOB)
+    store.report(limits, SUBMIT, prober=JOB, outcome="locked_out")
+    clock.advance(-2 * 60 * MINUTE)
+
+    assert store.ask(limits, POLL, prober=JOB).is_granted
+    assert store.ask(limits, SUBMIT, prober=JOB).is_probe
+
+
+def test_the_budget_is_never_passed_by_any_number_of_workers(
+    store: Store, lives: Lives, redis_url: str, clock: Clock
+) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    for n in range(WORKERS):
+        lives.accepted(f"job-{n}")
+    claims = [lives.claimed(f"job-{n}") for n in range(WORKERS)]
+    stores = [Store(connect(redis_url), retention_ms=RETENTION, clock=clock) for _ in range(WORKERS)]
+
+    replies = at_once(WORKERS, lambda n: begun(stores[n], claims[n], limits, "0.15").word)
+
+    assert replies.count("applied") == 6
+    assert store.standing(limits).spent == Decimal("0.90")
+
+
+def test_what_would_pass_the_budget_waits_for_the_next_day_of_utc(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    assert tried(lives, "first", limits, "0.60").applied
+
+    refusal = tried(lives, "second", limits, "0.60").refusal
+
+    midnight = (clock.now // DAY + 1) * DAY
+    assert refusal == Refusal("budget", midnight)
+    assert store.call_next(limits, SUBMIT) == 0
+    clock.now = midnight - 1
+    assert tried_again(lives, "second", limits, "0.60").word == "busy"
+    clock.now = midnight
+    assert store.call_next(limits, SUBMIT) == 1
+    assert tried_again(lives, "second", limits, "0.60").applied
+
+
+def test_a_greater_budget_lets_the_waiting_go_at_once(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    tried(lives, "first", limits, "0.60")
+    tried(lives, "second", limits, "0.60")
+
+    assert store.call_next(replace(limits, daily_budget=Decimal("1.20")), SUBMIT) == 1
+
+
+def test_a_line_that_waits_for_money_is_not_called_every_second(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    for n in range(20):
+        lives.accepted(f"job-{n:02}")
+        clock.advance(1)
+    claims = [lives.claimed(f"job-{n:02}") for n in range(20)]
+    for claim in claims:
+        # all are refused before any of them stands in line
+        if begun(store, claim, limits, "0.60").word == "busy":
+            clock.advance(1)
+    for claim in claims[1:]:
+        store.rest(claim, due_in_ms=30 * MINUTE, waits=Place(SUBMIT, claim.job.accepted_at))
+
+    first = store.call_next(limits, SUBMIT)
+    for job_id in sorted(due_ids(store)):
+        tried_again(lives, job_id, limits, "0.60")
+    later = [store.call_next(limits, SUBMIT) for _ in range(3)]
+
+    assert first <= 19
+    assert later == [0, 0, 0]
+    assert store.standing(limits).submit.refusal is not None
+
+
+@pytest.mark.parametrize(
+    ("end", "spent"), [("not taken", "0"), ("refused", "0"), ("unconfirmed", "0.6"), ("taken", "0.6")]
+)
+def test_what_was_surely_not_taken_is_given_back_to_the_day_it_was_reserved_on(
+    store: Store, lives: Lives, clock: Clock, end: str, spent: str
+) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    tried(lives, JOB, limits, "0.6")
+    day = clock.now
+    clock.advance(DAY)
+
+    if end == "not taken":
+        lives.not_taken(try_no=1)
+    elif end == "refused":
+        store.move(JOB, S.FAILED, attempt=1, path="submit", error=REFUSED)
+    elif end == "unconfirmed":
+        store.move(JOB, S.UNCONFIRMED, attempt=1, path="submit")
+        store.move(JOB, S.FAILED, attempt=1, path="sweep", error=JobError("confirm", "outcome_unknown", "nobody told"))
+    else:
+        lives.bound()
+        store.move(JOB, S.FAILED, attempt=1, path="poll", error=JobError("generate", "nsfw", "no"))
+
+    assert store.standing(limits).spent == 0, "of today"
+    clock.now = day
+    assert store.standing(limits).spent == Decimal(spent)
+
+
+def test_money_is_given_back_once(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, daily_budget=Decimal("2.00"))
+    tried(lives, JOB, limits, "0.6")
+    store.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
+    lives.not_taken(try_no=1)
+    lives.not_taken(try_no=1)
+    store.move(JOB, S.FAILED, attempt=1, path="submit", error=REFUSED)
+
+    assert store.standing(limits).spent == 0
+
+
+def test_a_job_dearer_than_a_whole_day_holds_up_nobody(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    lives.accepted("dear")
+    claim = lives.claimed("dear")
+
+    refusal = begun(store, claim, limits, "1.01").refusal
+
+    assert refusal is not None
+    assert refusal.why == "price"
+    assert tried(lives, "cheap", limits, "0.5").applied
+
+
+def test_without_limits_nothing_waits(store: Store, lives: Lives) -> None:
+    assert all(tried(lives, f"job-{n}", FREE).applied for n in range(50))
+    assert store.standing(FREE).submit.refusal is None

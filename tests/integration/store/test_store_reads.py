@@ -1,0 +1,130 @@
+"""Reads: what operators and the doctor are shown."""
+
+from __future__ import annotations
+
+import redis
+
+from tests.integration.store.conftest import JOB, MINUTE, RETENTION, Clock, Lives
+from worker.states import JobState
+from worker.store import Store, connect
+
+S = JobState
+
+
+def test_a_job_nobody_recorded_is_none(store: Store) -> None:
+    assert store.get("nobody") is None
+    assert (store.spec_json("nobody"), store.saved_request("nobody")) == (None, None)
+    assert (store.links("nobody"), store.timeline("nobody"), store.candidates("nobody")) == ((), [], {})
+    assert store.due_at("nobody") is None
+
+
+def test_every_record_is_scanned_once(store: Store, lives: Lives) -> None:
+    ids = {f"job-{n}" for n in range(1200)}
+    for job_id in ids:
+        lives.accepted(job_id)
+
+    found = [job.id for job in store.scan()]
+
+    assert len(found) == 1200
+    assert set(found) == ids
+
+
+def test_open_jobs_come_with_the_time_they_are_due_the_soonest_first(store: Store, lives: Lives, clock: Clock) -> None:
+    for n in (3, 1, 2):
+        lives.accepted(f"job-{n}", due_in_ms=n * MINUTE)
+    lives.closed(lives.cancelled("job-4"))
+
+    found = [(due_at - clock.now, job_id) for due_at, job_id in store.open_ids()]
+
+    assert found == [(MINUTE, "job-1"), (2 * MINUTE, "job-2"), (3 * MINUTE, "job-3")]
+    assert store.next_due_at() == store.due_at("job-1") == clock.now + MINUTE
+
+
+def test_records_are_read_in_the_order_asked_for_and_missing_ones_left_out(store: Store, lives: Lives) -> None:
+    for job_id in ("a", "b", "c"):
+        lives.accepted(job_id)
+
+    assert [job.id for job in store.read(["c", "nobody", "a"])] == ["c", "a"]
+
+
+def test_an_outline_tells_what_the_record_does(store: Store, lives: Lives) -> None:
+    lives.accepted("open")
+    lives.closed(lives.cancelled("closed"))
+
+    found = {outline.id: outline for outline in store.outlines()}
+
+    assert found.keys() == {"open", "closed"}
+    for job in store.read(found):
+        outline = found[job.id]
+        assert (outline.state, outline.provider, outline.accepted_at) == (job.state, job.provider, job.accepted_at)
+        assert outline.is_open is job.is_open
+    assert [outline.id for outline in store.outlines(["closed", "nobody"])] == ["closed"]
+
+
+def test_the_audit_names_every_breach(client: redis.Redis, store: Store, lives: Lives) -> None:
+    lives.accepted("sound")
+    lives.accepted("never-due")
+    lives.closed(lives.cancelled("closed"))
+    due = "callsheet:{0}:due"
+    client.zrem(due, "never-due")
+    client.zadd(due, {"closed": 1, "lost": 1})
+
+    problems = store.audit()
+
+    assert problems == [
+        "closed is closed but due",
+        "lost is due but has no record",
+        "never-due is open (accepted) but never due",
+    ]
+    client.flushall()
+
+
+def test_nudging_heals_an_entry_of_a_closed_job(client: redis.Redis, store: Store, lives: Lives) -> None:
+    lives.closed(lives.cancelled())
+    client.zadd("callsheet:{0}:due", {JOB: 1})
+
+    assert store.nudge([JOB]) == []
+
+    assert store.audit() == []
+
+
+def test_counters_add_up(store: Store) -> None:
+    store.count("callbacks_refused")
+    store.count("callbacks_refused", 2)
+
+    assert store.counters() == {"callbacks_refused": 3}
+
+
+def test_the_latest_two_hundred_strays_are_kept(store: Store) -> None:
+    for n in range(205):
+        store.keep_stray({"body": f"é {n}", "reason": "mismatch"})
+
+    strays = store.strays()
+
+    assert len(strays) == 200
+    assert strays[0] == {"body": "é 204", "reason": "mismatch"}
+
+
+def test_the_server_tells_what_the_doctor_needs(store: Store) -> None:
+    facts = store.server_facts()
+
+    assert facts.version.startswith("valkey ")
+    assert (facts.has_aof, facts.fsync, facts.eviction_policy, facts.max_memory_bytes) == (
+        True,
+        "always",
+        "noeviction",
+        0,
+    )
+    assert facts.durability == store.durability == "always"
+
+
+def test_a_server_that_forbids_config_is_still_described(client: redis.Redis, redis_url: str) -> None:
+    client.acl_setuser("guest", enabled=True, nopass=True, commands=["+@all", "-config"], keys=["*"])
+    host = redis_url.rpartition("@")[2]
+    try:
+        with connect(f"redis://guest:any@{host}") as guest:
+            facts = Store(guest, retention_ms=RETENTION).server_facts()
+    finally:
+        client.acl_deluser("guest")
+
+    assert (facts.fsync, facts.has_aof, facts.durability) == (None, True, "waitaof")

@@ -1,0 +1,327 @@
+"""The store as plain Python: what design sections 1 to 3 say of one job's record, without Redis.
+
+The Hypothesis machine runs it beside the real store and fails at the first
+difference. It is written from the design, not from the scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from worker.states import FINAL, RETRIES, REVISITED, SOURCES, UNPAID, JobState
+
+S = JobState
+BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
+REVIVING = {"expired", "failed(archive)"}
+RETENTION = 1_000_000
+MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
+
+
+@dataclass
+class Event:
+    attempt: int
+    request_id: str
+    is_terminal: bool
+    at: int
+
+
+@dataclass
+class Record:
+    """One job: what the store's hash, candidates, events and due entry say together."""
+
+    spec: str
+    due_at: int | None
+    state: JobState = S.ACCEPTED
+    stage: str = ""
+    ver: int = 1
+    attempt: int = 1
+    try_no: int = 0
+    fence: int = 0
+    lease: str = ""
+    lease_until: int = 0
+    call: str = ""
+    nudges: int = 0
+    progress: int = 0
+    contradictions: int = 0
+    told_ver: int = 0
+    manifest_ver: int | None = None
+    look_until: int = 0
+    closed: bool = False
+    request_ids: dict[int, str] = field(default_factory=dict)
+    ended: dict[int, str] = field(default_factory=dict)
+    candidates: set[str] = field(default_factory=set)
+    events: dict[str, Event] = field(default_factory=dict)
+
+    @property
+    def word(self) -> str:
+        return f"{self.state}({self.stage})" if self.stage else str(self.state)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    def leased(self, now: int) -> bool:
+        return bool(self.lease) and self.lease_until > now
+
+    def release(self) -> None:
+        self.lease, self.lease_until = "", 0
+
+    def reopen(self, now: int) -> None:
+        self.closed = False
+        if not self.leased(now):
+            self.due_at = now
+
+    def wake(self, now: int) -> None:
+        self.call, self.nudges = "new", 0
+        self.reopen(now)
+
+
+@dataclass
+class Model:
+    """Every job and the owner of every request id."""
+
+    jobs: dict[str, Record] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+
+    def accept(self, job_id: str, spec: str, now: int) -> str:
+        if job_id in self.jobs:
+            return "repeat" if self.jobs[job_id].spec == spec else "conflict"
+        self.jobs[job_id] = Record(spec, due_at=now)
+        return "applied"
+
+    def claim(self, job_id: str, states: set[JobState], lease_ms: int, now: int, *, only_due: bool) -> str | None:
+        """The token, when the claim is granted."""
+        job = self.jobs.get(job_id)
+        if job is None or job.closed or job.leased(now) or job.state not in states:
+            return None
+        if only_due and not job.nudges and (job.due_at or 0) > now:
+            return None
+        job.fence += 1
+        job.lease, job.lease_until = f"{job.attempt}:{job.fence}", now + lease_ms
+        job.due_at = job.lease_until
+        if job.call:
+            job.call = "seen"
+        return job.lease
+
+    def renew(self, job_id: str, token: str, lease_ms: int, now: int) -> bool:
+        job = self.jobs[job_id]
+        if job.lease != token or not job.leased(now):
+            return False
+        job.lease_until = job.due_at = now + lease_ms
+        return True
+
+    def rest(self, job_id: str, token: str, due_in_ms: int, progress: int, now: int, *, attempt: int) -> str:
+        job = self.jobs[job_id]
+        is_news = attempt == job.attempt and self._keep_progress(job, progress, now)
+        if job.lease != token:
+            return "late"
+        job.release()
+        job.nudges = 0
+        if job.call == "seen":
+            job.call = ""
+        job.due_at = now if job.call or (is_news and job.is_final) else now + due_in_ms
+        return "applied"
+
+    def move(
+        self,
+        job_id: str,
+        to: JobState,
+        now: int,
+        *,
+        stage: str = "",
+        attempt: int = 1,
+        try_no: int | None = None,
+        lease: str | None = None,
+        due_in_ms: int = 0,
+        look_until: int = 0,
+        owes_manifest: bool = False,
+        request_id: str = "",
+    ) -> str:
+        job = self.jobs[job_id]
+        if request_id:
+            if any(known == request_id for n, known in job.request_ids.items() if n != attempt):
+                return "taken"
+            if job.request_ids.get(attempt, request_id) != request_id:
+                return "late"
+        lost = lease is not None and not (job.lease == lease and job.leased(now))
+        paid_already = to in (S.SUBMITTING, S.CANCELLED) and bool(job.candidates or attempt in job.request_ids)
+        before, ver = job.word, job.ver
+        if request_id and attempt not in job.request_ids:
+            job.request_ids[attempt] = request_id
+            job.ver += 1
+            if job.is_final:
+                job.reopen(now)
+        if attempt != job.attempt:
+            return "late"
+        if job.state is to:
+            return "repeat"
+        if before not in SOURCES[to] or (try_no is not None and try_no != job.try_no) or lost or paid_already:
+            return "late"
+        job.ver = ver + 1
+        self._enter(job, to, now, stage=stage, lease=lease, due_in_ms=due_in_ms, look_until=look_until)
+        if owes_manifest:
+            job.manifest_ver = 0
+        return "applied"
+
+    def try_again(self, job_id: str, now: int, *, attempt: int, pay_again: bool) -> str:
+        job = self.jobs[job_id]
+        if attempt != job.attempt or job.word not in RETRIES[S.ACCEPTED]:
+            return "late"
+        if job.call or job.candidates:
+            return "asking"
+        if not pay_again and (job.request_ids or not {job.word, *job.ended.values()} <= UNPAID):
+            return "paid"
+        job.ended[job.attempt] = job.word
+        job.attempt += 1
+        job.state, job.stage, job.ver = S.ACCEPTED, "", job.ver + 1
+        job.try_no = job.progress = job.contradictions = job.nudges = job.look_until = 0
+        job.manifest_ver = None
+        job.release()
+        job.reopen(now)
+        order = sorted(job.events, key=lambda name: (not job.events[name].is_terminal, -job.events[name].at, name))
+        job.events = {name: job.events[name] for name in order[:MAX_OLD_EVENTS]}
+        return "applied"
+
+    def bind(self, job_id: str, request_id: str, now: int, *, attempt: int, due_in_ms: int) -> str:
+        owner = self.owners.get(request_id, job_id)
+        if owner != job_id:
+            known = self.jobs[owner].request_ids if owner in self.jobs else {}
+            attempts = range(1, self.jobs[owner].attempt + 1) if owner in self.jobs else range(0)
+            is_void = bool(known) and all(n in known for n in attempts) and request_id not in known.values()
+            if not is_void:
+                return "taken"
+        self.owners[request_id] = job_id
+        return self.move(job_id, S.SUBMITTED, now, attempt=attempt, due_in_ms=due_in_ms, request_id=request_id)
+
+    def arrive(self, job_id: str, name: str, event: Event, now: int) -> str:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "missing"
+        bound, is_new = job.request_ids.get(event.attempt), name not in job.events
+        if bound is not None and bound != event.request_id:
+            return "mismatch"
+        if event.attempt != job.attempt:
+            if is_new and sum(kept.attempt != job.attempt for kept in job.events.values()) >= MAX_OLD_EVENTS:
+                return "full"
+            if is_new:
+                self._store(job, name, event)
+            return "late"
+        if job.word not in BINDING | REVIVING | {"submitted"} or (bound is None and job.word not in BINDING):
+            return "late"
+        if bound is None:
+            if event.request_id not in job.candidates and len(job.candidates) >= MAX_CANDIDATES:
+                return "full"
+            job.candidates.add(event.request_id)
+        elif not event.is_terminal:
+            return "noted"
+        if is_new:
+            self._store(job, name, event)
+        trusted = job.contradictions < MAX_CONTRADICTIONS
+        if bound is None or (trusted and (is_new or job.word not in REVIVING)):
+            job.wake(now)
+        return "stored" if is_new else "repeat"
+
+    def contradict(self, job_id: str, seen_until: int) -> int:
+        job = self.jobs[job_id]
+        denied = [
+            name
+            for name, event in job.events.items()
+            if event.attempt == job.attempt and event.is_terminal and event.at <= seen_until
+        ]
+        for name in denied:
+            del job.events[name]
+        job.contradictions += bool(denied)
+        return job.contradictions
+
+    def drop_candidate(self, job_id: str, request_id: str) -> bool:
+        job = self.jobs[job_id]
+        self._forget(job, lambda event: event.request_id == request_id)
+        known = request_id in job.candidates
+        job.candidates.discard(request_id)
+        return known
+
+    def settle(self, job_id: str, ver: int, paid: str, rest_in_ms: int, now: int) -> str:
+        job = self.jobs[job_id]
+        if ver != job.ver or not job.is_final:
+            if paid == "manifest" and (job.manifest_ver or 0) > ver:
+                job.manifest_ver = 0
+                job.reopen(now)
+            return "late"
+        if job.closed:
+            return "repeat"
+        if paid == "result":
+            job.told_ver = ver
+        if paid == "manifest" and job.manifest_ver is not None:
+            job.manifest_ver = ver
+        if paid == "" and job.call == "seen":
+            job.call = ""
+        if job.told_ver < ver or (job.manifest_ver is not None and job.manifest_ver < ver):
+            if not job.leased(now):
+                job.due_at = now
+        elif job.call or job.candidates:
+            if job.lease:
+                job.release()
+                job.due_at, job.nudges = now, 0
+        else:
+            job.release()
+            job.closed = job.look_until <= now
+            job.due_at, job.nudges = None if job.closed else now + rest_in_ms, 0
+        return "applied"
+
+    def nudge(self, job_id: str, now: int) -> bool:
+        job = self.jobs[job_id]
+        if job.due_at is None or job.due_at > now:
+            return False
+        job.due_at = now + min(300_000, 15_000 * 2**job.nudges)
+        job.nudges += 1
+        return True
+
+    def _enter(
+        self, job: Record, to: JobState, now: int, *, stage: str, lease: str | None, due_in_ms: int, look_until: int
+    ) -> None:
+        job.state, job.stage, job.nudges, job.closed = to, stage, 0, False
+        job.look_until = look_until if to in FINAL else 0
+        if to in (S.FAILED, S.EXPIRED) and not REVISITED.isdisjoint(job.ended.values()):
+            job.look_until = max(look_until, now + RETENTION)
+        job.manifest_ver = None
+        job.due_at = now + due_in_ms
+        if to is S.SUBMITTING:
+            job.try_no += 1
+            job.due_at = job.lease_until
+        else:
+            job.release()
+        if job.word in BINDING | REVIVING:
+            if lease is not None and job.call == "seen":
+                job.call = ""
+            if job.call and to is not S.SUBMITTING:
+                job.due_at = now
+        else:
+            job.call = ""
+            job.candidates.clear()
+        if to is S.SUBMITTED:
+            own = job.request_ids.get(job.attempt, "")
+            self._forget(job, lambda event: event.request_id != own)
+            if any(event.attempt == job.attempt and event.is_terminal for event in job.events.values()):
+                job.due_at = now
+
+    def _keep_progress(self, job: Record, progress: int, now: int) -> bool:
+        if progress <= job.progress:
+            return False
+        job.progress = progress
+        job.ver += 1
+        if job.is_final:
+            job.reopen(now)
+        return True
+
+    @staticmethod
+    def _store(job: Record, name: str, event: Event) -> None:
+        if len(job.events) >= MAX_EVENTS:
+            current = [kept for kept, stored in job.events.items() if stored.attempt == job.attempt]
+            del job.events[min(current, key=lambda kept: job.events[kept].at)]
+        job.events[name] = event
+
+    @staticmethod
+    def _forget(job: Record, is_gone: Callable[[Event], bool]) -> None:
+        for name in [kept for kept, event in job.events.items() if event.attempt == job.attempt and is_gone(event)]:
+            del job.events[name]
