@@ -1,0 +1,21 @@
+"""`celery -A tests.chaos.rigged_worker`: the shipped tasks over rigged services."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tests.chaos.rigged import rigged_services
+from worker import tasks
+from worker.celery import app
+from worker.result import CeleryResults
+from worker.services import Services
+
+__all__ = ["app"]
+
+
+@cache
+def _rigged(_pid: int) -> Services:
+    return rigged_services(lambda store: CeleryResults(app, store))
+
+
+tasks._services = _rigged

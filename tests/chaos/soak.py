@@ -1,0 +1,193 @@
+"""A soak: mixed load under a seeded schedule of faults, then peace, then every invariant.
+
+    python -m tests.chaos.soak --jobs 2000 --seed 7
+
+The schedule (which job, at which provider, with what trouble, and which fault when) is drawn from the
+seed alone, so the same seed plays the same run; how the threads of a machine fall is not in its hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import operations as do
+from tests.chaos.checker import judge, timeline_of
+from tests.chaos.recorder import Recorder
+from tests.chaos.rig import KILL_CHILD, LOSE, freeze
+from tests.chaos.system import System, owes_nothing
+
+PROVIDERS = ("gmicloud", "evolink", "apimart")
+LONGEST_CALM_SECONDS = 300.0
+WAVE = 20
+
+TROUBLE: tuple[dict[str, Any], ...] = (
+    {"on": "submit", "status": 429, "retry_after": 1},
+    {"on": "submit", "status": 503, "created": True},
+    {"on": "submit", "half": True},
+    {"on": "submit", "cut": True, "created": True},
+    {"on": "submit", "html": True, "status": 200, "created": True},
+    {"on": "callback", "lost": True},
+    {"on": "callback", "concurrent": 4},
+    {"on": "callback", "duplicates": 2, "reordered": True},
+    {"on": "callback", "early": True},
+    {"on": "callback", "forged": ["wrong_id", "wrong_token", "contradiction"]},
+    {"on": "poll", "status": 500, "times": 3},
+    {"on": "poll", "html": True, "status": 200, "times": 2},
+    {"on": "poll", "status_word": "pondering", "times": 2},
+    {"on": "download", "truncated": "connection"},
+    {"on": "download", "half": True},
+    {"on": "download", "html": True},
+    {"on": "generation", "videos": 2},
+    {"on": "generation", "outcome": "failed"},
+)
+
+POINTS = (
+    "after store.claim.accepted",
+    "after store.begin",
+    "after provider.submit",
+    "after store.bind",
+    "after provider.fetch",
+    "while downloading",
+    "before put",
+    "after bucket.store_video",
+    "after store.move.archived",
+    "after results.tell",
+)
+
+
+def _instantly(operation: Callable[[System], object]) -> Callable[[System], AbstractContextManager[None]]:
+    def done(system: System) -> AbstractContextManager[None]:
+        operation(system)
+        return nullcontext()
+
+    return done
+
+
+FAULTS: dict[str, Callable[[System], AbstractContextManager[None]]] = {
+    "kill worker": _instantly(lambda system: do.kill(system, "worker")),
+    "kill archiver": _instantly(lambda system: do.kill(system, "archiver")),
+    "kill sweeper": _instantly(lambda system: do.kill(system, "sweeper")),
+    "kill receiver": _instantly(lambda system: do.kill(system, "web")),
+    "end receiver in order": _instantly(lambda system: do.end_in_order(system, "web")),
+    "kill redis": _instantly(do.kill_redis),
+    "restart broker": _instantly(do.restart_broker),
+    "lose queues": _instantly(do.lose_queues),
+    "double queues": _instantly(do.double_queues),
+    "garbage in queue": _instantly(do.put_garbage),
+    "forget scripts": _instantly(do.forget_scripts),
+    "reset lines to redis": _instantly(do.reset_redis_lines),
+    "half-open lines to broker": _instantly(lambda system: system.broker_wire.half_open()),
+    "redis paused": do.redis_paused,
+    "redis out of memory": do.out_of_memory,
+    "redis read-only": do.read_only,
+    "evolink refused": lambda system: do.provider_unreachable(system, "evolink", "refused"),
+    "gmicloud speaks no tls": lambda system: do.provider_unreachable(system, "gmicloud", "no-tls"),
+    "s3 slow down": _instantly(lambda system: system.gate.answer("PUT", "", 503, "SlowDown", times=10)),
+}
+
+
+@dataclass
+class Report:
+    """What a soak found, in figures."""
+
+    seed: int
+    jobs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    recovery_seconds: float = 0.0
+    last_open: str = ""
+    breaches: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        ends = ", ".join(f"{name} {count}" for name, count in sorted(self.ends.items()))
+        return [
+            f"seed {self.seed}: {self.jobs} jobs, {sum(self.faults.values())} faults",
+            f"faults: {faults}",
+            f"ends: {ends}",
+            f"settled {self.recovery_seconds:.1f} s after the last fault; last to wait: {self.last_open or 'nobody'}",
+            *(self.breaches or ["every invariant holds"]),
+        ]
+
+
+def soak(system: System, *, jobs: int, seed: int) -> Report:
+    """Run it; the report holds every breach with its job's timeline."""
+    report, rng, recorder = Report(seed), random.Random(seed), Recorder(system)
+    job_ids: list[str] = []
+    for number in range(0, jobs, WAVE):
+        job_ids += [_start(system, rng, f"job-{seed}-{number + k}", report) for k in range(min(WAVE, jobs - number))]
+        _strike(system, rng, report)
+        recorder.observe(job_ids)
+    system.mend()
+    report.jobs, began = len(job_ids), time.monotonic()
+    report.last_open = _wait_for_calm(system, job_ids, recorder)
+    report.recovery_seconds = time.monotonic() - began
+    system.receiver_seconds, system.store_was_broken = 10.0, True  # it was restarted, and Redis broken, now and then
+    history = recorder.history(job_ids)
+    report.ends.update(str(told.job.state) if told.job else "gone" for told in history.jobs.values())
+    for breach in judge(history):
+        report.breaches.append(f"{breach.job_id or 'the run'}: {breach.what}")
+        report.breaches += timeline_of(breach.job_id, history.jobs[breach.job_id]) if breach.job_id else []
+    return report
+
+
+def _start(system: System, rng: random.Random, job_id: str, report: Report) -> str:
+    rules = [dict(rng.choice(TROUBLE))] if rng.random() < 0.5 else []
+    if rng.random() < 0.1:
+        deed = rng.choice([KILL_CHILD, LOSE, freeze(8)])
+        system.rig.arm(rng.choice(POINTS), job_id, deed)
+        report.faults[f"at a point: {deed}"] += 1
+    report.faults.update(f"provider: {rule['on']}" for rule in rules)
+    provider = rng.choice(PROVIDERS)
+    if rng.random() < 0.5:
+        return system.record(provider, *rules, job_id=job_id)
+    return system.start_job(provider, *rules, job_id=job_id)
+
+
+def _strike(system: System, rng: random.Random, report: Report) -> None:
+    """One fault of the schedule, for a moment of the schedule."""
+    name, seconds = rng.choice(sorted(FAULTS)), rng.uniform(0.2, 3.0)
+    report.faults[name] += 1
+    with FAULTS[name](system):
+        time.sleep(seconds)
+
+
+def _wait_for_calm(system: System, job_ids: list[str], recorder: Recorder) -> str:
+    """Until every job is final and told, or the patience is over; the last one to wait, and for what."""
+    deadline, last = time.monotonic() + LONGEST_CALM_SECONDS, ""
+    while time.monotonic() < deadline:
+        recorder.observe(job_ids)
+        found = list(system.store.read(job_ids))
+        waiting = [job for job in found if not (job.is_final and owes_nothing(job))]
+        if len(found) == len(job_ids) and not waiting:
+            return last
+        if waiting:
+            job = waiting[0]
+            last = f"{job.id} of {len(waiting)}, {job.state}, nudged {job.nudges} times, for {job.waiting_for or '-'}"
+        time.sleep(0.5)
+    return last
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, System(Path(directory)) as system:
+        report = soak(system, jobs=options.jobs, seed=options.seed)
+    print("\n".join(report.lines()))  # noqa: T201  its whole purpose
+    return 1 if report.breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

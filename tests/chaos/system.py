@@ -1,0 +1,284 @@
+"""The whole system as processes, every line between its parts in the test's hand.
+
+sender, workers, receiver --> Wire --> state Redis (AOF always)
+                          --> Wire --> broker Redis
+                          --> Wire --> sandbox (one per provider)
+                          --> S3Gate --> S3
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import redis
+from celery import Celery
+
+from deploy.local.procfile import read_procfile
+from deploy.local.s3 import S3Server
+from deploy.local.sandbox.client import SandboxControl
+from deploy.local.sandbox_process import SOURCE
+from deploy.local.stack import Stack
+from deploy.local.valkey import Valkey
+from tests.chaos.checker import RECEIVER_SECONDS
+from tests.chaos.rig import Rig
+from tests.chaos.rigged import RIG_VARIABLE
+from tests.chaos.s3_gate import S3Gate
+from tests.chaos.wire import Wire
+from worker import providers as provider_adapters
+from worker.jobs import Job
+from worker.settings import PROVIDER_NAMES, Settings
+from worker.spec import choose_provider, parse_spec
+from worker.steps import Step
+from worker.store import Store, connect
+from worker.timing import DAY, ms
+
+T = TypeVar("T")
+
+BUCKET = "chaos"
+API_KEY = "canary-api-key-9b1d5f"
+SECRET = "canary-callback-secret-5c0ffee-5c0ffee"
+PROMPT = "canary prompt: a corgi called Zwiebelchen"
+FRAME = "https://cdn.example.com/frame-640x640.png?Signature=canary-signature"
+CANARIES = (API_KEY, SECRET, PROMPT, "canary-signature")
+GENERATION_SECONDS = 0.5
+PATIENCE_SECONDS = 90.0
+
+SPECS: dict[str, dict[str, Any]] = {
+    "gmicloud": {"model": "kling-3.0-turbo-t2v", "duration": 3},
+    "evolink": {"model": "kling-v3-turbo-image-to-video", "first_frame": FRAME, "duration": 3},
+    "apimart": {"model": "kling-3.0-turbo", "duration": 3},
+}
+
+
+PARTS = ("worker", "webhook", "deploy", "tests/chaos", "celeryconfig.py", "Procfile")
+
+
+def copy_of_the_code(directory: Path) -> Path:
+    """The code as it is now: what somebody writes meanwhile must not reach processes that are started later."""
+    for part in PARTS:
+        source, target = SOURCE / part, directory / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    return directory
+
+
+def rigged_procfile(code: Path, rig: Path) -> str:
+    """The project's own Procfile, with the rigged worker and receiver in place of the shipped ones, without Flower."""
+    lines = []
+    for name, line in read_procfile(code / "Procfile").items():
+        line = line.replace("celery -A worker worker", "celery -A tests.chaos.rigged_worker worker")
+        line = line.replace("webhook.wsgi:application()", "tests.chaos.rigged_web:application()")
+        if name != "flower":
+            lines.append(f"{name}: cd '{code}' && {RIG_VARIABLE}='{rig}' {line}\n")
+    return "".join(lines)
+
+
+class System:
+    """Started by `with`; `jobs` are the ids of all that were recorded.
+
+    *broker_url* is a broker of this machine to use instead of our own, *state_server* the
+    program that keeps the records instead of Valkey.
+    """
+
+    def __init__(self, directory: Path, *, broker_url: str | None = None, state_server: str | None = None) -> None:
+        self.directory = directory
+        self.jobs: list[str] = []
+        self.store_was_broken = False  # since the last test: then a callback may have been answered 503
+        self.receiver_seconds = (
+            RECEIVER_SECONDS  # what a callback may take; a test that restarts the receiver says more
+        )
+        self.rig = Rig(directory / "rig")
+        self.redis = Valkey(directory / "state", secrets.token_urlsafe(16))
+        if state_server:
+            self.redis.process.command = (state_server, "-")
+        self.broker = Valkey(directory / "broker", secrets.token_urlsafe(16))
+        self.redis_wire = Wire(lambda: self.redis.port)
+        self.broker_wire = Wire(lambda: self.broker.port)
+        self.provider_wires = {name: Wire(lambda: self.stack.sandbox.port) for name in PROVIDER_NAMES}
+        self.s3 = S3Server(directory / "s3")
+        self.gate = S3Gate(self.s3.endpoint_url)
+        self._broker_url = broker_url
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            for part in (self.redis, self.broker, self.redis_wire, self.broker_wire, self.s3, self.gate):
+                opening.enter_context(part)
+            for wire in self.provider_wires.values():
+                opening.enter_context(wire)
+            self.s3.create_bucket(BUCKET)
+            procfile = self.directory / "Procfile"
+            code = copy_of_the_code(self.directory / "code")
+            procfile.write_text(rigged_procfile(code, self.directory / "rig"))
+            self.stack = Stack(
+                self.directory / "data", env=self._env(), generation_seconds=GENERATION_SECONDS, procfile=procfile
+            )
+            opening.enter_context(self.stack)
+            self._open = opening.pop_all()
+        self.control = SandboxControl(self.stack.sandbox.url, self.stack.sandbox.ca_file)
+        self.settings = Settings.from_env(self.stack.env)
+        self.store = Store(connect(self.redis.url), retention_ms=ms(self.settings.retention_days * DAY))
+        self.providers = provider_adapters.build(self.settings)
+        self._app = Celery("sender", broker=self._broker_url or self.broker.url, set_as_current=False)
+        self._app.conf.task_create_missing_queue_type = "quorum"  # as our own queues are; Redis does not ask
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._app.close()
+        self._open.close()
+
+    def _env(self) -> dict[str, str]:
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            **self.s3.env,
+            "AWS_ENDPOINT_URL_S3": self.gate.endpoint_url,
+            "CALLSHEET_BUCKET": BUCKET,
+            "CALLSHEET_REDIS_URL": _through(self.redis_wire, self.redis),
+            "CALLSHEET_BROKER_URL": self._broker_url or _through(self.broker_wire, self.broker),
+            "CALLSHEET_CALLBACK_SECRETS": SECRET,
+        }
+        for name, wire in self.provider_wires.items():
+            env |= {
+                f"{name.upper()}_API_KEY": API_KEY,
+                f"{name.upper()}_BASE_URL": f"https://127.0.0.1:{wire.port}/{name}",
+            }
+        return env
+
+    # --- jobs
+
+    def new_id(self) -> str:
+        return f"job-{secrets.token_hex(5)}"
+
+    def spec(self, job_id: str, provider: str, **fields: Any) -> dict[str, Any]:
+        """A spec whose prompt names the job, so that the sandbox's rules and history know it."""
+        return {"provider": provider, **SPECS[provider], "prompt": f"{PROMPT}, take {job_id}.", **fields}
+
+    def record(self, provider: str, *rules: Mapping[str, Any], job_id: str | None = None, **fields: Any) -> str:
+        """A job that is recorded and due, and that the sandbox will treat by *rules*; nobody is nudged."""
+        job_id = job_id or self.new_id()
+        if rules:
+            self.control.script(*({**rule, "match": {"contains": f"take {job_id}."}} for rule in rules))
+        spec = parse_spec(self.spec(job_id, provider, **fields))
+        _, model = choose_provider(spec, self.providers)
+        self.store.accept(
+            job_id, spec_json=spec.canonical_json(), spec_sha256=spec.sha256, provider=provider, model=model
+        )
+        self.jobs.append(job_id)
+        return job_id
+
+    def start_job(self, provider: str, *rules: Mapping[str, Any], **fields: Any) -> str:
+        """A recorded job whose submit is nudged at once."""
+        job_id = self.record(provider, *rules, **fields)
+        self.nudge(Step.SUBMIT, [job_id])
+        return job_id
+
+    def send_raw(self, provider: str, *rules: Mapping[str, Any], job_id: str | None = None) -> str:
+        """A job as a backend in another language sends it: a message, not recorded yet."""
+        job_id = job_id or self.new_id()
+        if rules:
+            self.control.script(*({**rule, "match": {"contains": f"take {job_id}."}} for rule in rules))
+        self.send("callsheet.generate", "callsheet", self.spec(job_id, provider), task_id=job_id)
+        self.jobs.append(job_id)
+        return job_id
+
+    def nudge(self, step: Step, job_ids: Sequence[str]) -> None:
+        queue = "callsheet.archive" if step is Step.ARCHIVE else "callsheet"
+        self.send(f"callsheet.{step}", queue, {"job_ids": list(job_ids)})
+
+    def send(self, task: str, queue: str, kwargs: Mapping[str, Any], **options: Any) -> None:
+        self._app.send_task(task, kwargs=dict(kwargs), queue=queue, ignore_result=True, **options)
+
+    # --- looking
+
+    def job(self, job_id: str) -> Job:
+        job = self.store.get(job_id)
+        assert job is not None, f"{job_id} has no record"
+        return job
+
+    def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+        """The condition's first true value."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"still waiting after {seconds:g} s for {what}"
+            time.sleep(0.05)
+        return value
+
+    def settled(self, job_id: str, seconds: float = PATIENCE_SECONDS) -> Job:
+        """The job once it is final and all that it owes is paid."""
+
+        def is_settled() -> bool:
+            job = self.store.get(job_id)
+            return job is not None and job.is_final and owes_nothing(job)
+
+        self.wait(is_settled, f"{job_id} to be settled; it is {self.tell(job_id)}", seconds)
+        return self.job(job_id)
+
+    def reaches(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Job:
+        """The job once its timeline has been in all of *states*."""
+        self.wait(lambda: set(states) <= set(self.moves(job_id)), f"{job_id} to have been {states}", seconds)
+        return self.job(job_id)
+
+    def sprung(self, job_id: str, *points: str) -> None:
+        """Wait until the rig has done at every one of *points* what it was told to."""
+        self.wait(lambda: set(points) <= set(self.rig.sprung(job_id)), f"{job_id} to come to {points}")
+
+    def moves(self, job_id: str) -> list[str]:
+        return [entry.target for entry in self.store.timeline(job_id)]
+
+    def tell(self, job_id: str) -> str:
+        job = self.store.get(job_id)
+        return "not recorded" if job is None else f"{job.state} after {self.moves(job_id)}: {job.waiting_for}"
+
+    def posts(self, job_id: str) -> list[dict[str, Any]]:
+        """Every POST that a provider saw for the job."""
+        calls = self.control.history(kind="call")
+        return [call for call in calls if call["method"] == "POST" and f"take {job_id}." in json.dumps(call["body"])]
+
+    def created(self, job_id: str) -> list[str]:
+        """The requests that were created, and would be paid, for the job."""
+        return [request_id for post in self.posts(job_id) if (request_id := post.get("request_id"))]
+
+    def callbacks(self, job_id: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.control.history(kind="callback") if f"/{job_id}/" in entry["url"]]
+
+    def told(self, job_id: str) -> dict[str, Any]:
+        """What the result backend holds for the job; empty before anything is told."""
+        with redis.Redis.from_url(self.redis.url, decode_responses=True) as client:
+            text: Any = client.get(f"celery-task-meta-{job_id}")
+        entry: dict[str, Any] = json.loads(text or "{}")
+        return entry
+
+    def purge_broker(self) -> None:
+        """The broker loses its whole content; what is under way in workers goes on."""
+        with redis.Redis.from_url(self.broker.url) as client:
+            client.flushall()
+
+    def mend(self) -> None:
+        """Every line and rule as it was; servers that are down are started."""
+        for server in (self.redis, self.broker):
+            if not server.process.is_running:
+                server.start()
+            server.resume()
+        for wire in (self.redis_wire, self.broker_wire, *self.provider_wires.values()):
+            wire.mend()
+        self.gate.clear()
+
+
+def owes_nothing(job: Job) -> bool:
+    return job.told_ver == job.ver and (job.manifest_ver is None or job.manifest_ver == job.ver)
+
+
+def _through(wire: Wire, server: Valkey) -> str:
+    return server.url.replace(f":{server.port}/", f":{wire.port}/")

@@ -1,0 +1,181 @@
+"""What is fuzzed: each target takes any bytes and returns; whatever it raises is a defect.
+
+The same functions run for a second each in `make test` and for as long as you
+like in `make fuzz`, where atheris steers them by what they reach.
+"""
+
+# ruff: noqa: PT017  what a refusal says is part of what is fuzzed
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+from tests.integration.messages.letters import letter
+from webhook import strict_json
+from worker.addresses import is_public
+from worker.callbacks import is_valid
+from worker.errors import CallbackError, DownloadError, SpecError
+from worker.inbox import RefusedMessage, check
+from worker.links import HttpsUrl
+from worker.mp4 import Mp4Walk
+from worker.providers import ADAPTERS, stored_event
+from worker.providers.answers import UnreadableError, clean, error_words, read_json
+from worker.providers.base import CallbackTrust
+from worker.providers.http import Api, trust
+from worker.spec import parse_spec
+
+PAYLOADS = Path(__file__).parents[1] / "payloads"
+KEY = "sk-fuzz-0123456789abcdefghij"
+TLS = trust(None)
+PROVIDERS = {name: adapter(Api(name, "https://example.com", KEY, TLS)) for name, adapter in ADAPTERS.items()}
+CALLING = [provider for provider in PROVIDERS.values() if provider.trust is not CallbackTrust.NONE]
+
+
+def callback(data: bytes) -> None:
+    """The body of a callback, all the way to what is stored."""
+    try:
+        strict_json.read_object(data)
+    except CallbackError as err:
+        assert err.reason == "json"
+        return
+    for provider in CALLING:
+        try:
+            event = provider.parse_callback(data)
+        except CallbackError:
+            continue
+        stored_event.dump(event).encode()
+        stored_event.fingerprint(provider.name, event)
+        assert KEY not in f"{event.error_code}{event.error_message}{event.status}{event.request_id}"
+        assert f"{event.error_code}{event.error_message}{event.request_id}".isprintable()
+
+
+def answer(data: bytes) -> None:
+    """A provider's answer: read by every adapter."""
+    try:
+        document = read_json(data)
+    except UnreadableError:
+        return
+    code, message = error_words(document, hide=[KEY])
+    assert KEY not in code + message
+    assert (code + message).isprintable()
+    for provider in PROVIDERS.values():
+        stored_event.dump(provider.event("r-1", provider.record(document))).encode()
+
+
+def link(data: bytes) -> None:
+    """A URL from outside: refused, or read as every other parser reads it."""
+    text = data.decode(errors="surrogateescape")
+    try:
+        url = HttpsUrl.parse(text)
+    except DownloadError as err:
+        assert err.reason == "url"
+        return
+    other = urlsplit(url.text)
+    assert (other.scheme, other.hostname, other.port or 443) == ("https", url.host, url.port)
+    assert (other.username, other.password, other.fragment) == (None, None, "")
+    assert HttpsUrl.parse(url.text) == url
+    if url.address is not None:
+        is_public(url.address)
+
+
+def redirect(data: bytes) -> None:
+    """Where a redirect leads: within the same grammar."""
+    try:
+        url = HttpsUrl.parse("https://cdn.example.com:8443/a/b?c=d").redirected(data.decode("latin-1"))
+    except DownloadError as err:
+        assert err.reason == "url"
+        return
+    assert HttpsUrl.parse(url.text) == url
+
+
+def message(data: bytes) -> None:
+    """A message's body and headers, as the broker gives them."""
+    headers, _, body = data.partition(b"\n")
+    try:
+        named, payload = json.loads(headers), json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    tasks = {"callsheet.submit": SimpleNamespace(__header__=lambda job_ids: None)}
+    try:
+        check(SimpleNamespace(body=body, headers=named, payload=payload), tasks)
+    except RefusedMessage as err:
+        assert err.args[0].isprintable()
+    except (TypeError, ValueError, OverflowError):
+        pass  # refused by these names as well
+
+
+def spec(data: bytes) -> None:
+    """A spec, as JSON."""
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    try:
+        parse_spec(fields, PROVIDERS).canonical_json().encode()
+    except SpecError as err:
+        assert all(problem.isprintable() for problem in err.problems)
+
+
+def token(data: bytes) -> None:
+    """A token that is none."""
+    assert not is_valid(data.decode(errors="surrogateescape"), ["s" * 32], "evolink", "job-1", 1)
+
+
+def text(data: bytes) -> None:
+    """A stranger's words, made harmless."""
+    words = data.decode(errors="surrogateescape")
+    harmless = clean(words, hide=[KEY])
+    assert harmless.isprintable()
+    assert len(harmless) <= 500
+    assert KEY not in harmless
+
+
+def video(data: bytes) -> None:
+    """The bytes of a download."""
+    walk = Mp4Walk()
+    try:
+        walk.feed(data)
+        walk.finish()
+    except DownloadError:
+        pass
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (callback, answer, link, redirect, message, spec, token, text, video)
+}
+
+
+def seeds(name: str) -> Iterator[bytes]:
+    """Inputs to begin with."""
+    if name in ("callback", "answer"):
+        for file in sorted(PAYLOADS.rglob("*.json")):
+            yield json.dumps(json.loads(file.read_text()).get("body", {})).encode()
+    yield from SEEDS.get(name, ())
+
+
+_LETTER = json.loads(letter(kwargs={"job_ids": ["job-1"]}))
+SEEDS: Mapping[str, tuple[bytes, ...]] = {
+    "link": (
+        b"https://cdn.example.com/v.mp4?X-Amz-Signature=a%2Fb",
+        b"https://[2606:4700::1111]:8443/v",
+        b"https://93.184.216.34/v",
+        b"https://evil\\@cdn.example.com/",
+    ),
+    "redirect": (b"/other", b"//other.example/x", b"https://other.example:443/?a#b", b"\\\\other", b"https://[::1"),
+    "message": (
+        json.dumps(_LETTER["headers"]).encode() + b'\n[[], {"job_ids": ["job-1"]}, {"callbacks": [{"task": "a"}]}]',
+        b'{}\n{"task": "callsheet.submit", "id": "1", "args": [], "kwargs": {}, "eta": "2026-01-01T00:00:00"}',
+    ),
+    "spec": (
+        b'{"model": "kling-3.0-turbo", "prompt": "a corgi", "duration": 5, "metadata": {"a": [1]}}',
+        b'{"model": "kling-3.0", "shots": [{"seconds": 2, "prompt": "a"}], "first_frame": "s3://bucket/key.png"}',
+        b'{"model": "kling-3.0", "first_frame": "data:image/png;base64,iVBORw0KGgo="}',
+    ),
+    "token": (b"A" * 43,),
+    "text": (b"failed \x1b[2J https://cdn.example.com/?sig=1 " + KEY.encode(), b"${jndi:ldap://x}<script>%s"),
+    "video": (b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x00\x00\x00\x08mdat",),
+}
