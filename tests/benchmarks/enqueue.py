@@ -1,0 +1,97 @@
+"""What enqueueing costs its caller, `client.enqueue` beside a bare `send_task`; how long processes take to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from deploy.local.sandbox_process import SOURCE
+from deploy.local.valkey import Valkey
+from tests.benchmarks import crowd
+from tests.benchmarks.figures import Section, Spread, main
+from tests.benchmarks.system import spec
+
+JOBS = 400
+ROUNDS = 5
+LIMIT_SECONDS = 90
+
+IMPORTS = {
+    "client": "import worker.client, worker.celery",
+    "worker, archiver, sweeper": "import worker.celery, worker.tasks",
+    "web": "import webhook.wsgi; webhook.wsgi.application()",
+}
+
+
+def run() -> Section:
+    """`client.enqueue` beside `send_task`; start-up of the processes."""
+    section = Section(
+        "Enqueueing",
+        f"{JOBS} jobs a round from one process, in turns; Valkey with `appendfsync always`. `client.enqueue` checks "
+        "the spec, records the job durably and nudges; `send_task` only sends the message.",
+        ("what", "per second"),
+    )
+    with tempfile.TemporaryDirectory(prefix="callsheet-bench-") as home, Valkey(Path(home), "benchmark") as valkey:
+        env = {**crowd.environment(valkey.url), "PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
+        told = _python("-m", "tests.benchmarks.enqueue", "--measure", env=env)
+        rounds = json.loads(told)
+        for name, code in IMPORTS.items():
+            seconds = Spread.of([_seconds(code, env) for _ in range(3)])
+            section.notes.append(f"Start-up of {name}, imports and all: {seconds} s.")
+    enqueued, sent = ([pair[n] for pair in rounds] for n in (0, 1))
+    section.add("client.enqueue", Spread.of(enqueued))
+    section.add("send_task alone", Spread.of(sent))
+    ratio = Spread.of([a / b for a, b in rounds])
+    section.judge("T12", "client.enqueue against send_task alone", "0.7x", f"{ratio}x", ratio.median >= 0.7)
+    return section
+
+
+def _python(*arguments: str, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True
+    )
+    return done.stdout
+
+
+def _seconds(code: str, env: dict[str, str]) -> float:
+    began = time.perf_counter()
+    _python("-c", code, env=env)
+    return time.perf_counter() - began
+
+
+def measure() -> list[tuple[float, float]]:
+    """Per round: jobs per second by `enqueue`, and by `send_task`; in a process with the environment of a client."""
+    from worker.celery import app  # reads the environment when it is imported
+    from worker.client import enqueue
+    from worker.services import Services
+    from worker.settings import Settings
+
+    services = Services.from_settings(Settings.from_env(os.environ))
+    rounds = []
+    for number in range(ROUNDS + 1):
+        began = time.perf_counter()
+        for n in range(JOBS):
+            enqueue(spec(n), f"enqueued-{number}-{n}", services=services)
+        middle = time.perf_counter()
+        for n in range(JOBS):
+            app.send_task(
+                "callsheet.generate",
+                kwargs=spec(n),
+                task_id=f"sent-{number}-{n}",
+                queue="callsheet",
+                kwargsrepr="<spec>",
+            )
+        ended = time.perf_counter()
+        rounds.append((JOBS / (middle - began), JOBS / (ended - middle)))
+    return rounds[1:]
+
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        sys.stdout.write(json.dumps(measure()))
+    else:
+        main(run)

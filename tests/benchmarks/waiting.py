@@ -1,0 +1,165 @@
+"""What jobs cost that only wait: Redis memory, an idle system's CPU, a tick, a claim, and falling due all at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from deploy.local.valkey import Valkey
+from tests.benchmarks import crowd, procs
+from tests.benchmarks.figures import Section, Spread, main
+from tests.benchmarks.sink import Sink
+from tests.benchmarks.system import system, tell
+from worker.services import Services
+from worker.settings import Settings
+from worker.states import JobState
+from worker.steps import Step, sweep
+from worker.store import Store
+
+SIZES = (1_000, 10_000, 100_000)
+ROUNDS = 3
+CLAIMS = 300
+IDLE_SECONDS = 10.0
+LONG_DUE_MS = -1000
+MILLION = 1_000_000
+
+
+def run() -> Section:
+    """100,000 waiting jobs: bytes, idle CPU, ticks, claims, and the drain."""
+    section = Section(
+        "Waiting jobs",
+        "Submitted jobs with a 1.4 KB prompt, their Celery request, timeline and request index; copies of a real one. "
+        "A tick is `sweep.run` with messages counted, not sent. Valkey with `appendfsync always`.",
+        (
+            "jobs",
+            "Redis bytes per job",
+            "idle tick ms",
+            "claim us",
+            "all due: sweep us per job",
+            "of which nudge script us",
+        ),
+    )
+    claims: dict[int, float] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="callsheet-bench-") as home,
+        Valkey(Path(home, "valkey"), "benchmark") as valkey,
+        Sink(Path(home)) as sink,
+    ):
+        os.environ.update(sink.env)  # boto3 looks nowhere else
+        for jobs in SIZES:
+            bytes_per_job = memory_per_job(valkey.url, jobs)
+            services = Services.from_settings(Settings.from_env(crowd.environment(valkey.url)))
+            idle = Spread.of([timed(partial(sweep.run, services, drop)) * 1000 for _ in range(20)])
+            claims[jobs] = Spread.of([claim_us(services.store) for _ in range(ROUNDS)]).median
+            drained, nudged = drain(valkey.url, services, jobs)
+            section.add(jobs, bytes_per_job, idle.median, claims[jobs], drained, nudged)
+            tell(f"waiting: {jobs} jobs, {bytes_per_job:.0f} bytes each")
+        small, large = due_index_us(valkey.url, 100_000), due_index_us(valkey.url, MILLION)
+    cpu = idle_cpu(SIZES[-1])
+    ratio = large / small
+    section.judge(
+        "T8",
+        f"{SIZES[-1]} waiting jobs: idle CPU; Redis bytes per job; due index at 1M against 100k",
+        "<= 10 % of a core; <= 1.9 KB; <= 1.25x",
+        f"{100 * cpu:.1f} %; {bytes_per_job:.0f} B; {ratio:.2f}x",
+        cpu <= 0.1 and bytes_per_job <= 1900 and ratio <= 1.25,
+    )
+    section.notes.append(
+        f"The due index alone (find 500 due jobs and put them off): {small:.2f} us per job among 100,000, {large:.2f} "
+        "among 1,000,000."
+    )
+    return section
+
+
+def memory_per_job(redis_url: str, jobs: int) -> float:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        before = int(client.info("memory")["used_memory"])
+        crowd.gather(redis_url, jobs)
+        return (int(client.info("memory")["used_memory"]) - before) / jobs
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def drop(step: Step, job_ids: Sequence[str]) -> None:
+    """Send nothing."""
+
+
+def claim_us(store: Store) -> float:
+    """Claiming a job and giving it back, one by one, over the socket."""
+
+    def claim_some() -> None:
+        for n in range(CLAIMS):
+            claim = store.claim(crowd.crowd_id(n), states=(JobState.SUBMITTED,), lease_ms=60_000)
+            assert claim is not None
+            store.rest(claim, due_in_ms=crowd.HOUR_MS)
+
+    return timed(claim_some) / CLAIMS / 2 * 1e6
+
+
+def drain(redis_url: str, services: Services, jobs: int) -> tuple[float, float]:
+    """All jobs fall due at once: us per job until each was nudged, and of the nudge script alone."""
+    crowd.gather(redis_url, jobs, due_in_ms=LONG_DUE_MS)
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        left, seconds = jobs, 0.0
+        while left > 0:
+            began = time.perf_counter()
+            done = sweep.run(services, drop)
+            seconds += time.perf_counter() - began
+            left -= done
+            assert done
+        stats = client.info("commandstats")
+    script_us = float(stats["cmdstat_evalsha"]["usec"])
+    return seconds / jobs * 1e6, script_us / jobs
+
+
+def due_index_us(redis_url: str, jobs: int) -> float:
+    """Finding 500 due jobs and putting them off, among *jobs*: us per job, by the server's own count."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        fill = client.register_script(
+            "for n = ARGV[1], ARGV[2] do redis.call('ZADD', KEYS[1], n % 1000, string.format('crowd%031d', n)) end"
+        )
+        for first in range(0, jobs, 50_000):
+            fill(keys=["due"], args=[first, first + 49_999])
+        take = client.register_script(
+            "local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf', 'LIMIT', 0, 500) "
+            "for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], 1e6, id) end return #due"
+        )
+        take(keys=["due"])
+        client.config_resetstat()
+        for _ in range(20):
+            take(keys=["due"])
+        return float(client.info("commandstats")["cmdstat_evalsha"]["usec"]) / 20 / 500
+
+
+def idle_cpu(jobs: int) -> float:
+    """Cores that the whole system uses while *jobs* wait and none is due."""
+    with system(generation_seconds=0) as stack:
+        # the processes see the jobs of their own Valkey
+        crowd.gather(stack.env["CALLSHEET_REDIS_URL"], jobs)
+        names = [name for name in stack.processes if name not in ("sandbox", "s3")]
+        time.sleep(2.0)
+        meter = procs.Meter({name: stack.processes[name] for name in names})
+        began = time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        used = meter.read()
+        seconds = time.monotonic() - began
+    split = ", ".join(f"{name} {100 * spent / seconds:.1f} %" for name, spent in used.items())
+    tell(f"idle among {jobs}: {split}")
+    return sum(used.values()) / seconds
+
+
+if __name__ == "__main__":
+    main(run)
