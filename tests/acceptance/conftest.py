@@ -91,7 +91,7 @@ def callsheet(system: System) -> Run:
 @pytest.fixture
 def held(backend: Backend, callsheet: Run, wait_until: WaitUntil) -> Iterator[AsyncResult[Any]]:
     """A job that stays `accepted`, because its provider asks to wait; revoked after the test."""
-    result = backend.ask("gmicloud", trouble=[{"on": "submit", "retry_after": 30, "times": None}])
+    result = backend.ask("gmicloud", trouble=[{"on": "submit", "retry_after": 12, "times": None}])
 
     def is_held() -> bool:
         if result.state == "PENDING":
