@@ -34,6 +34,7 @@ class _Client:
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self.socket = self._connect()
+        self.is_ended = False
         self.received = b""
         self.sent_at = 0.0
 
@@ -44,6 +45,9 @@ class _Client:
 
     def send(self, request: bytes) -> None:
         self.received, self.sent_at = b"", time.perf_counter()
+        if self.is_ended:
+            # not before there is something to send: a sync worker that takes an idle connection serves nobody else
+            self.socket, self.is_ended = self._connect(), False
         self.socket.sendall(request)
 
     def status(self) -> int | None:
@@ -53,7 +57,7 @@ class _Client:
         """
         data = self.socket.recv(65536)
         if not data:
-            self.reconnect()
+            self.is_ended = True
             return 0
         self.received += data
         head, end, body = self.received.partition(b"\r\n\r\n")
@@ -63,12 +67,13 @@ class _Client:
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(body) < length:
             return None
-        if b"connection: close" in head.lower():
-            self.reconnect()
+        self.is_ended = b"connection: close" in head.lower()
         return int(head[9:12])
 
-    def reconnect(self) -> None:
-        self._old, self.socket = self.socket, self._connect()
+    def rest(self) -> None:
+        """Hang up where the server wants it: gunicorn's sync workers wait for that."""
+        if self.is_ended:
+            self.socket.close()
 
 
 def drive(
@@ -106,6 +111,7 @@ def drive(
                 if status is None:
                     continue
                 selector.unregister(key.fileobj)
+                client.rest()
                 load.latencies.append(time.perf_counter() - client.sent_at)
                 load.statuses[status] = load.statuses.get(status, 0) + 1
                 idle.append(client)
