@@ -1,15 +1,18 @@
 """Archive: get every video of a generated job into the bucket, exactly.
 
 Also the step that a callback starts: a job that is still `submitted` is first
-confirmed with one GET under our own key. What cannot be archived now is tried
-again; the verdict `failed(archive)` is given only after the link's end, and only
-after looking whether the objects are there after all.
+confirmed with one GET under our own key. Messages are served in the order they
+were sent, which after an outage is not the order in which links die: a message
+that names a job is a turn, and the turn is taken by the job whose link ends
+first. What cannot be archived now is tried again; the verdict `failed(archive)`
+is given only after the link's end, and only after looking whether the objects
+are there after all.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict, StoreError
@@ -23,41 +26,59 @@ from worker.timing import ms
 
 log = logging.getLogger(__name__)
 
-STARTED_FROM = (JobState.SUBMITTED, JobState.UNCONFIRMED, JobState.GENERATED)
+CONFIRMED_FIRST = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 PARALLEL_COPIES = 4
 
 
+Turn = tuple[str, Step]
+"""A job, and the step that is worth starting at once for it."""
+
+
 def run_many(job_ids: Sequence[str], services: Services) -> dict[str, Step]:
-    """Archive each job; returns the steps worth starting at once, by job id."""
+    """Archive as many jobs as are named, the most urgent first; returns the steps worth starting at once, by job id."""
     if len(job_ids) == 1:
         found = [_run_safely(job_ids[0], services)]
     else:
         with ThreadPoolExecutor(PARALLEL_COPIES) as pool:
             found = list(pool.map(lambda job_id: _run_safely(job_id, services), job_ids))
-    return {job_id: step for job_id, step in zip(job_ids, found, strict=True) if step}
+    return dict(turn for turn in found if turn)
 
 
-def run(job_id: str, services: Services) -> Step | None:
-    """Archive the job, confirming it first if only a callback has spoken."""
-    claim = _claim(job_id, services)
+def run(job_id: str, services: Services) -> Turn | None:
+    """Take the job's turn: confirm it if only a callback has spoken, then archive the most urgent job there is."""
+    step = _confirmed(job_id, services)
+    if step is not Step.ARCHIVE:
+        return (job_id, step) if step else None
+    claim = _claim_most_urgent(job_id, services)
+    step = _archive(claim, services) if claim else None
+    return (claim.job.id, step) if claim and step else None
+
+
+def _confirmed(job_id: str, services: Services) -> Step | None:
+    """`ARCHIVE`, unless the job turns out to need something else."""
+    claim = _claim(job_id, CONFIRMED_FIRST, services)
     if claim is not None and claim.job.state is JobState.UNCONFIRMED:
         step = confirm.run(claim, services)
         if step is not Step.POLL:
             return step
-        claim = _claim(job_id, services)
+        claim = _claim(job_id, CONFIRMED_FIRST, services)
     if claim is not None and claim.job.state is JobState.SUBMITTED:
-        step = poll.look(claim, services)
-        if step is not Step.ARCHIVE:
-            return step
-        claim = _claim(job_id, services)
-    if claim is None or claim.job.state is not JobState.GENERATED:
-        return None
-    return _archive(claim, services)
+        return poll.look(claim, services)
+    return Step.ARCHIVE
 
 
-def _claim(job_id: str, services: Services) -> Claim | None:
+def _claim_most_urgent(job_id: str, services: Services) -> Claim | None:
+    """Whichever job's link ends first of those that nobody holds; *job_id* itself where none is known."""
+    for urgent in (*services.store.most_urgent(), job_id):
+        claim = _claim(urgent, (JobState.GENERATED,), services)
+        if claim is not None:
+            return claim
+    return None
+
+
+def _claim(job_id: str, states: Collection[JobState], services: Services) -> Claim | None:
     lease_ms = ms(services.timing.archive_lease_seconds)
-    return services.store.claim(job_id, states=STARTED_FROM, lease_ms=lease_ms, only_due=True)
+    return services.store.claim(job_id, states=states, lease_ms=lease_ms, only_due=True)
 
 
 def _archive(claim: Claim, services: Services) -> Step | None:
@@ -131,7 +152,7 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
     return Step.SETTLE if reply.applied else None
 
 
-def _run_safely(job_id: str, services: Services) -> Step | None:
+def _run_safely(job_id: str, services: Services) -> Turn | None:
     """One broken job must not cost the others of its message their turn."""
     try:
         return run(job_id, services)

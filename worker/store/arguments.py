@@ -17,6 +17,8 @@ from worker.store.replies import Reply
 
 ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
 MAX_DETAIL = 200
+LINK_LIFE_MS = 24 * 60 * 60 * 1000
+"""A video whose link's end is unknown is as urgent as if it lived so long."""
 
 BINDING = ("accepted", "submitting", "unconfirmed", "failed(confirm)")
 """Held words of a job whose request id a callback may tell."""
@@ -69,6 +71,7 @@ def move_given(
         "notes": open_fields(notes),
         "detail": detail[:MAX_DETAIL],
         "due_in_ms": due_in_ms,
+        "link_life_ms": LINK_LIFE_MS,
         "lease": lease,
         "look_until": None if look_until is None else str(look_until),
         "error": error and asdict(error),
@@ -98,6 +101,7 @@ def _marks(to: JobState, error: JobError | None) -> list[str]:
         "final": to in FINAL,
         "misses": to in (JobState.FAILED, JobState.EXPIRED),
         "unpaid": to is JobState.CANCELLED,
+        "perishes": to is JobState.GENERATED,
     }
     return [mark for mark, is_so in marks.items() if is_so]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
 
 import redis
 
@@ -19,6 +20,8 @@ from worker.store.scripts import store_errors
 NUDGE_MS = (15_000, 5 * 60 * 1000)
 """The first interval between two nudges, and the longest."""
 MAX_STRAYS = 200
+MOST_PERISHING = 200
+"""How many of those whose links end first are looked through for one that nobody holds."""
 MAX_TOOK = 64
 
 
@@ -63,6 +66,30 @@ class Index(Reads):
             rows = self._scripts.run("nudge", keys, [self._now(), *NUDGE_MS, SCHEMA_VERSION, *ids])
             nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
         return nudged
+
+    def most_urgent(self, limit: int = 16) -> list[str]:
+        """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front."""
+        perishing: list[tuple[float, str]] = []
+        with store_errors():
+            for shard in range(self._keys.shards):
+                found = self._client.zrange(self._keys.perishing(shard), 0, MOST_PERISHING - 1, withscores=True)
+                perishing += [(score, job_id) for job_id, score in cast("list[tuple[str, float]]", found)]
+        job_ids = [job_id for _, job_id in sorted(perishing)[:MOST_PERISHING]]
+        return list(islice(self._free(job_ids), limit)) if job_ids else []
+
+    def _free(self, job_ids: Sequence[str]) -> Iterator[str]:
+        """Those of *job_ids* that are due, or nudged already, and leased to nobody."""
+        now = self.now()
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                record, due, *_ = self._keys.of(job_id)
+                pipeline.zscore(due, job_id)
+                pipeline.hmget(record, "nudges", "lease_until")
+            answers = iter(pipeline.execute())
+        for job_id, due_at, (nudges, lease_until) in zip(job_ids, answers, answers, strict=True):
+            if due_at is not None and (due_at <= now or nudges) and int(lease_until or 0) <= now:
+                yield job_id
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""

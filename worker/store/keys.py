@@ -38,10 +38,16 @@ class Keys:
             f"{tag}task:{job_id}",
         )
 
-    def shared(self, job_id: str) -> tuple[str, str, str]:
-        """What a job's scripts share with others': who occupies a provider, who stands in line, what was spent."""
-        tag = f"{PREFIX}{{{self._shard(job_id)}}}:"
-        return f"{tag}occupied", f"{tag}line", f"{tag}spent"
+    def shared(self, job_id: str) -> tuple[str, str, str, str]:
+        """What a job's scripts share with others': who occupies a provider, who stands in line, what was spent,
+        whose videos wait to be copied."""
+        shard = self._shard(job_id)
+        tag = f"{PREFIX}{{{shard}}}:"
+        return f"{tag}occupied", f"{tag}line", f"{tag}spent", self.perishing(shard)
+
+    def perishing(self, shard: int) -> str:
+        """Whose videos wait to be copied, by when their links end."""
+        return f"{PREFIX}{{{shard}}}:perishing"
 
     def limits(self, shard: int, provider: str) -> str:
         return f"{PREFIX}{{{shard}}}:limits:{provider}"

@@ -298,7 +298,10 @@ class Scene:
 
     def run(self, step: Step, job_id: str = JOB, services: Services | None = None) -> Step | None:
         """Start *step* for one job, as its task would."""
-        runs = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.ARCHIVE: archive.run, Step.SETTLE: settle.run}
+        if step is Step.ARCHIVE:
+            turn = archive.run(job_id, services or self.services)
+            return turn and turn[1]
+        runs = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.SETTLE: settle.run}
         return runs[step](job_id, services or self.services)
 
     def look(self, job_id: str = JOB, services: Services | None = None) -> Step | None:

@@ -18,7 +18,7 @@ from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, once
 from worker.bucket import Bucket
 from worker.download import Downloader
-from worker.jobs import Video
+from worker.jobs import Link, Video
 from worker.paced import Limits
 from worker.services import Services
 from worker.states import JobState
@@ -420,3 +420,37 @@ def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.L
 
 def manifest_path(scene: Scene) -> list[str]:
     return [*scene.video_key().removeprefix("callsheet/").split("/")[:-1], "job.json"]
+
+
+def test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first(scene: Scene) -> None:
+    lives = {"a-day": 25 * HOUR, "an-hour": HOUR, "unknown": None, "minutes": 10 * MINUTE}
+    for name in lives:
+        scene.submitted("apimart", name)
+    scene.finish()
+    for name, life in lives.items():
+        scene.run(Step.POLL, name)
+        until = None if life is None else scene.clock.now_ms + int(life * 1000)
+        links = [Link(link.url, until) for link in scene.store.links(name)]
+        scene.store.move(name, S.GENERATED, attempt=1, path="poll", links=links)
+
+    turns = [archive.run_many(["a-day"], scene.services) for _ in range(5)]
+
+    assert [list(turn) for turn in turns] == [["minutes"], ["an-hour"], ["unknown"], ["a-day"], []]
+
+
+def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
+    scene.rule("download", dead=True, match={"contains": "for urgent."})
+    for name in ("urgent", "patient"):
+        scene.generated("gmicloud", name)
+    scene.store.move(
+        "urgent",
+        S.GENERATED,
+        attempt=1,
+        path="poll",
+        links=[Link("https://cdn.example.com/urgent.mp4", scene.clock.now_ms + 1000 * int(HOUR))],
+    )
+
+    turns = [archive.run_many(["patient"], scene.services) for _ in range(2)]
+
+    assert turns == [{}, {"patient": Step.SETTLE}]
+    assert scene.job("urgent").waiting_for.startswith("another try to archive")

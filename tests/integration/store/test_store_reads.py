@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import redis
 
-from tests.integration.store.conftest import JOB, MINUTE, RETENTION, Clock, Lives
+from tests.integration.store.conftest import DAY, JOB, MINUTE, RETENTION, Clock, Lives
+from worker.jobs import Link
 from worker.states import JobState
 from worker.store import Store, connect
 
@@ -128,3 +129,40 @@ def test_a_server_that_forbids_config_is_still_described(client: redis.Redis, re
         client.acl_deluser("guest")
 
     assert (facts.fsync, facts.has_aof, facts.durability) == (None, True, "waitaof")
+
+
+def generated(store: Store, lives: Lives, job_id: str, link: Link) -> None:
+    lives.submitted(job_id, f"r-{job_id}")
+    store.move(job_id, S.GENERATED, attempt=1, path="poll", links=(link,))
+
+
+def test_the_most_urgent_are_those_whose_links_end_first_an_unknown_end_being_a_day_away(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    for job_id, life in (("late", DAY + 1), ("unknown", None), ("early", DAY - 1)):
+        generated(store, lives, job_id, Link("https://x.example/1", life and clock.now + life))
+    lives.submitted("elsewhere", "r9")
+
+    found = store.most_urgent()
+
+    assert found == ["early", "unknown", "late"]
+    assert store.most_urgent(limit=1) == ["early"]
+
+
+def test_who_is_held_put_off_or_done_is_not_urgent(store: Store, lives: Lives, clock: Clock) -> None:
+    for job_id in ("held", "put-off", "done", "free"):
+        generated(store, lives, job_id, Link("https://x.example/1", clock.now + MINUTE))
+    lives.claimed("held")
+    store.rest(lives.claimed("put-off"), due_in_ms=MINUTE)
+    lives.store_archived("done")
+
+    assert store.most_urgent() == ["free"]
+    clock.advance(MINUTE)
+    assert store.most_urgent() == ["free", "held", "put-off"]
+
+
+def test_a_job_that_was_nudged_stays_urgent_while_its_message_waits(store: Store, lives: Lives, clock: Clock) -> None:
+    generated(store, lives, JOB, Link("https://x.example/1", clock.now + MINUTE))
+    store.nudge([JOB])
+
+    assert store.most_urgent() == [JOB]

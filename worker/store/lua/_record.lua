@@ -2,23 +2,24 @@
 --
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 timeline list
 --       6 links string     7 tombstone string 8 spec string       9 task string
---       10 occupied sorted set   11 line sorted set   12 spent hash: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 13 a provider's limits hash
---       and 14 the shard's intents hash
+--       10 occupied sorted set   11 line sorted set   12 spent hash   13 perishing sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 14 a provider's limits hash
+--       and 15 the shard's intents hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, TIMELINE, LINKS, TOMBSTONE, SPEC, TASK, OCCUPIED, LINE, SPENT, LIMITS, INTENTS =
-  unpack(KEYS)
+local JOB, DUE, CANDIDATES, EVENTS, TIMELINE, LINKS, TOMBSTONE, SPEC, TASK, OCCUPIED, LINE, SPENT, PERISHING, LIMITS,
+  INTENTS = unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, SPEC, TASK, TIMELINE, LINKS, EVENTS, CANDIDATES}
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
 local KINDS = {
-  "hash", "zset", "hash", "hash", "list", "string", "string", "string", "string", "zset", "zset", "hash", "hash", "hash"
+  "hash", "zset", "hash", "hash", "list", "string", "string", "string", "string", "zset", "zset", "hash", "zset",
+  "hash", "hash"
 }
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"

@@ -5,6 +5,7 @@
 --          begins   a POST: numbered, due at its lease's end     binds    the request id is known from here on
 --          listens  callbacks still matter there                 final    told to the caller
 --          unpaid   no provider may have heard of the job        misses   it has ended without a video
+--          perishes its video must be copied before link_expires_at, unknown: before so many link_life_ms have passed
 --        revisited (held words an earlier attempt may have ended as with a video), look_back_ms
 --          holds    the provider may have the job            releases  it surely has not: what was reserved is free again
 --        and, each only where it applies: limits and cost (millionths; a POST only, see _limits.lua), request_id, try_no,
@@ -31,6 +32,14 @@ local function set_links()
   expire_with_record(LINKS)
   if given.link_expires_at then put("link_expires_at", given.link_expires_at) else drop("link_expires_at") end
 end
+local function set_urgency()
+  if means("perishes") then
+    local dies_at = tonumber(job.link_expires_at or "") or int("state_at") + given.link_life_ms
+    redis.call("ZADD", PERISHING, text(dies_at), job_id)
+  else
+    redis.call("ZREM", PERISHING, job_id)
+  end
+end
 local function refuse(word)
   save()
   return {word, cjson.encode(job), 0}
@@ -54,6 +63,7 @@ local is_legal = is_current and listed(given.sources, source) and (given.try_no 
 keep(attempt, given.facts)
 if is_repeat then
   set_links()
+  set_urgency()
   return refuse("repeat")
 end
 if not is_legal or is_lease_lost or is_paid_already then return refuse("late") end
@@ -116,6 +126,7 @@ if means("binds") then
   if forget_events(attempt, bound(attempt) or "", false) then due_at = now end
 end
 set_links()
+set_urgency()
 save()
 note_move(source, given.path, attempt, given.detail)
 local is_probe = gate and gate.grant("submit", job_id)
