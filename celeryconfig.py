@@ -12,6 +12,7 @@ from kombu import Exchange, Queue
 
 from worker import providers
 from worker.errors import SettingsError
+from worker.outbox import sign_messages
 from worker.settings import Settings
 from worker.timing import DAY
 
@@ -21,6 +22,9 @@ try:
 except SettingsError as err:
     # one line instead of Celery's traceback; `worker.client` checks before it comes here
     raise SystemExit(f"callsheet: {err}") from None
+
+if _settings.message_secrets:
+    sign_messages(_settings.message_secrets[0])
 
 broker_url = _settings.broker_url
 result_backend = _settings.result_backend

@@ -13,7 +13,11 @@ from worker.logs import configure
 
 # Under kombu's own names, so that a URL stays what it is to all who read one
 TRANSPORT_ALIASES.update(
-    redis="worker.inbox:RedisTransport", rediss="worker.inbox:RedisTransport", sentinel="worker.inbox:SentinelTransport"
+    redis="worker.inbox:RedisTransport",
+    rediss="worker.inbox:RedisTransport",
+    sentinel="worker.inbox:SentinelTransport",
+    amqp="worker.inbox:AmqpTransport",
+    amqps="worker.inbox:AmqpsTransport",
 )
 
 app = Celery("callsheet", include=["worker.tasks", "worker.control"])

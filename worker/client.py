@@ -5,7 +5,8 @@
     video = result.get(timeout=900)["videos"][0]["uri"]
 
 Backends in other languages send the Celery task `callsheet.generate` instead
-(README.md); a job sent that way exists once a worker has recorded it.
+(README.md); a job sent that way exists once a worker has recorded it. Where
+messages must be signed, one in Python calls `sign_messages(secret)` once.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from typing import Any
 from celery import Celery
 from celery.result import AsyncResult
 
+from worker.outbox import sign_messages
 from worker.result import GENERATE
 from worker.services import Services
 from worker.settings import Settings
 from worker.steps import accept
+
+__all__ = ["enqueue", "sign_messages"]
 
 log = logging.getLogger(__name__)
 

@@ -41,8 +41,12 @@ for _name in set(Panel.data) - ANSWERED:
 def revoke(state: Any, task_id: Any, **_: Any) -> Any:
     """Revoke tasks; for a job of ours that no provider has heard of, it means cancel.
 
-    A task that runs is never terminated: it may be paying.
+    A task that runs is never terminated: it may be paying. Where messages must be
+    signed it is not heeded: a broadcast is not, and could cancel anybody's job.
     """
+    if services().settings.message_secrets:
+        log.warning("revoke.unheeded")
+        return {"error": "revoke is not heeded where messages are signed: callsheet cancel JOB"}
     asked = {found for found in list(maybe_list(task_id) or ())[:MOST_ASKED] if isinstance(found, str)}
     ours = {job_id for job_id in asked if is_job_id(job_id) and _cancelled(job_id)}
     others = sorted(asked - ours)

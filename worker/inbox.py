@@ -10,16 +10,26 @@ of our tasks in a shape that Celery is known to survive.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from queue import Empty
 from typing import Any
 
 from celery.utils.time import maybe_iso8601
 from celery.worker.consumer import Consumer
+from kombu.transport import pyamqp, virtual
 from kombu.transport import redis as kombu_redis
-from kombu.transport import virtual
+
+from worker import signing
+from worker.errors import StoreError
+from worker.outbox import canvas_of, plain
+from worker.result import GENERATE
+from worker.services import open_store
+from worker.settings import Settings
+from worker.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +46,19 @@ NUMBERS = ("retries", "group_index", "replaced_task_nesting")
 DROPPED = ("timelimit", "shadow")
 """Headers of a sender's that we do not heed: a limit would kill a POST that may be paid for,
 a shadow would show the task under another name."""
+NOT_SIGNED = ("expires", "ignore_result", "stamps", "stamped_headers")
+"""Headers that are not heeded either where messages are signed: whoever sends a signed one again could add them,
+and, say, have the job told as revoked."""
+COUNT_SECONDS = 1.0
+"""How long a refusal may wait to be counted."""
 
 
 class RefusedMessage(Exception):
     """The message is none of ours; `args[0]` says in a word or two why, and quotes nothing."""
+
+
+class UnsignedMessage(RefusedMessage):
+    """It asks for a video, and carries no signature, or that of another message."""
 
 
 class Inbox(Consumer):
@@ -49,12 +68,22 @@ class Inbox(Consumer):
     channel_errors: tuple[type[Exception], ...]
     controller: Any
 
+    @cached_property
+    def _settings(self) -> Settings:
+        return Settings.from_env(os.environ)
+
+    @cached_property
+    def _store(self) -> Store:
+        return open_store(self._settings, timeout_seconds=COUNT_SECONDS)
+
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)
 
         def on_message(message: Any) -> None:
             try:
-                check(message, self.app.tasks)
+                check(message, self.app.tasks, self._settings.message_secrets)
+            except UnsignedMessage as err:
+                self._refuse(message, str(err), "messages_unsigned")
             except RefusedMessage as err:
                 self._refuse(message, str(err))
             except Exception as err:  # noqa: BLE001  what a decoder can raise, nobody has listed
@@ -86,30 +115,42 @@ class Inbox(Consumer):
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         self._refuse(message, type(exc).__name__)
 
-    def _refuse(self, message: Any, reason: str) -> None:
+    def _refuse(self, message: Any, reason: str, counter: str = "messages_refused") -> None:
         log.error("message.refused", extra={"reason": reason, **_names(message)})
+        with suppress(StoreError):
+            self._store.count(counter)
         if not message.acknowledged:
             message.reject_log_error(log, self.connection_errors)
 
 
-def check(message: Any, tasks: Mapping[str, Any]) -> None:
+def check(message: Any, tasks: Mapping[str, Any], secrets: Sequence[str] = ()) -> None:
     """Raise unless *message* names one of *tasks* that is ours, in a shape that Celery can act on.
 
-    Mostly `RefusedMessage`; what the decoder raises is passed on. Headers that we do not heed are taken out.
+    With *secrets*, one that asks for a video must be signed by one of them. Mostly `RefusedMessage`;
+    what the decoder raises is passed on. Headers that we do not heed are taken out.
     """
     if len(message.body or b"") > BODY_BYTES:
         raise RefusedMessage("too large")
     fields = message.headers
     if not isinstance(fields, dict):
         raise RefusedMessage("no headers")
+    given = fields.get(signing.HEADER)
     body = message.payload  # decodes, and refuses whatever is not JSON
     if "task" not in fields and isinstance(body, dict):  # protocol 1, which some clients in other languages speak
+        fields.clear()  # Celery would put them over the fields of the body, which are what is looked at here
         fields = body
         body = [fields.get("args", []), fields.get("kwargs", {}), fields]
     _check_fields(fields, tasks)
     _check_body(body)
-    tasks[fields["task"]].__header__(*body[0], **body[1])  # a TypeError where the arguments are not the task's
-    for name in DROPPED:
+    args, kwargs, embed = body
+    tasks[fields["task"]].__header__(*args, **kwargs)  # a TypeError where the arguments are not the task's
+    canvas = canvas_of(plain(embed or {}), fields)
+    if fields["task"] != GENERATE:
+        if any(canvas.values()):
+            raise RefusedMessage("a canvas on a task of our own")
+    elif secrets and not signing.is_signed(given, secrets, fields["id"], plain(kwargs), canvas):
+        raise UnsignedMessage("unsigned")
+    for name in (*DROPPED, *(NOT_SIGNED if secrets else ())):
         fields.pop(name, None)
 
 
@@ -167,6 +208,34 @@ class _Message(virtual.Message):
         if isinstance(headers := payload.get("headers"), dict):
             headers.pop("compression", None)
         super().__init__(payload, channel, **options)
+
+
+class _AmqpMessage(pyamqp.Message):
+    """The same from RabbitMQ."""
+
+    def __init__(self, msg: Any, channel: Any = None, **options: Any) -> None:
+        msg.properties.get("application_headers", {}).pop("compression", None)
+        super().__init__(msg, channel, **options)
+
+
+class _AmqpChannel(pyamqp.Channel):
+    Message = _AmqpMessage
+
+
+class _AmqpConnection(pyamqp.Connection):
+    Channel = _AmqpChannel
+
+
+class AmqpTransport(pyamqp.Transport):
+    """For amqp://."""
+
+    Connection = _AmqpConnection
+
+
+class AmqpsTransport(pyamqp.SSLTransport):
+    """For amqps://."""
+
+    Connection = _AmqpConnection
 
 
 class _Reading:

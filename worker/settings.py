@@ -8,20 +8,16 @@ reads the environment, but for boto3 (`AWS_*`) and Flower (`FLOWER_*`).
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
+from worker import settings_values as values
 from worker.errors import SettingsError
 from worker.limits import Limits
 
 T = TypeVar("T")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PROVIDER_NAMES: tuple[str, ...] = ("gmicloud", "evolink", "apimart")
 
@@ -35,9 +31,6 @@ NOT_YET = ("CALLSHEET_NOTIFY_SECRETS",)
 """Variables of the design that no code honours yet: refused, so that nobody relies on them."""
 
 NONE: tuple[str, ...] = ()
-
-SECRET_CHARACTERS = 32
-"""Least length of a callback secret: below it, guessing offline becomes thinkable."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +60,12 @@ class Settings:
     bucket_prefix: str
     public_url: str | None  # None: no callbacks, every job is polled
     callback_secrets: tuple[str, ...] = field(repr=False)  # the first signs, all are accepted
+    message_secrets: tuple[str, ...] = field(repr=False)  # empty: messages are not signed; the first signs
     confirm_callbacks: bool
     providers: Mapping[str, ProviderSettings]  # in order of preference
     ca_file: str | None  # trusted beside the system's roots, for providers and downloads
     media_hosts: tuple[str, ...]  # empty: any public host; "example.com" also allows its subdomains
-    allow_networks: tuple[Network, ...]  # non-public networks that downloads and callbacks may use
+    allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
     retention_days: int
     daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
 
@@ -79,29 +73,38 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read *env*; raise `SettingsError` with every problem at once."""
         read = _Reader(env)
-        redis_url = read.required("CALLSHEET_REDIS_URL", _redis_url, "a URL such as redis://:password@host:6379/0")
-        public_url = read.optional("CALLSHEET_PUBLIC_URL", _https_url, None)
-        secrets = read.optional("CALLSHEET_CALLBACK_SECRETS", _secrets, NONE)
+        redis_url = read.required(
+            "CALLSHEET_REDIS_URL", values.redis_url, "a URL such as redis://:password@host:6379/0"
+        )
+        public_url = read.optional("CALLSHEET_PUBLIC_URL", values.https_url, None)
+        secrets = read.optional("CALLSHEET_CALLBACK_SECRETS", values.secrets, NONE)
         if public_url and not secrets and "CALLSHEET_CALLBACK_SECRETS" not in read.bad:
             read.problems.append(
                 "CALLSHEET_CALLBACK_SECRETS is not set, but CALLSHEET_PUBLIC_URL is: set at least one secret of "
-                f"{SECRET_CHARACTERS} characters or more (comma-separated, the first signs)"
+                f"{values.SECRET_CHARACTERS} characters or more (comma-separated, the first signs)"
+            )
+        message_secrets = read.optional("CALLSHEET_MESSAGE_SECRETS", values.secrets, NONE)
+        if set(message_secrets) & set(secrets):
+            read.problems.append(
+                "CALLSHEET_MESSAGE_SECRETS shares a secret with CALLSHEET_CALLBACK_SECRETS: whoever may send messages "
+                "could forge callbacks"
             )
         settings = cls(
             redis_url=redis_url or "",
-            broker_url=read.optional("CALLSHEET_BROKER_URL", _broker_url, redis_url) or "",
-            result_backend=read.optional("CALLSHEET_RESULT_BACKEND", _redis_url, redis_url) or "",
-            bucket=read.required("CALLSHEET_BUCKET", _bucket, "the name of your S3 bucket") or "",
-            bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", _prefix, "callsheet"),
+            broker_url=read.optional("CALLSHEET_BROKER_URL", values.broker_url, redis_url) or "",
+            result_backend=read.optional("CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url) or "",
+            bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
+            bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
             public_url=public_url,
             callback_secrets=secrets,
-            confirm_callbacks=read.optional("CALLSHEET_CONFIRM_CALLBACKS", _boolean, True),
+            message_secrets=message_secrets,
+            confirm_callbacks=read.optional("CALLSHEET_CONFIRM_CALLBACKS", values.boolean, True),
             providers=_providers(read),
-            ca_file=read.optional("CALLSHEET_CA_FILE", _file, None),
-            media_hosts=read.optional("CALLSHEET_MEDIA_HOSTS", _hosts, ()),
-            allow_networks=read.optional("CALLSHEET_ALLOW_NETWORKS", _networks, ()),
-            retention_days=read.optional("CALLSHEET_RETENTION_DAYS", _days, 30),
-            daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", _amount, None),
+            ca_file=read.optional("CALLSHEET_CA_FILE", values.file, None),
+            media_hosts=read.optional("CALLSHEET_MEDIA_HOSTS", values.hosts, ()),
+            allow_networks=read.optional("CALLSHEET_ALLOW_NETWORKS", values.networks, ()),
+            retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
+            daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
         )
         for name in NOT_YET:
             if env.get(name):
@@ -151,15 +154,15 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
     found = {}
     for name in order:
         upper = name.upper()
-        key = read.optional(f"{upper}_API_KEY", _api_key, "")
+        key = read.optional(f"{upper}_API_KEY", values.api_key, "")
         if key:
             found[name] = ProviderSettings(
                 api_key=key,
-                base_url=read.optional(f"{upper}_BASE_URL", _https_url, BASE_URLS[name]),
-                field_names=read.optional(f"{upper}_FIELD_NAMES", _field_names, {}),
-                max_concurrent=read.optional(f"{upper}_MAX_CONCURRENT", _max_concurrent, None),
-                requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", _per_minute, None),
-                prices=read.optional(f"{upper}_PRICES", _prices, {}),
+                base_url=read.optional(f"{upper}_BASE_URL", values.https_url, BASE_URLS[name]),
+                field_names=read.optional(f"{upper}_FIELD_NAMES", values.field_names, {}),
+                max_concurrent=read.optional(f"{upper}_MAX_CONCURRENT", values.max_concurrent, None),
+                requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),
+                prices=read.optional(f"{upper}_PRICES", values.prices, {}),
             )
         elif explicit and f"{upper}_API_KEY" not in read.bad:
             read.problems.append(f"{upper}_API_KEY is not set, but CALLSHEET_PROVIDERS names {name}")
@@ -169,140 +172,9 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
     return found
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "sentinel", "unix"):
-        raise ValueError("must be a redis:// or rediss:// URL")
-    return _with_port(text)
-
-
-def _broker_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "sentinel", "amqp", "amqps"):
-        raise ValueError("must be a redis://, rediss://, amqp:// or amqps:// URL")
-    return _with_port(text)
-
-
-def _with_port(url: str) -> str:
-    """*url* once its port is known to be a number; a list of sentinels has several."""
-    if not url.startswith("sentinel:"):
-        try:
-            _ = urlsplit(url).port
-        except ValueError:
-            raise ValueError("has a port that is no number: is its password percent-encoded?") from None
-    return url
-
-
-def _https_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an https:// URL without user, query or fragment")
-    return _with_port(text).rstrip("/")
-
-
-def _secrets(text: str) -> tuple[str, ...]:
-    secrets = tuple(_split(text))
-    if any(len(secret) < SECRET_CHARACTERS for secret in secrets):
-        raise ValueError(f"must hold only secrets of {SECRET_CHARACTERS} characters or more, comma-separated")
-    return secrets
-
-
-def _api_key(text: str) -> str:
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError("must be printable ASCII without spaces")
-    return text
-
-
-def _bucket(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
-        raise ValueError("must be an S3 bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
-    return text
-
-
-def _prefix(text: str) -> str:
-    prefix = text.strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", prefix) or len(prefix) > 200 or ".." in prefix:
-        raise ValueError("must be at most 200 of A-Z, a-z, 0-9, '_', '-', '.' and single slashes, without '..'")
-    return prefix
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"must be true or false, got {text!r}")
-    return text.lower() == "true"
-
-
 def _provider_names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(_split(text)))
+    names = tuple(dict.fromkeys(values.split(text)))
     unknown = [name for name in names if name not in PROVIDER_NAMES]
     if unknown:
         raise ValueError(f"names unknown providers {', '.join(unknown)}; known are {', '.join(PROVIDER_NAMES)}")
     return names
-
-
-def _field_names(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in _split(text)]
-    if any(not re.fullmatch(r"[a-z_]{1,40}", a) or not re.fullmatch(r"[A-Za-z_]{1,40}", b) for a, _, b in pairs):
-        raise ValueError("must look like first_frame=image_start,resolution=quality")
-    return {neutral: wire for neutral, _, wire in pairs}
-
-
-def _max_concurrent(text: str) -> int:
-    return _whole(text, 1, "jobs")
-
-
-def _per_minute(text: str) -> int:
-    # a single request a minute could not both submit and poll
-    return _whole(text, 2, "requests")
-
-
-def _whole(text: str, least: int, what: str) -> int:
-    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
-        raise ValueError(f"must be a whole number of {what} from {least} to 999999")
-    return int(text)
-
-
-def _amount(text: str) -> Decimal:
-    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,6})?", text) or not Decimal(text):
-        raise ValueError("must be an amount of USD above 0 such as 25 or 12.50")
-    return Decimal(text)
-
-
-def _prices(text: str) -> dict[tuple[str, str], Decimal]:
-    found = {}
-    for part in _split(text):
-        parts = re.fullmatch(r"([A-Za-z0-9._-]{1,100})(?:@([A-Za-z0-9]{1,20}))?=([0-9]{1,4}(?:\.[0-9]{1,6})?)", part)
-        if parts is None or (parts[1], parts[2] or "") in found:
-            raise ValueError(
-                "must be prices in USD per second, each once, such as some-model@720p=0.112,other-model=0.1"
-            )
-        found[parts[1], parts[2] or ""] = Decimal(parts[3])
-    return found
-
-
-def _file(text: str) -> str:
-    if not Path(text).is_file():
-        raise ValueError(f"names a file that is not there: {text}")
-    return text
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = tuple(host.lower() for host in _split(text))
-    if any(not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host) for host in hosts):
-        raise ValueError("must be host names, comma-separated, such as cdn.example.com")
-    return hosts
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(part) for part in _split(text))
-    except ValueError as err:
-        raise ValueError(f"must be networks such as 127.0.0.0/8, comma-separated ({err})") from None
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 3650:
-        raise ValueError("must be a whole number of days from 1 to 3650")
-    return int(text)

@@ -30,6 +30,7 @@ from worker.spec import parse_spec
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 KEY = "sk-fuzz-0123456789abcdefghij"
+MESSAGE_SECRET = "of-the-senders-0123456789abcdefghij"
 TLS = trust(None)
 PROVIDERS = {name: adapter(Api(name, "https://example.com", KEY, TLS)) for name, adapter in ADAPTERS.items()}
 CALLING = [provider for provider in PROVIDERS.values() if provider.trust is not CallbackTrust.NONE]
@@ -99,12 +100,16 @@ def message(data: bytes) -> None:
         named, payload = json.loads(headers), json.loads(body)
     except (ValueError, RecursionError):
         return
-    tasks = {"callsheet.submit": SimpleNamespace(__header__=lambda job_ids: None)}
+    tasks = {
+        "callsheet.submit": SimpleNamespace(__header__=lambda job_ids: None),
+        "callsheet.generate": SimpleNamespace(__header__=lambda **fields: None),
+    }
     try:
-        check(SimpleNamespace(body=body, headers=named, payload=payload), tasks)
+        check(SimpleNamespace(body=body, headers=named, payload=payload), tasks, [MESSAGE_SECRET])
+        assert named.get("task", "callsheet.submit") == "callsheet.submit"
     except RefusedMessage as err:
         assert err.args[0].isprintable()
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         pass  # refused by these names as well
 
 
@@ -169,6 +174,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "message": (
         json.dumps(_LETTER["headers"]).encode() + b'\n[[], {"job_ids": ["job-1"]}, {"callbacks": [{"task": "a"}]}]',
         b'{}\n{"task": "callsheet.submit", "id": "1", "args": [], "kwargs": {}, "eta": "2026-01-01T00:00:00"}',
+        b'{"task": "callsheet.generate", "id": "1", "callsheet_signature": "v1,A="}\n[[], {"model": "x"}, {}]',
     ),
     "spec": (
         b'{"model": "kling-3.0-turbo", "prompt": "a corgi", "duration": 5, "metadata": {"a": [1]}}',

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,6 +18,7 @@ from deploy.local.health import log_says
 from deploy.local.processes import Process
 from deploy.local.valkey import Valkey
 from tests.conftest import WaitUntil
+from worker import signing
 
 ROOT = Path(__file__).parents[3]
 QUEUE = "callsheet"
@@ -24,12 +26,21 @@ PATIENCE_SECONDS = 30
 
 
 class Office:
-    """One worker for all queues, and a backend's view of it."""
+    """One worker for all queues, and a backend's view of it; it signs with *secret*, where the worker wants that."""
 
-    def __init__(self, url: str, logs: Path, wait_until: WaitUntil) -> None:
+    def __init__(
+        self,
+        url: str,
+        logs: Path,
+        wait_until: WaitUntil,
+        *,
+        secret: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.app = Celery("backend", broker=url, backend=url, set_as_current=False)
         self.redis = redis.Redis.from_url(url)
-        self.worker = _worker(url, logs)
+        self.worker = _worker(url, logs, env or {})
+        self._secret = secret
         self._wait_until = wait_until
         self._numbers = itertools.count()
 
@@ -48,10 +59,15 @@ class Office:
     def works(self) -> None:
         """Wait until the worker has refused a spec, which is the least that it can be asked to do."""
         job_id = f"sign-of-life-{next(self._numbers)}"
+        spec = {"model": "none"}
         result: AsyncResult[object] = self.app.send_task(
-            "callsheet.generate", kwargs={"model": "none"}, task_id=job_id, queue=QUEUE
+            "callsheet.generate", kwargs=spec, task_id=job_id, queue=QUEUE, headers=self.signed(job_id, spec)
         )
         self._wait_until(lambda: result.state == "FAILURE" or not self.worker.is_running, PATIENCE_SECONDS)
+
+    def signed(self, job_id: str, spec: Mapping[str, Any]) -> dict[str, str]:
+        """The headers that a backend adds to its message."""
+        return {signing.HEADER: signing.signature(self._secret, job_id, spec)} if self._secret else {}
 
     def close(self) -> None:
         self.worker.stop()
@@ -59,7 +75,7 @@ class Office:
         self.app.close()
 
 
-def _worker(url: str, logs: Path) -> Process:
+def _worker(url: str, logs: Path, env: Mapping[str, str]) -> Process:
     queues = "callsheet,callsheet.archive,callsheet.sweep"
     options = ["--queues", queues, "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     return Process(
@@ -78,6 +94,7 @@ def _worker(url: str, logs: Path) -> Process:
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+            **env,
         },
         is_ready=log_says(r"\bready\."),
     )

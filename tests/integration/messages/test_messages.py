@@ -102,6 +102,12 @@ ODD_BODIES = {
         for value in ("abc", [5], [{"task": 5}], {"a": 1}, [None])
     },
     **{f"a chord {value!r}": letter("callsheet.generate", kwargs=SPEC, embed={"chord": value}) for value in (7, [1])},
+    "a chain on a task of our own": letter(
+        kwargs={"job_ids": ["no-such-job"]}, embed={"chain": [{"task": "callsheet.generate", "kwargs": SPEC}]}
+    ),
+    "a chord on a task of our own": letter(
+        kwargs={"job_ids": ["no-such-job"]}, embed={"chord": {"task": "x"}}, headers={"group": "g"}
+    ),
     "arguments by place": letter(args=[1, 2, 3]),
     "a spec with a field of the code's": letter("callsheet.generate", kwargs={"self": CANARY, "model": "x"}),
     "no arguments": letter(),
@@ -187,6 +193,16 @@ def test_a_spec_that_cannot_be_is_a_failed_task_and_one_line(office: Office, fie
     assert "spec.refused" in log
     assert_harmless(log)
     assert CANARY not in str(result.result)
+
+
+def test_headers_decide_nothing_of_a_message_of_protocol_1(office: Office) -> None:
+    body = json.dumps({"task": "callsheet.generate", "id": "named-in-the-body", "args": [], "kwargs": {"model": "x"}})
+    headers = {"id": "named-in-the-headers", "expires": "2020-01-01T00:00:00+00:00", "timelimit": [0.001, 0.001]}
+
+    office.after(lambda: office.post(letter(..., body=body.encode(), headers=headers)))
+
+    told = {name: office.redis.exists(f"celery-task-meta-{name}") for name in ("named-in-the-body", headers["id"])}
+    assert told == {"named-in-the-body": 1, "named-in-the-headers": 0}
 
 
 @pytest.mark.parametrize("job_id", ["order/1007", "..", "*", "{0}", "ä", "j" * 65, "a:b"])

@@ -28,6 +28,8 @@ ALARMS = {
     "callbacks_refused": "callbacks came that are none of ours or not well-formed; their bodies are kept",
     "callbacks_full": "callbacks found no room for another candidate: somebody may be forging them",
     "candidates_refused": "callbacks named requests that are not the jobs' own: somebody may be forging them",
+    "messages_unsigned": "asked for videos without a valid signature: a sender lacks the secret, or somebody forges",
+    "messages_refused": "messages came that are none of ours: look for message.refused in the logs",
     "spec_conflicts": "a job id came again with another spec: the sender uses ids twice",
     "unknown_statuses": "a provider used a status that its adapter does not know: compare its documents",
     "callbacks_unknown_status": "a callback used a status that its adapter does not know: compare its documents",
@@ -42,6 +44,7 @@ def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check
     return [
         Check("Redis", lambda: records(settings, store, fix=fix), REDIS_ADVICE, limit_seconds=60.0),
         Check("networks", lambda: networks(settings), "see CALLSHEET_ALLOW_NETWORKS"),
+        Check("messages", lambda: messages(settings), "see CALLSHEET_MESSAGE_SECRETS"),
     ]
 
 
@@ -174,3 +177,11 @@ def networks(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("networks", "downloads reach public addresses only")
+
+
+def messages(settings: Settings) -> Iterator[Finding]:
+    """Who can order videos."""
+    if settings.message_secrets:
+        yield ok("messages", "callsheet.generate must be signed")
+    else:
+        yield ok("messages", "are not signed: whoever can write to the broker can order videos")
