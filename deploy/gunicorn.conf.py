@@ -13,6 +13,7 @@ connection that takes longer, and `worker_connections` caps how many there are.
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gevent
 from gunicorn import util
@@ -49,6 +50,29 @@ Content-Length: 24\r
 {"error": "bad request"}"""
 
 
+class OneWrite:
+    """A socket to which head and body of an answer go together: gunicorn writes them one by one."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        """Keep *data* for the end of the request."""
+        self._parts.append(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # `StopIteration` is how gunicorn ends a connection after an answer, too
+        if self._parts and (kind is None or kind is StopIteration):
+            self._sock.sendall(b"".join(self._parts))
+
+
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn carries no types
     """Gunicorn's gevent worker, with an end to every wait for a client and no request line in any log."""
 
@@ -65,8 +89,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn carries no types
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request; a client too slow for it loses the connection, without an answer."""
         try:
-            with gevent.Timeout(REQUEST_SECONDS):
-                super().handle_request(listener_name, req, sock, addr)
+            with gevent.Timeout(REQUEST_SECONDS), OneWrite(sock) as answer:
+                super().handle_request(listener_name, req, answer, addr)
         except gevent.Timeout:
             raise StopIteration from None  # how gunicorn's workers end a connection
 
@@ -84,6 +108,12 @@ def pre_request(_worker: Worker, req: Any) -> None:
     declared = headers.get("CONTENT-LENGTH", "0")
     if "TRANSFER-ENCODING" in headers or not declared.isdecimal() or int(declared) > BODY_BYTES:
         req.force_close()
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Keep what was imported out of every later collection: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def ssl_context(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

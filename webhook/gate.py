@@ -87,4 +87,5 @@ class Gate:
             failed = True
             raise
         finally:
-            self._is_silent = failed and self._monotonic() - began >= SILENT_SECONDS
+            # a store that is silent falls silent for those, too, who have asked it only just now
+            self._is_silent = failed and (self._is_silent or self._monotonic() - began >= SILENT_SECONDS)

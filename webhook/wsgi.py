@@ -13,6 +13,7 @@ from celery import Celery
 from flask import Flask
 
 from webhook import create_app
+from webhook.convoy import Convoy
 from webhook.publisher import Publisher
 from worker import providers
 from worker.errors import BrokerError, SettingsError
@@ -44,7 +45,7 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     configure(logging.getLogger())
     from worker.celery import app  # reads the environment when it is imported
 
-    client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS)
+    client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS, kind=Convoy)
     publisher = Publisher(ArchiveSender(app))
     atexit.register(publisher.close)
     return create_app(

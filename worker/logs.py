@@ -32,7 +32,10 @@ class EventFormatter(logging.Formatter):
 
 def _escaped(value: Any) -> str:
     """*value* as text without control characters (line breaks and terminal codes among them)."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def configure(logger: logging.Logger) -> None:

@@ -58,8 +58,10 @@ def clean(text: object, limit: int = MESSAGE_CHARACTERS, *, hide: Iterable[str] 
         text = str(text)[:limit]
     if not isinstance(text, str):
         return ""
-    text = _ANSI.sub(" ", text[: 20 * limit])
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = text[: 20 * limit]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in _ANSI.sub(" ", text))
+    line = " ".join(text.split())
     line = _URL.sub("[url]", line)
     for secret in hide:
         line = _hidden(line, " ".join(secret.split()))
@@ -171,6 +173,8 @@ def _hidden(line: str, secret: str) -> str:
     if len(secret) < 4:
         return line
     run = min(HIDDEN_RUN, len(secret))
+    if len(line) < run:
+        return line
     runs = {secret[i : i + run] for i in range(len(secret) - run + 1)}
     covered = bytearray(len(line))
     for i in range(len(line) - run + 1):

@@ -9,15 +9,15 @@ from redis.retry import Retry
 from worker.errors import StoreError
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
-    """A client for *url*; nothing connects before it is used.
+def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
+    """A client of that *kind* for *url*; nothing connects before it is used.
 
     It never repeats a command by itself: redis-py would do so ten times after a
     time-out, holding its caller far longer than *timeout_seconds*, and the caller
     is the one who knows what a repeat means.
     """
     try:
-        return redis.Redis.from_url(
+        return kind.from_url(
             url,
             decode_responses=True,
             # a provider's text may hold what UTF-8 cannot: it is kept readable, never a crash
