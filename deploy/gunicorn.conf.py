@@ -42,6 +42,9 @@ REQUEST_SECONDS = 10
 BODY_BYTES = 64 * 1024
 """A body that may be longer is not read to its end: its connection is closed after the answer."""
 
+OBJECTS_PER_COLLECTION = 10_000
+"""A callback makes some hundreds, hardly any of them in a cycle."""
+
 NOT_HTTP = b"""HTTP/1.1 400 Bad Request\r
 Connection: close\r
 Content-Type: application/json\r
@@ -114,6 +117,7 @@ def post_worker_init(_worker: Worker) -> None:
     """Keep what was imported out of every later collection: it lives as long as the process."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
 
 
 def ssl_context(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

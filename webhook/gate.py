@@ -60,6 +60,9 @@ class Gate:
     @contextmanager
     def _scout_or_heed(self) -> Iterator[bool]:
         """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""
+        if not self._is_silent:
+            yield False
+            return
         with self._scouting:
             is_scout = self._is_silent and not self._is_scout_out
             if is_scout:

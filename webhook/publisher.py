@@ -23,6 +23,9 @@ CAPACITY = 10_000
 BATCH = 100
 """Job ids in one message."""
 
+GATHER_SECONDS = 0.01
+"""Rest after a message, so that what comes in a crowd goes in few: a message costs as much as a callback."""
+
 PAUSE_SECONDS = 1.0
 """Rest after a failed send, so that a broker that is down costs next to nothing."""
 
@@ -72,8 +75,7 @@ class Publisher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            if not self._try_send(batch):
-                self._pause()
+            self._pause(GATHER_SECONDS if self._try_send(batch) else PAUSE_SECONDS)
 
     def _next_batch(self) -> list[str]:
         """The ids to send next; waits for some. Empty: the publisher is closed and drained."""
@@ -100,6 +102,6 @@ class Publisher:
             log.log(level, "broker.turned", extra={"state": state, "dropped": self.dropped, **why})
         self.state = state
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing, PAUSE_SECONDS)
+            self._changed.wait_for(lambda: self._closing, seconds)
