@@ -29,11 +29,13 @@ def run(services: Services, publish: Publish) -> int:
     """Nudge every due job, at most `BATCH * BATCHES_PER_TICK` a tick; returns how many."""
     intents.compare(services)
     _call_waiting(services)
-    nudged = 0
+    nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):
-        due = services.store.due(limit=BATCH)
-        if due:
-            nudged += _nudge(services.store.nudge(due), publish)
+        # those of a newer Callsheet stay due, and must not stand before all others
+        due = [job_id for job_id in services.store.due(limit=BATCH + len(left)) if job_id not in left]
+        nudges = services.store.nudge(due) if due else []
+        left |= set(due) - {nudge.job_id for nudge in nudges}
+        nudged += _nudge(nudges, publish)
         if len(due) < BATCH:
             break
     return nudged

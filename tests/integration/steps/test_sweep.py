@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
+from worker.jobs import SCHEMA_VERSION
 from worker.states import JobState
 from worker.steps import Step, step_for, sweep
 
@@ -142,3 +143,21 @@ def test_an_entry_without_a_record_is_removed_and_counted(scene: Scene) -> None:
     assert scene.sweep() == []
     assert scene.store.open_count() == 0
     assert scene.counter("due_without_open_job") == 1
+
+
+def test_jobs_of_a_newer_callsheet_are_left_due_and_hold_up_no_other(scene: Scene) -> None:
+    def accept(job_id: str) -> None:
+        scene.store.accept(job_id, spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v")
+
+    newer = [f"newer-{number}" for number in range(sweep.BATCH + 100)]
+    for job_id in newer:
+        accept(job_id)
+        scene.store._client.hset(scene.store._keys.of(job_id)[0], "v", str(SCHEMA_VERSION + 1))
+    scene.advance(1)
+    accept(JOB)
+
+    assert scene.sweep() == [(Step.SUBMIT, JOB)]
+    assert all(scene.is_due(job_id) for job_id in newer)
+
+    for job_id in newer:  # or the scene's own judge could not read them
+        scene.store._client.hset(scene.store._keys.of(job_id)[0], "v", str(SCHEMA_VERSION))
