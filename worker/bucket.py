@@ -3,8 +3,7 @@
     <prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced
                                                     /job.json             the job's manifest
                                                     /input-<field>.<ext>  an image that the caller sent inline
-    <prefix>/.callsheet/                                                  what S3 is asked to learn what it can do,
-                                                                          and intents.json (worker/steps/intents.py)
+    <prefix>/.callsheet/                                                  the POSTs that were begun (worker/begun.py)
 
 A video becomes visible only whole, verified and under a condition that fails
 when the key is taken. Its facts stand in the object's own metadata; a video sent
@@ -15,17 +14,15 @@ and is read back when somebody needs to know.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from worker import s3
-from worker.documents import Documents
+from worker.begun import ONLY_IF_ABSENT, TAKEN, BegunPosts
 from worker.errors import BucketError, NotAVideoError, ObjectConflict
 from worker.images import split_s3
 from worker.intake import Content, Intake
@@ -33,14 +30,9 @@ from worker.jobs import Video
 from worker.mp4 import VideoFacts
 from worker.multipart import PART_BYTES, Multipart, exactly
 
-if TYPE_CHECKING:
-    from types_boto3_s3.client import S3Client
-
 VIDEO_TYPE = "video/mp4"
 IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
 VIDEO_KEY = re.compile(r".*/(?P<job_id>[A-Za-z0-9_-]{1,64})/\d+-\d+\.mp4", re.DOTALL)
-ONLY_IF_ABSENT = {"IfNoneMatch": "*"}
-TAKEN = 412
 READ_BACK_BYTES = 1024**2
 
 Publish = Callable[..., None]
@@ -54,13 +46,8 @@ class Probe:
     keeps_conditions: bool
 
 
-class Bucket(Documents):
+class Bucket(BegunPosts):
     """One bucket and our prefix in it. Threads may share it."""
-
-    def __init__(self, client: S3Client, name: str, prefix: str) -> None:
-        super().__init__(client, name, prefix)
-        self._lock = threading.Lock()
-        self._keeps_conditions: bool | None = None
 
     @classmethod
     def connect(cls, name: str, prefix: str) -> Bucket:
@@ -108,7 +95,7 @@ class Bucket(Documents):
             if intake.is_done():
                 content = intake.finish()
                 options = {**s3.body(exactly(first, filled)), "ContentType": VIDEO_TYPE}
-                put = partial(self._put, key, Metadata=_metadata(key, content), **options)
+                put = partial(self._put, key, self._client, Metadata=_metadata(key, content), **options)
                 return self._publish(key, content, put, before_complete)
             with self._multipart(key) as upload:
                 upload.send(first, intake)
@@ -166,25 +153,6 @@ class Bucket(Documents):
                     what = f"{self.name}/{key} holds an object that is no video of ours"
                     raise ObjectConflict("taken", what) from err
 
-    def _has_conditions(self) -> bool:
-        """Whether this S3 keeps `If-None-Match`, which several silently ignore; asked once."""
-        with self._lock:
-            if self._keeps_conditions is None:
-                self._keeps_conditions = self._try_conditions()
-            return self._keeps_conditions
-
-    def _try_conditions(self) -> bool:
-        for _ in range(2):
-            try:
-                self._put(f"{self._prefix}/.callsheet/conditional-put", **s3.body(b""), **ONLY_IF_ABSENT)
-            except ClientError as err:
-                if s3.status_of(err) in (TAKEN, 409):
-                    return True
-                if s3.status_of(err) == 501:
-                    return False
-                raise
-        return False
-
     def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
         """Keep an image that came inline; returns its key."""
         folder, extension = self._folder(job_id, accepted_at_ms), IMAGE_TYPES.get(content_type)
@@ -192,7 +160,7 @@ class Bucket(Documents):
             raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
         key = f"{folder}/input-{field}.{extension}"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, **s3.body(content), ContentType=content_type)
+            self._put(key, self._client, **s3.body(content), ContentType=content_type)
         return key
 
     def presign(self, key_or_uri: str, seconds: int) -> str:
@@ -224,7 +192,7 @@ class Bucket(Documents):
         self.reach()
         key = f"{self._prefix}/.callsheet/probe"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, **s3.body(b"probe"))
+            self._put(key, self._client, **s3.body(b"probe"))
             with self._lock:
                 keeps_conditions = self._keeps_conditions = self._try_conditions()
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):

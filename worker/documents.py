@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from worker import s3
 from worker.errors import BucketError
 from worker.jobs import is_job_id
@@ -34,7 +32,7 @@ class Documents:
         key = f"{self._folder(job_id, accepted_at_ms)}/job.json"
         text = json.dumps(manifest, indent=2, sort_keys=True)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
+            self._put(key, self._client, **s3.body(text.encode("ascii")), ContentType="application/json")
 
     def manifests(self) -> Iterator[tuple[str, str]]:
         """Every job that has a manifest here, and the manifest's key; the day of acceptance orders them."""
@@ -48,41 +46,16 @@ class Documents:
     def read_manifest(self, key: str) -> bytes:
         """A manifest's text; raises `BucketError`, also for one that is too long to be ours."""
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
-            return self._read(key)
+            return self._read(key, self._client)
 
-    def put_intents(self, counts: Mapping[int, int]) -> None:
-        """Keep how many POSTs each shard of the store had begun, over what was kept before."""
-        key = self._intents_key()
-        text = json.dumps({str(shard): count for shard, count in counts.items()})
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
-
-    def read_intents(self) -> dict[int, int]:
-        """What `put_intents` kept last; raises `BucketError` when that cannot be learned now."""
-        key = self._intents_key()
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            try:
-                text = self._read(key)
-            except ClientError as err:
-                if s3.status_of(err) == 404:
-                    return {}
-                raise
-        try:
-            return {int(shard): int(count) for shard, count in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError) as err:
-            raise BucketError("damaged", f"{self.name}/{key} is not what was kept there: remove it") from err
-
-    def _intents_key(self) -> str:
-        return f"{self._prefix}/.callsheet/intents.json"
-
-    def _read(self, key: str) -> bytes:
-        text: bytes = self._client.get_object(Bucket=self.name, Key=key)["Body"].read(DOCUMENT_BYTES + 1)
+    def _read(self, key: str, client: S3Client) -> bytes:
+        text: bytes = client.get_object(Bucket=self.name, Key=key)["Body"].read(DOCUMENT_BYTES + 1)
         if len(text) <= DOCUMENT_BYTES:
             return text
         raise BucketError("too_large", f"{self.name}/{key} is none of ours: over {DOCUMENT_BYTES} bytes")
 
-    def _put(self, key: str, **options: Any) -> None:
-        self._client.put_object(Bucket=self.name, Key=key, **options)
+    def _put(self, key: str, client: S3Client, **options: Any) -> None:
+        client.put_object(Bucket=self.name, Key=key, **options)
 
     def _folder(self, job_id: str, accepted_at_ms: int) -> str:
         if not is_job_id(job_id):

@@ -58,6 +58,9 @@ CONFIG = Config(
     s3={"payload_signing_enabled": False},
 )
 
+HURRIED = CONFIG.merge(Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}))
+"""Gives up within 15 seconds."""
+
 WORDS = {
     "InvalidAccessKeyId": ("credentials", "does not know our access key"),
     "SignatureDoesNotMatch": ("credentials", "does not accept our secret key"),
@@ -96,6 +99,12 @@ def connect() -> S3Client:
         return session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=CONFIG)
     except (ValueError, BotoCoreError) as err:
         raise BucketError("refused", "boto3 cannot use the AWS_* variables; see AWS_ENDPOINT_URL_S3") from err
+
+
+def hurried(client: S3Client) -> S3Client:
+    """A client of the same S3 as *client*, for what somebody waits for."""
+    meta, session = client.meta, boto3.Session()
+    return session.client("s3", region_name=meta.region_name, endpoint_url=meta.endpoint_url, config=HURRIED)
 
 
 def body(content: bytes | bytearray) -> dict[str, Any]:

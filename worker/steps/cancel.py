@@ -6,6 +6,7 @@ import logging
 
 from worker.services import Services
 from worker.states import JobState
+from worker.steps import intents, report
 from worker.store import Reply
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,12 @@ def run(job_id: str, services: Services) -> Reply:
 
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
     """
+    job = services.store.get(job_id)
+    if job is not None and job.state is JobState.ACCEPTED and (begun := intents.begun_already(job, services)):
+        # Redis is an older self and has lost a POST: nobody may say that nothing was paid
+        services.store.count("jobs_rolled_back")
+        detail = "the bucket knows of a POST that Redis has lost"
+        report.unconfirmed(job, services, detail, path="operator", begun_at=begun.at)
     reply = services.store.move(
         job_id, JobState.CANCELLED, attempt=1, path="operator", detail="cancelled by the caller"
     )

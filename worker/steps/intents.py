@@ -1,17 +1,22 @@
 """Intents: notice that Redis has become an older self before anything is sent twice.
 
-Three places know how many POSTs were begun: Redis, which a failover or a backup
-can set back; every process, which forgets when it ends; and the bucket, which
-nothing of Redis can set back, written every few seconds and after the POST, so
-that it costs no POST any time. Between them they know all but the POSTs of the
-very last moments before Redis and a worker were lost together.
+Redis can be set back by a failover or a backup; the bucket cannot. So each try is
+written down there, too, between its intent in Redis and its POST: whoever finds
+it there already does not send. Where the bucket does not answer, Redis alone has
+to do.
+
+How many POSTs were begun is known to Redis, to every process, and to the bucket,
+which is told every few seconds: when Redis knows of fewer, that is noticed even
+before any of the lost tries comes up again.
 """
 
 from __future__ import annotations
 
 import logging
 
+from worker.begun import Begun
 from worker.errors import BucketError
+from worker.jobs import Job
 from worker.services import Services
 
 log = logging.getLogger(__name__)
@@ -24,6 +29,25 @@ def recall(services: Services) -> None:
     if not services.store.has_recalled:
         services.store.remember(services.bucket.read_intents())
         services.store.has_recalled = True
+
+
+def begin(job: Job, services: Services) -> Begun | None:
+    """Write down in the bucket that *job* is being sent; who did so before, if this try was begun already."""
+    try:
+        return services.bucket.begin(job.id, job.attempt, job.try_no, job.state_at)
+    except BucketError as err:
+        log.warning("intent.unkept", extra={"job_id": job.id, "reason": str(err)})
+        services.store.count("intents_unkept")
+        return None
+
+
+def begun_already(job: Job, services: Services) -> Begun | None:
+    """Who began the try that is *job*'s next by its record: then Redis has lost that."""
+    try:
+        return services.bucket.begun(job.id, job.attempt, job.try_no + 1)
+    except BucketError as err:
+        log.warning("intent.unread", extra={"job_id": job.id, "reason": str(err)})
+        return None
 
 
 def compare(services: Services) -> None:

@@ -1,6 +1,6 @@
 """Submit: hand an accepted job to its provider, at most one POST per try.
 
-The order is the promise: claim, prepare, durable intent, POST, report. What
+The order is the promise: claim, prepare, durable intent (Redis, then the bucket), POST, report. What
 the provider may have taken is never sent again (design section 6, promise 2).
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import cast
 
+from worker.begun import Begun
 from worker.callbacks import callback_url
 from worker.durations import moment
 from worker.errors import BucketError, NotTakenError, ProviderError, StoreError
@@ -45,8 +47,11 @@ def run(job_id: str, services: Services) -> Step | None:
         # the lease of whoever POSTed is over and it reported nothing
         return report.unconfirmed(job, services, "the process that sent it was lost", path="sweep", lease=claim.token)
     if claim.candidates:
-        return _forgotten(claim, services, "callback", "a callback came for a POST that is not on record")
+        detail = "a callback came for a POST that is not on record"
+        return _doubtful(claim, services, "callback", detail)
     if _is_overdue(claim, services):
+        if begun := intents.begun_already(job, services):
+            return _forgotten(claim, services, begun)
         message = f"no provider took it in time; {job.waiting_for}".strip("; ")
         return report.failed(job, services, "submit_deadline", message, lease=claim.token)
     return _submit(claim, services)
@@ -102,14 +107,26 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         return report.insist(services, partial(_withdraw, claim, services))
     if intent.word == "rolled_back":
         services.store.count("jobs_rolled_back")
-        return _forgotten(claim, services, "sweep", "Redis has lost POSTs that were begun, and this may be one of them")
+        detail = "Redis has lost POSTs that were begun, and this may be one of them"
+        return _doubtful(claim, services, "sweep", detail)
     if intent.refusal is not None:
         return _busy(claim, services, intent.refusal, limits)
     if not intent.applied or intent.job is None:
         return _wait(claim, services, "another try: preparing it took too long, or a callback came first")
+    return _send(claim, intent, services, post, spec)
+
+
+def _send(
+    claim: Claim, intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec
+) -> Step | None:
+    """POST what Redis has written down, unless the bucket knows better or time has run out."""
+    job = cast("Job", intent.job)
+    begun = intents.begin(job, services)
+    if begun is not None:
+        return report.insist(services, partial(_forgotten, replace(claim, job=job), services, begun))
     if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
         unsent = NotTakenError(job.provider, "no_time", "the process was held up before it could send")
-        return report.insist(services, partial(report.not_taken, intent.job, services, unsent))
+        return report.insist(services, partial(report.not_taken, job, services, unsent))
     step = report.insist(services, _post(intent, services, post, spec))
     intents.keep(services)
     return step
@@ -151,11 +168,19 @@ def _withdraw(claim: Claim, services: Services) -> Step | None:
     return None if reply.applied else _wait(claim, services, reason)
 
 
-def _forgotten(claim: Claim, services: Services, path: str, detail: str) -> Step | None:
-    """A job that may have been sent though its record says no: Redis lost the intent."""
+def _forgotten(claim: Claim, services: Services, begun: Begun) -> Step | None:
+    """A job that was sent once, as the bucket knows, by a Redis that has lost that."""
+    services.store.count("jobs_rolled_back")
+    detail = "the bucket knows of a POST that Redis has lost"
+    return _doubtful(claim, services, "sweep", detail, begun_at=begun.at)
+
+
+def _doubtful(claim: Claim, services: Services, path: str, detail: str, *, begun_at: int | None = None) -> Step | None:
+    """A job that may have been sent though its record says no."""
     job = claim.job
-    # begun after the last thing on record, and not long before that was noticed
-    begun_at = max(job.state_at, claim.now - ms(services.timing.show_after_seconds))
+    if begun_at is None:
+        # after the last thing on record, and not long before that was noticed
+        begun_at = max(job.state_at, claim.now - ms(services.timing.show_after_seconds))
     return report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
 
 

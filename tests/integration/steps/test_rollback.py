@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.integration.steps.conftest import HOUR, MINUTE, Scene, killed
+from worker.bucket import Bucket
 from worker.errors import BucketError
 from worker.services import Services
 from worker.states import JobState
-from worker.steps import Step, intents, submit
+from worker.steps import Step, cancel, intents, submit
 from worker.store import Store
 
 S = JobState
@@ -52,6 +53,91 @@ def test_a_job_that_was_sent_is_not_sent_again_after_a_failover(scene: Scene) ->
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
     assert scene.counter("jobs_rolled_back") == 1
+
+
+def test_a_worker_that_knows_of_nothing_asks_the_bucket_before_it_sends(scene: Scene) -> None:
+    scene.submitted("gmicloud", "job-0")
+    scene.accepted("gmicloud")
+    roll_back = snapshot(scene)
+    submit.run("job-1", scene.services)
+    roll_back()
+
+    submit.run("job-1", another_process(scene))
+
+    assert (scene.job().state, scene.posts("job-1")) == (S.UNCONFIRMED, 1)
+    assert scene.counter("jobs_rolled_back") == 1
+
+
+def test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_again(scene: Scene) -> None:
+    roll_back = snapshot(scene)
+    scene.submitted("gmicloud")
+    roll_back()
+    scene.sweep()
+    scene.advance(MINUTE)
+    assert scene.store.get("job-1") is None
+
+    scene.accepted("gmicloud")
+    scene.finish()
+    job = scene.follow()
+
+    assert (job.state, scene.posts()) == (S.ARCHIVED, 1)
+    assert "the bucket knows of a POST that Redis has lost" in [move.detail for move in scene.store.timeline("job-1")]
+
+
+def test_a_redis_that_is_empty_pays_for_nothing_twice(scene: Scene) -> None:
+    scene.submitted("evolink")
+    scene.store._client.flushdb()
+
+    scene.accepted("evolink")
+    submit.run("job-1", another_process(scene))
+
+    assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
+
+
+def test_a_job_that_was_sent_is_not_told_as_cancelled(scene: Scene) -> None:
+    scene.accepted("gmicloud")
+    roll_back = snapshot(scene)
+    submit.run("job-1", scene.services)
+    roll_back()
+
+    reply = cancel.run("job-1", scene.services)
+
+    assert (reply.word, scene.job().state) == ("late", S.UNCONFIRMED)
+
+
+def test_a_job_that_was_sent_is_not_told_as_never_taken_when_its_time_is_over(scene: Scene) -> None:
+    scene.accepted("gmicloud")
+    roll_back = snapshot(scene)
+    submit.run("job-1", scene.services)
+    roll_back()
+
+    scene.advance(7 * HOUR)
+    submit.run("job-1", another_process(scene))
+
+    assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
+
+
+def test_where_the_bucket_does_not_answer_redis_alone_has_to_do(scene: Scene) -> None:
+    scene.accepted("gmicloud")
+    services = scene.but(bucket=Bucket.connect("no-such-bucket", "callsheet"))
+    services.store.has_recalled = True
+
+    submit.run("job-1", services)
+
+    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 1)
+    assert scene.counter("intents_unkept") == 1
+
+
+def test_a_try_that_no_provider_took_is_followed_by_another(scene: Scene) -> None:
+    scene.accepted("gmicloud")
+    scene.rule("submit", status=503, retry_after=1)
+    submit.run("job-1", scene.services)
+    assert scene.job().state is S.ACCEPTED
+
+    scene.advance(MINUTE)
+    submit.run("job-1", scene.services)
+
+    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 2)
 
 
 def test_a_request_taken_for_a_job_whose_record_was_lost_meanwhile_is_counted(scene: Scene) -> None:
