@@ -13,14 +13,14 @@ from worker.logs import configure
 
 # Under kombu's own names, so that a URL stays what it is to all who read one
 TRANSPORT_ALIASES.update(
-    redis="worker.inbox:RedisTransport",
-    rediss="worker.inbox:RedisTransport",
-    sentinel="worker.inbox:SentinelTransport",
-    amqp="worker.inbox:AmqpTransport",
-    amqps="worker.inbox:AmqpsTransport",
+    redis="worker.transports:RedisTransport",
+    rediss="worker.transports:RedisTransport",
+    sentinel="worker.transports:SentinelTransport",
+    amqp="worker.transports:AmqpTransport",
+    amqps="worker.transports:AmqpsTransport",
 )
 
-app = Celery("callsheet", include=["worker.tasks", "worker.control"])
+app = Celery("callsheet", include=["worker.tasks", "worker.control"], control="worker.mailbox:Control")
 app.config_from_object("celeryconfig")
 
 

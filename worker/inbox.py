@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from queue import Empty
 from typing import Any
 
 from celery.utils.time import maybe_iso8601
 from celery.worker.consumer import Consumer
-from kombu.transport import pyamqp, virtual
-from kombu.transport import redis as kombu_redis
 
 from worker import signing
 from worker.errors import StoreError
@@ -199,87 +196,3 @@ def _names(message: Any) -> dict[str, str]:
     headers = message.headers if isinstance(message.headers, dict) else {}
     named = {"task": headers.get("task"), "task_id": headers.get("id")}
     return {key: str(value) for key, value in named.items() if _is_text(value)}
-
-
-class _Message(virtual.Message):
-    """Never unpacked: a few bytes can unpack to all of the memory, and nothing of ours is packed."""
-
-    def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
-        if isinstance(headers := payload.get("headers"), dict):
-            headers.pop("compression", None)
-        super().__init__(payload, channel, **options)
-
-
-class _AmqpMessage(pyamqp.Message):
-    """The same from RabbitMQ."""
-
-    def __init__(self, msg: Any, channel: Any = None, **options: Any) -> None:
-        msg.properties.get("application_headers", {}).pop("compression", None)
-        super().__init__(msg, channel, **options)
-
-
-class _AmqpChannel(pyamqp.Channel):
-    Message = _AmqpMessage
-
-
-class _AmqpConnection(pyamqp.Connection):
-    Channel = _AmqpChannel
-
-
-class AmqpTransport(pyamqp.Transport):
-    """For amqp://."""
-
-    Connection = _AmqpConnection
-
-
-class AmqpsTransport(pyamqp.SSLTransport):
-    """For amqps://."""
-
-    Connection = _AmqpConnection
-
-
-class _Reading:
-    """What Redis hands out, from a queue or as a broadcast, may be no message: there is nothing to give back then."""
-
-    Message = _Message
-
-    def _brpop_read(self, **options: Any) -> Any:
-        with self._surviving():
-            return super()._brpop_read(**options)  # type: ignore[misc]  # kombu's channel, in both classes below
-        return True
-
-    def _receive_one(self, c: Any) -> Any:
-        with self._surviving():
-            return super()._receive_one(c)  # type: ignore[misc]
-        return None
-
-    @contextmanager
-    def _surviving(self) -> Iterator[None]:
-        channel: Any = self
-        try:
-            yield
-        except Exception as err:
-            lost = (*channel.connection_errors, *channel.connection.channel_errors, Empty)
-            if not isinstance(err, KeyError) and isinstance(err, lost):
-                raise
-            log.error("message.refused", extra={"reason": f"unreadable ({type(err).__name__})"})
-
-
-class RedisChannel(_Reading, kombu_redis.Channel):  # type: ignore[misc]
-    """Kombu's, surviving what is no message."""
-
-
-class RedisTransport(kombu_redis.Transport):
-    """For redis:// and rediss://."""
-
-    Channel = RedisChannel
-
-
-class SentinelChannel(_Reading, kombu_redis.SentinelChannel):  # type: ignore[misc]
-    """The same behind Sentinel."""
-
-
-class SentinelTransport(kombu_redis.SentinelTransport):
-    """For sentinel://."""
-
-    Channel = SentinelChannel

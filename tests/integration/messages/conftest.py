@@ -34,12 +34,14 @@ class Office:
         logs: Path,
         wait_until: WaitUntil,
         *,
+        broker: str | None = None,
         secret: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.app = Celery("backend", broker=url, backend=url, set_as_current=False)
+        self.app = Celery("backend", broker=broker or url, backend=url, set_as_current=False)
+        self.app.conf.task_create_missing_queue_type = "quorum"  # RabbitMQ asks; Redis does not
         self.redis = redis.Redis.from_url(url)
-        self.worker = _worker(url, logs, env or {})
+        self.worker = _worker(url, logs, {"CALLSHEET_BROKER_URL": broker or url, **(env or {})})
         self._secret = secret
         self._wait_until = wait_until
         self._numbers = itertools.count()

@@ -244,23 +244,58 @@ def test_no_broadcast_stops_a_worker_or_takes_its_work_away(office: Office) -> N
     }
 
 
-def test_what_is_no_broadcast_stops_nobody(office: Office) -> None:
-    channel = "/0.celery.pidbox"
+NO_BROADCASTS = (
+    b"\xff",
+    b"5",
+    b"[]",
+    b"{}",
+    b"{",
+    b"[" * 100_000,
+    *(
+        json.dumps(said).encode()
+        for said in (
+            CANARY,
+            {"method": 5},
+            {"method": [CANARY]},
+            {"method": CANARY + "\n"},
+            {"method": "ping", CANARY: CANARY},
+            {"method": "ping", "arguments": [CANARY]},
+            {"method": "ping", "arguments": {CANARY + "=": 1}, "reply_to": CANARY},
+            {"method": "ping", "reply_to": {"exchange": 5}},
+            {"method": "ping", "ticket": {CANARY: 1}},
+            {"method": "ping", "destination": 5},
+            {"method": "ping", "matcher": "pcre", "pattern": CANARY + "("},
+            {"method": "ping", "matcher": CANARY, "pattern": "x"},
+            {"method": "ping", "matcher": "pcre", "pattern": ".?" * 60 + "[=]"},
+            {"method": "query_task", "arguments": {"ids": {"a": CANARY}}},
+            {"method": "query_task", "arguments": {"ids": 5}},
+            {"method": "revoke", "arguments": {"task_id": {"a": [CANARY]}}},
+            {"method": "enable_events", "arguments": {"n": 5}},
+        )
+    ),
+)
 
+
+@pytest.mark.parametrize("body", NO_BROADCASTS, ids=lambda body: repr(body[:60]))
+def test_what_is_no_broadcast_stops_nobody(office: Office, body: bytes) -> None:
     def publish() -> None:
-        for raw in (
-            b"\xff",
-            b"5",
-            b"[" * 100_000,
-            b"[]",
-            b"{}",
-            letter(body=b"{"),
-            letter(body=b'{"method": 5}'),
-            letter(body=b"[]"),
-        ):
-            assert office.redis.publish(channel, raw) == 1
+        for raw in (body, letter(body=body)):
+            assert office.redis.publish("/0.celery.pidbox", raw) == 1
 
-    office.after(publish)
+    log = office.after(publish)
+
+    assert CANARY not in log
+    assert [char for char in log if not char.isprintable() and char != "\n"] == []
+
+
+@pytest.mark.parametrize("clock", [CANARY, [1], {"a": 1}, -1, 1.5, 2**60])
+def test_no_clock_of_a_sender_puts_ours_wrong(office: Office, clock: Any) -> None:
+    body = json.dumps({"method": "ping", "arguments": {}}).encode()
+
+    log = office.after(lambda: office.redis.publish("/0.celery.pidbox", letter(body=body, headers={"clock": clock})))
+
+    assert "broadcast.refused" in log
+    assert_harmless(log)
 
 
 def test_nothing_that_was_refused_comes_back(office: Office, wait_until: WaitUntil) -> None:
