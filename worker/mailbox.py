@@ -42,7 +42,7 @@ class Control(CeleryControl):
 
 def _is_command(body: Any) -> bool:
     """Whether *body* is a command by name, to all or to workers by name."""
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or body.get("pattern") or body.get("matcher"):
         return False
     arguments, reply_to, destination = (body.get(name) for name in ("arguments", "reply_to", "destination"))
     return (
