@@ -1,6 +1,6 @@
 """How the caller hears of a job: `AsyncResult(job_id)` and one row in Flower stand for its whole life.
 
-The task `callsheet.generate` only records the job and then raises `Ignore`;
+The task `callsheet.generate` only records the job and then ends without a result;
 what ends it is written here, from the record, when the job is settled. Every
 write carries the record's version, and an older one never replaces a newer.
 """

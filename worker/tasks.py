@@ -67,7 +67,7 @@ def nudge(step: Step, job_ids: Sequence[str]) -> None:
 
 
 class GenerateRequest(Request):
-    """Keeps the spec, and with it the prompt, out of events, logs and Flower."""
+    """Keeps the spec, and with it the prompt, out of events, logs and Flower; and the row there open."""
 
     @property
     def argsrepr(self) -> str:
@@ -76,6 +76,11 @@ class GenerateRequest(Request):
     @property
     def kwargsrepr(self) -> str:
         return "<spec>"
+
+    def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  Celery's name
+        """Celery's events, but for the end: the job's own is told when it is settled."""
+        if type != "task-succeeded":
+            super().send_event(type, **fields)
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002  asked for with the arguments, too
         return {**super().info(safe=True), "args": self.argsrepr, "kwargs": self.kwargsrepr}
@@ -114,7 +119,9 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
         time.sleep(STORE_PAUSE_SECONDS)
         raise Reject(str(err), requeue=True) from None
     _show(job)
-    raise Ignore
+    # The result and what the caller hung on the task are the settled job's. Raising `Ignore` would say the same,
+    # but Celery would then pack up a traceback, which costs more than all that was done here.
+    self.request.update(ignore_result=True, callbacks=None, chain=None, chord=None)
 
 
 def _show(job: Job) -> None:
@@ -172,7 +179,7 @@ def run_archive(job_ids: list[str]) -> None:
 def run_settle(job_ids: list[str]) -> None:
     """Pay what is owed for each final job."""
     for job_id in _named(job_ids):
-        _go_on({job_id: _safely(settle.run, job_id)})
+        _go_on({job_id: _settled(job_id)})
 
 
 @_internal("sweep")
@@ -205,8 +212,14 @@ def _safely(run: Callable[[str, Services], Step | None], job_id: str) -> Step | 
 
 
 def _go_on(steps: Mapping[str, Step | None]) -> None:
-    """Nudge what is worth starting at once, many jobs of one step in one message."""
+    """Start what is worth starting at once: settle here, as somebody waits for the result and it takes
+    milliseconds; nudge the rest, many jobs of one step in one message."""
+    wanted = {job_id: _settled(job_id) if step is Step.SETTLE else step for job_id, step in steps.items()}
     for step in Step:
-        job_ids = [job_id for job_id, wanted in steps.items() if wanted is step]
+        job_ids = [job_id for job_id, following in wanted.items() if following is step]
         if job_ids:
             nudge(step, job_ids)
+
+
+def _settled(job_id: str) -> Step | None:
+    return _safely(settle.run, job_id)
