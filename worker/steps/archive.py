@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict, StoreError
 from worker.jobs import Job, JobError, Video, videos_json
@@ -69,7 +70,7 @@ def _confirmed(job_id: str, services: Services) -> Step | None:
 
 def _claim_most_urgent(job_id: str, services: Services) -> Claim | None:
     """Whichever job's link ends first of those that nobody holds; *job_id* itself where none is known."""
-    for urgent in (*services.store.most_urgent(), job_id):
+    for urgent in chain(services.store.most_urgent(), (job_id,)):
         claim = _claim(urgent, (JobState.GENERATED,), services)
         if claim is not None:
             return claim

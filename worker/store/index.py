@@ -22,6 +22,9 @@ NUDGE_MS = (15_000, 5 * 60 * 1000)
 MAX_STRAYS = 200
 MOST_PERISHING = 200
 """How many of those whose links end first are looked through for one that nobody holds."""
+MOST_URGENT = 16
+READ_AT_ONCE = 4
+"""Of these, so many are read together: each archiver's slot holds one of the first."""
 MAX_TOOK = 64
 
 
@@ -67,17 +70,21 @@ class Index(Reads):
             nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
         return nudged
 
-    def most_urgent(self, limit: int = 16) -> list[str]:
-        """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front."""
+    def most_urgent(self) -> Iterator[str]:
+        """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front.
+
+        At most 16, and read as they are asked for: mostly the first one is taken.
+        """
         perishing: list[tuple[float, str]] = []
         with store_errors():
             for shard in range(self._keys.shards):
                 found = self._client.zrange(self._keys.perishing(shard), 0, MOST_PERISHING - 1, withscores=True)
                 perishing += [(score, job_id) for job_id, score in cast("list[tuple[str, float]]", found)]
         job_ids = [job_id for _, job_id in sorted(perishing)[:MOST_PERISHING]]
-        return list(islice(self._free(job_ids), limit)) if job_ids else []
+        some = (job_ids[at : at + READ_AT_ONCE] for at in range(0, len(job_ids), READ_AT_ONCE))
+        return islice((job_id for ids in some for job_id in self._free(ids)), MOST_URGENT)
 
-    def _free(self, job_ids: Sequence[str]) -> Iterator[str]:
+    def _free(self, job_ids: Sequence[str]) -> list[str]:
         """Those of *job_ids* that are due, or nudged already, and leased to nobody."""
         now = self.now()
         with store_errors():
@@ -87,9 +94,11 @@ class Index(Reads):
                 pipeline.zscore(due, job_id)
                 pipeline.hmget(record, "nudges", "lease_until")
             answers = iter(pipeline.execute())
-        for job_id, due_at, (nudges, lease_until) in zip(job_ids, answers, answers, strict=True):
-            if due_at is not None and (due_at <= now or nudges) and int(lease_until or 0) <= now:
-                yield job_id
+        return [
+            job_id
+            for job_id, due_at, (nudges, lease_until) in zip(job_ids, answers, answers, strict=True)
+            if due_at is not None and (due_at <= now or nudges) and int(lease_until or 0) <= now
+        ]
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
