@@ -6,6 +6,7 @@ would also unpack what is packed, of any size. What can be read is looked at in 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,10 +30,40 @@ class _Message(virtual.Message):
         super().__init__(payload, channel, **options)
 
 
+class _Unacknowledged(kombu_redis.QoS):
+    """What a lost worker did not acknowledge goes back to its queue; what is no message is dropped.
+
+    It would stay, and with it all that was left unacknowledged before it.
+    """
+
+    channel: Any
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        with self.channel.conn_or_acquire(client) as connection:
+            held = connection.hget(self.unacked_key, tag)
+            if held is not None and not _is_restorable(held):
+                _refuse("unreadable (unacknowledged)")
+                self._remove_from_indices(tag).execute()  # type: ignore[attr-defined]  # kombu's stubs leave it out
+                return
+            super().restore_by_tag(tag, connection, leftmost)
+
+
+def _is_restorable(held: bytes | str) -> bool:
+    """Whether *held* is a message, its exchange and its routing key."""
+    try:
+        message, exchange, routing_key = json.loads(held)
+        parts = (message, message["headers"], message["properties"], message["properties"]["delivery_info"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    names = (exchange, routing_key)
+    return all(isinstance(part, dict) for part in parts) and all(isinstance(name, str | None) for name in names)
+
+
 class _Reading:
     """What Redis hands out, from a queue or as a broadcast, may be no message: there is nothing to give back then."""
 
     Message = _Message
+    QoS = _Unacknowledged
 
     def _brpop_read(self, **options: Any) -> Any:
         with self._surviving():

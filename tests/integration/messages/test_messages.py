@@ -298,6 +298,38 @@ def test_no_clock_of_a_sender_puts_ours_wrong(office: Office, clock: Any) -> Non
     assert_harmless(log)
 
 
+UNRESTORABLE = (
+    b"\xff\x00" + CANARY.encode(),
+    CANARY.encode(),
+    b"5",
+    b"null",
+    b"[]",
+    b"[{}, 1]",
+    b"[" * 100_000,
+    json.dumps([CANARY, "", "callsheet"]).encode(),
+    json.dumps([{"headers": {}, "properties": CANARY}, "", "callsheet"]).encode(),
+    b'[%s, "", ["callsheet"]]' % letter(),
+    b'[%s, "", "callsheet"]' % letter().replace(b'"headers": {', b'"headers": 5, "h": {'),
+)
+
+
+def test_what_a_lost_worker_left_comes_back_whatever_stands_beside_it(office: Office, wait_until: WaitUntil) -> None:
+    left = letter("callsheet.generate", kwargs={"model": "none"}, headers={"id": "left-behind"})
+    held: dict[Any, Any] = {
+        f"tag-{number}": raw for number, raw in enumerate((*UNRESTORABLE, b'[%s, "", "callsheet"]' % left))
+    }
+    heard = len(office.worker.output())
+
+    office.redis.hset("unacked", mapping=held)
+    office.redis.zadd("unacked_index", {tag: len(held) - number for number, tag in enumerate(held)})
+
+    wait_until(lambda: office.redis.exists("celery-task-meta-left-behind"), PATIENCE_SECONDS)
+    wait_until(lambda: office.redis.hlen("unacked") == office.redis.zcard("unacked_index") == 0, PATIENCE_SECONDS)
+    log = office.worker.output()[heard:]
+    assert log.count("message.refused") == len(UNRESTORABLE)
+    assert_harmless(log)
+
+
 def test_nothing_that_was_refused_comes_back(office: Office, wait_until: WaitUntil) -> None:
     for raw in REFUSED.values():
         office.post(raw)
