@@ -32,6 +32,14 @@ STAGES = ("submit", "confirm", "generate", "archive")
 """What a failed job failed at. `confirm` means we never learned whether the POST was taken
 (code `outcome_unknown`); it and `archive` may still turn out well (late truth)."""
 
+FAILS: dict[str, frozenset[str]] = {
+    "submit": frozenset({S.ACCEPTED, S.SUBMITTING, S.UNCONFIRMED}),
+    "confirm": frozenset({S.UNCONFIRMED}),
+    "generate": frozenset({S.SUBMITTED, S.EXPIRED}),
+    "archive": frozenset({S.GENERATED}),
+}
+"""Stage -> what a job may hold to fail at it: a refusal that comes late fails no job that a callback has bound."""
+
 SOURCES: dict[JobState, frozenset[str]] = {
     # back to accepted: only "not taken", a POST that the provider surely did not take, however late that is known
     S.ACCEPTED: frozenset({S.SUBMITTING, S.UNCONFIRMED}),
@@ -41,7 +49,7 @@ SOURCES: dict[JobState, frozenset[str]] = {
     S.SUBMITTED: frozenset({S.SUBMITTING, S.ACCEPTED, S.UNCONFIRMED, "failed(confirm)"}),
     S.GENERATED: frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"}),
     S.ARCHIVED: frozenset({S.GENERATED, "failed(archive)"}),
-    S.FAILED: frozenset({S.ACCEPTED, S.SUBMITTING, S.UNCONFIRMED, S.SUBMITTED, S.GENERATED, S.EXPIRED}),
+    S.FAILED: frozenset().union(*FAILS.values()),
     S.EXPIRED: frozenset({S.SUBMITTED}),
     S.CANCELLED: frozenset({S.ACCEPTED}),
 }

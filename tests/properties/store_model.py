@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.states import FINAL, RETRIES, REVISITED, SOURCES, UNPAID, JobState
+from worker.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, UNPAID, JobState
 
 S = JobState
 BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
@@ -145,7 +145,8 @@ class Model:
             if job.request_ids.get(attempt, request_id) != request_id:
                 return "late"
         lost = lease is not None and not (job.lease == lease and job.leased(now))
-        paid_already = to in (S.SUBMITTING, S.CANCELLED) and bool(job.candidates or attempt in job.request_ids)
+        says_unpaid = to in (S.SUBMITTING, S.CANCELLED) or (stage == "submit" and lease is not None)
+        paid_already = says_unpaid and bool(job.candidates or attempt in job.request_ids)
         before, ver = job.word, job.ver
         if request_id and attempt not in job.request_ids:
             job.request_ids[attempt] = request_id
@@ -156,7 +157,12 @@ class Model:
             return "late"
         if job.state is to:
             return "repeat"
-        if before not in SOURCES[to] or (try_no is not None and try_no != job.try_no) or lost or paid_already:
+        if (
+            before not in (FAILS[stage] if stage else SOURCES[to])
+            or (try_no is not None and try_no != job.try_no)
+            or lost
+            or paid_already
+        ):
             return "late"
         job.ver = ver + 1
         self._enter(job, to, now, stage=stage, lease=lease, due_in_ms=due_in_ms, look_until=look_until)

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.jobs import Job, JobError, Link
 from worker.limits import Refusal
-from worker.states import FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
 from worker.store.replies import Reply
 
 ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
@@ -64,9 +64,9 @@ def move_given(
     given = {
         **rest,
         "to": to,
-        "sources": ",".join(sources or _sources(to, by_operator=rest.get("path") == "operator")),
+        "sources": ",".join(sources or _sources(to, error, by_operator=rest.get("path") == "operator")),
         "revisited": ",".join(REVISITED),
-        "marks": ",".join(_marks(to, error)),
+        "marks": ",".join(_marks(to, error, is_verdict=lease is not None)),
         "facts": open_fields(facts),
         "notes": open_fields(notes),
         "detail": detail[:MAX_DETAIL],
@@ -84,13 +84,15 @@ def move_given(
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
-def _sources(to: JobState, *, by_operator: bool) -> Collection[str]:
+def _sources(to: JobState, error: JobError | None, *, by_operator: bool) -> Collection[str]:
     """What a job may hold; back to accepted, an operator's way is a new attempt, and that is no move."""
+    if error:
+        return FAILS[error.stage]
     return SOURCES[to] | RETRIES.get(to, frozenset()) if by_operator and to is not JobState.ACCEPTED else SOURCES[to]
 
 
-def _marks(to: JobState, error: JobError | None) -> list[str]:
-    """What *to* means to the script, which knows no state by name."""
+def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[str]:
+    """What *to* means to the script, which knows no state by name; a verdict is ours, and no fact of a provider's."""
     word = f"{to}({error.stage})" if error else str(to)
     marks = {
         "begins": to is JobState.SUBMITTING,
@@ -100,7 +102,7 @@ def _marks(to: JobState, error: JobError | None) -> list[str]:
         "listens": word in BINDING or word in REVIVING,
         "final": to in FINAL,
         "misses": to in (JobState.FAILED, JobState.EXPIRED),
-        "unpaid": to is JobState.CANCELLED,
+        "unpaid": to is JobState.CANCELLED or (word == "failed(submit)" and is_verdict),
         "perishes": to is JobState.GENERATED,
     }
     return [mark for mark, is_so in marks.items() if is_so]

@@ -18,7 +18,7 @@ from tests.integration.store.conftest import (
     Lives,
 )
 from worker.jobs import JobError, Link, videos_json
-from worker.states import SOURCES, JobState
+from worker.states import FAILS, SOURCES, STAGES, JobState
 from worker.store import Reply, Store, TimelineEntry
 
 S = JobState
@@ -38,12 +38,33 @@ def test_only_listed_moves_happen(store: Store, lives: Lives, word: str, to: Job
 
     reply = _move(store, to)
 
-    expected = "repeat" if before.state is to else "applied" if word in SOURCES[to] else "late"
+    sources = FAILS[LINK_DEAD.stage] if to is S.FAILED else SOURCES[to]
+    expected = "repeat" if before.state is to else "applied" if word in sources else "late"
     after = lives.job()
     assert reply.word == expected
     assert after.state is (to if expected == "applied" else before.state)
     assert after.ver == before.ver + (expected == "applied")
     assert (after.error is not None) == (after.state is S.FAILED)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("word", [word for word in BRINGS if not word.startswith("failed")])
+def test_a_job_fails_only_at_the_stage_that_it_has_reached(store: Store, lives: Lives, word: str, stage: str) -> None:
+    BRINGS[word](lives)
+
+    reply = _move(store, S.FAILED, error=JobError(stage, "code", "message"))
+
+    assert reply.word == ("applied" if word in FAILS[stage] else "late")
+
+
+def test_a_job_of_which_a_callback_tells_is_not_given_up_as_never_sent(store: Store, lives: Lives) -> None:
+    lives.accepted()
+    claim = lives.claimed()
+    lives.called()
+
+    reply = _move(store, S.FAILED, lease=claim.token, error=JobError("submit", "submit_deadline", "message"))
+
+    assert (reply.word, lives.job().state) == ("late", S.ACCEPTED)
 
 
 @pytest.mark.parametrize("word", [word for word in BRINGS if word not in ("submitting", "accepted")])
