@@ -36,21 +36,30 @@ def run(job_id: str, services: Services) -> Step | None:
 
 
 def _pay(claim: Claim, services: Services) -> Step | None:
-    """The result first: somebody waits for it."""
-    job = claim.job
-    try:
-        if _owes_result(job):
-            services.results.tell(job)
-            if not _settled(claim, "result", services):
-                return None
-        if _owes_manifest(job):
-            services.bucket.put_manifest(job.id, job.accepted_at, manifest_of(job, services.store))
-            if not _settled(claim, "manifest", services):
-                return None
-    except (ResultError, BucketError) as err:
-        return _postpone(claim, services, f"what is owed to be taken: {err}")
+    """The result first: somebody waits for it. Neither waits for the other to be taken."""
+    job, refusals = claim.job, []
+    for debt, is_owed, pay in (("result", _owes_result, _tell), ("manifest", _owes_manifest, _put_manifest)):
+        if not is_owed(job):
+            continue
+        try:
+            pay(job, services)
+        except (ResultError, BucketError) as err:
+            refusals.append(str(err))
+            continue
+        if not _settled(claim, debt, services):
+            return None
+    if refusals:
+        return _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
     log.info("job.settled", extra={"job_id": job.id, "state": job.state})
     return None
+
+
+def _tell(job: Job, services: Services) -> None:
+    services.results.tell(job)
+
+
+def _put_manifest(job: Job, services: Services) -> None:
+    services.bucket.put_manifest(job.id, job.accepted_at, manifest_of(job, services.store))
 
 
 def _settled(claim: Claim, paid: str, services: Services) -> bool:

@@ -76,6 +76,16 @@ def test_a_result_that_nobody_takes_stays_owed(scene: Scene) -> None:
     assert scene.job().closed_at is not None
 
 
+def test_a_manifest_does_not_wait_for_a_result_that_nobody_takes(scene: Scene) -> None:
+    scene.archived()
+    scene.told.is_down = True
+
+    scene.run(Step.SETTLE)
+
+    assert (scene.job().told_ver, scene.job().manifest_ver) == (0, scene.job().ver)
+    assert scene.job().is_open
+
+
 def test_an_owed_result_is_tried_less_and_less_often_but_always_again(scene: Scene) -> None:
     scene.archived()
     scene.told.is_down = True
