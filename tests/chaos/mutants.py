@@ -92,6 +92,41 @@ MUTANTS = (
         "local news = job.lease == given.lease and keep(given.attempt, given.facts)",
         f"{STORE}/test_store_claims.py::test_a_step_that_lost_its_lease_reports_facts_but_reschedules_nothing",
     ),
+    _m(
+        "the bucket is not asked before a POST: a Redis set back pays twice",
+        "worker/steps/submit.py",
+        "    if begun is not None:",
+        "    if False:",
+        f"{STEPS}/test_rollback.py::test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_again",
+    ),
+    _m(
+        "a POST is written down in the bucket over an older one",
+        "worker/begun.py",
+        "condition = ONLY_IF_ABSENT if is_guarded else {}",
+        "condition: dict[str, str] = {}",
+        "tests/integration/test_begun.py::test_a_try_is_begun_once_and_the_next_asker_is_told_when",
+    ),
+    _m(
+        "cancelled is told of a job whose POST Redis has lost",
+        "worker/steps/cancel.py",
+        "(begun := intents.begun_already(job, services))",
+        "(begun := None)",
+        f"{STEPS}/test_rollback.py::test_a_job_that_was_sent_is_not_told_as_cancelled",
+    ),
+    _m(
+        "intents that go backwards are not noticed",
+        f"{LUA}/_intents.lua",
+        "if intents.count < seen then",
+        "if false then",
+        f"{STEPS}/test_rollback.py::test_the_sweep_notices_so_that_a_worker_without_memory_sends_nothing",
+    ),
+    _m(
+        "a late refusal fails a job that a callback has bound",
+        "worker/store/arguments.py",
+        "return FAILS[error.stage]",
+        "return SOURCES[to]",
+        f"{STORE}/test_store_moves.py::test_a_job_fails_only_at_the_stage_that_it_has_reached",
+    ),
     # --- the clock
     _m(
         "no due entry at acceptance",
