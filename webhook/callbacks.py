@@ -33,6 +33,7 @@ from worker import callbacks
 from worker.errors import CallbackError, StoreError
 from worker.jobs import is_job_id
 from worker.providers import stored_event
+from worker.providers.answers import code_word
 from worker.providers.base import CallbackTrust, EventKind, Provider, ProviderEvent
 from worker.store import Arrival, Store
 
@@ -132,7 +133,9 @@ class Receiver:
             event_json=stored_event.dump(event),
         )
         if event.kind is EventKind.UNKNOWN:
-            log.warning("status.unknown", extra={**address.ids, "status": event.status})
+            # one word: a sentence could be the prompt, which is not read here
+            status = code_word(event.status, "(not a word)")
+            log.warning("status.unknown", extra={**address.ids, "status": status})
             self._count("callbacks_unknown_status")
         return arrival
 

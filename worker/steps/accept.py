@@ -19,6 +19,8 @@ from worker.store import Reply
 
 log = logging.getLogger(__name__)
 
+BAD_ID = "job id: must be 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"
+
 
 def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: str | None = None) -> Reply:
     """Record *job_id* with the spec in *fields*; `repeat` when that very job exists already.
@@ -27,19 +29,21 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     Raises `SpecError` (nothing recorded), `SpecConflict` (the first job untouched)
     and `StoreError` (unknown: the same call again is safe).
     """
-    if not is_job_id(job_id):
-        raise SpecError(["job id: must be 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"])
     spec: JobSpec | None = None
     try:
         spec = parse_spec(fields, services.providers)
         provider, model = choose_provider(spec, services.providers)
         cost = services.providers[provider].models[model].cost(spec)
         _check_budget(cost, services.settings.daily_budget, provider, model)
-    except SpecError:
+    except SpecError as err:
+        if not is_job_id(job_id):
+            raise SpecError([BAD_ID, *err.problems]) from None
         reply = _known(job_id, spec, services, request)
         if reply is None:
             raise
     else:
+        if not is_job_id(job_id):
+            raise SpecError([BAD_ID])
         reply = _record(job_id, spec, provider, model, cost, services, request)
     if reply.word == "conflict":
         services.store.count("spec_conflicts")

@@ -147,8 +147,7 @@ def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
 
 def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -> Step | None:
     job = claim.job
-    words = words_in(json.loads(services.store.spec_json(job.id) or "{}"))
-    message = clean(event.error_message, hide=words) or f"{job.provider} says {event.status}"
+    message = clean(event.error_message, hide=_prompts(job, services)) or f"{job.provider} says {event.status}"
     error = JobError("generate", event.error_code or event.status or "failed", message)
     reply = services.store.move(
         job.id,
@@ -164,11 +163,17 @@ def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -
     return Step.SETTLE if reply.applied else None
 
 
+def _prompts(job: Job, services: Services) -> list[str]:
+    """What no text of the provider's may repeat."""
+    return words_in(json.loads(services.store.spec_json(job.id) or "{}"))
+
+
 def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | None:
-    job = claim.job
+    job, status = claim.job, event.status
     if event.kind is EventKind.UNKNOWN:
+        status = clean(status, hide=_prompts(job, services))
         services.store.count("unknown_statuses")
-        log.warning("status.unknown", extra={"job_id": job.id, "provider": job.provider, "status": event.status})
+        log.warning("status.unknown", extra={"job_id": job.id, "provider": job.provider, "status": status})
     if _is_overdue(claim, services):
         return _expire(claim, services)
     changed = event.progress is not None and event.progress > job.progress
@@ -176,7 +181,7 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
         claim,
         due_in_ms=ms(_next_poll_seconds(claim, services)),
         facts={"progress": str(event.progress)} if changed else {},
-        notes={"polls": str(job.polls + 1), "failures": "0", "waiting_for": f"{job.provider}: {event.status}"},
+        notes={"polls": str(job.polls + 1), "failures": "0", "waiting_for": f"{job.provider}: {status}"},
     )
     if changed and reply.job is not None and not reply.job.is_final:
         services.results.started(reply.job)

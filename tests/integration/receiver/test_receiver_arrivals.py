@@ -179,6 +179,18 @@ def test_a_word_that_we_do_not_know_is_counted(client: Client, lives: Lives, sto
     assert store.counters()["callbacks_unknown_status"] == 1
 
 
+@pytest.mark.parametrize(("status", "told"), [("half-baked", "half-baked"), ("a corgi on the beach", "(not a word)")])
+def test_a_word_that_we_do_not_know_is_logged_unless_it_could_be_a_prompt(
+    client: Client, lives: Lives, caplog: pytest.LogCaptureFixture, status: str, told: str
+) -> None:
+    lives.submitted()
+
+    client.deliver(body(status=status, results=...))
+
+    [record] = [record for record in caplog.records if record.message == "status.unknown"]
+    assert vars(record)["status"] == told
+
+
 def test_a_callback_signed_with_the_older_secret_is_taken(client: Client, lives: Lives) -> None:
     lives.submitted()
 

@@ -44,6 +44,20 @@ def test_the_same_id_with_another_spec_is_refused_and_counted_and_the_first_job_
     assert scene.counter("spec_conflicts") == 1
 
 
+@pytest.mark.parametrize("job_id", ["", "..", "a/b", "a" * 65, "job 1", "j\n", "{0}", "*", "jö", "a\x00b"])
+def test_an_id_that_cannot_be_one_is_told_beside_all_that_is_wrong_with_the_spec(scene: Scene, job_id: str) -> None:
+    bad = {"model": "kling-3.0-turbo", "provider": "apimart", "prompt": "a corgi", "duration": 99, "resolution": "4k"}
+
+    with pytest.raises(SpecError) as sound:
+        accept.run(job_id, scene.spec("gmicloud"), scene.services)
+    with pytest.raises(SpecError) as caught:
+        accept.run(job_id, bad, scene.services)
+
+    assert [problem.partition(":")[0] for problem in sound.value.problems] == ["job id"]
+    assert {problem.partition(":")[0] for problem in caught.value.problems} == {"job id", "duration", "resolution"}
+    assert scene.store.open_count() == 0
+
+
 def test_one_id_sent_twenty_times_at_once_is_one_job(scene: Scene) -> None:
     together = threading.Barrier(20)
     replies: list[Reply] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -239,6 +240,41 @@ def test_a_failed_generation_is_told_in_the_providers_word(
     assert (job.error.stage, job.error.code) == ("generate", code)
     assert job.closed_at is not None
     assert scene.told.states == ["failed"]
+
+
+PROMPT = "a corgi that nobody may hear of, for job-1."
+
+
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
+@pytest.mark.parametrize(
+    ("on", "rule"),
+    [
+        ("generation", {"outcome": "failed", "code": "nsfw", "message": f"we do not like '{PROMPT}' at all"}),
+        ("generation", {"outcome": "failed", "code": "nsfw", "message": PROMPT[:25]}),
+        ("poll", {"status_word": PROMPT[:38], "times": 1}),
+        ("poll", {"status": 500, "body": {"error": {"code": "x", "message": PROMPT}}, "times": 1}),
+        ("poll", {"status": 404, "body": {"error": {"code": "task_not_found", "message": PROMPT}}, "times": 1}),
+    ],
+    ids=["a failure", "a part in a failure", "a status", "an error", "an unknown request"],
+)
+def test_a_prompt_that_the_provider_repeats_is_told_nowhere(
+    scene: Scene, provider: str, on: str, rule: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "worker")
+    scene.rule(on, **rule)
+    scene.submitted(provider, prompt=PROMPT)
+
+    scene.look_when_due()
+    waiting = scene.job()
+    if on == "poll":
+        scene.finish()
+    while scene.job().state is S.SUBMITTED:
+        scene.look_when_due()
+    scene.follow()
+
+    told = f"{[vars(record) for record in caplog.records]} {waiting} {scene.job()} {scene.store.timeline(JOB)}"
+    assert "corgi that nobody" not in told
+    assert "[hidden]" in told or on == "poll"
 
 
 def test_two_looks_at_once_move_the_job_once(scene: Scene) -> None:
