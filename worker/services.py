@@ -6,10 +6,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from worker import providers as provider_adapters
-from worker.bucket import Bucket
 from worker.download import Downloader
 from worker.jobs import Job
 from worker.limits import Limits
@@ -17,6 +16,9 @@ from worker.providers.base import CallbackTrust, Provider
 from worker.settings import Settings
 from worker.store import Store, connect
 from worker.timing import DAY, Timing, ms
+
+if TYPE_CHECKING:
+    from worker.bucket import Bucket
 
 
 class Results(Protocol):
@@ -55,6 +57,8 @@ class Services:
     @classmethod
     def from_settings(cls, settings: Settings, results: Callable[[Store], Results] | None = None) -> Services:
         """Put the real services together; nothing connects before it is used."""
+        from worker.bucket import Bucket  # brings boto3, which whoever only looks at records does without
+
         store = open_store(settings)
         return cls(
             settings=settings,

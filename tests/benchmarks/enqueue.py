@@ -24,6 +24,7 @@ IMPORTS = {
     "client": "import worker.client, worker.celery",
     "worker, archiver, sweeper": "import worker.celery, worker.tasks",
     "web": "import webhook.wsgi; webhook.wsgi.application()",
+    "callsheet list and show": "import worker.cli.listing, worker.cli.show",
 }
 
 
@@ -42,11 +43,18 @@ def run() -> Section:
         for name, code in IMPORTS.items():
             seconds = Spread.of([_seconds(code, env) for _ in range(3)])
             section.notes.append(f"Start-up of {name}, imports and all: {seconds} s.")
-    enqueued, sent = ([pair[n] for pair in rounds] for n in (0, 1))
+    enqueued, sent, floor = ([row[n] for row in rounds] for n in (0, 1, 2))
     section.add("client.enqueue", Spread.of(enqueued))
     section.add("send_task alone", Spread.of(sent))
-    ratio = Spread.of([a / b for a, b in rounds])
-    section.judge("T12", "client.enqueue against send_task alone", "0.7x", f"{ratio}x", ratio.median >= 0.7)
+    section.add("send_task after one durable SET of the spec: the floor", Spread.of(floor))
+    ratio, least = (Spread.of([row[n] / row[1] for row in rounds]) for n in (0, 2))
+    section.judge(
+        "T12",
+        "client.enqueue against send_task alone (the floor: one durable SET before it)",
+        "0.7x",
+        f"{ratio}x ({least}x)",
+        ratio.median >= 0.7,
+    )
     return section
 
 
@@ -63,30 +71,41 @@ def _seconds(code: str, env: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
-def measure() -> list[tuple[float, float]]:
-    """Per round: jobs per second by `enqueue`, and by `send_task`; in a process with the environment of a client."""
+def measure() -> list[tuple[float, float, float]]:
+    """Per round: jobs per second by `enqueue`, by `send_task`, and by that after the least that is durable.
+
+    In a process with the environment of a client.
+    """
     from worker.celery import app  # reads the environment when it is imported
     from worker.client import enqueue
     from worker.services import Services
     from worker.settings import Settings
+    from worker.store import connect
 
-    services = Services.from_settings(Settings.from_env(os.environ))
+    settings = Settings.from_env(os.environ)
+    services, client = Services.from_settings(settings), connect(settings.redis_url)
+
+    def send(number: int, n: int) -> None:
+        app.send_task(
+            "callsheet.generate", kwargs=spec(n), task_id=f"sent-{number}-{n}", queue="callsheet", kwargsrepr="<spec>"
+        )
+
+    def set_and_send(number: int, n: int) -> None:
+        client.set(f"floor-{number}-{n}", json.dumps(spec(n)))
+        send(number, n)
+
+    def record_and_nudge(number: int, n: int) -> None:
+        enqueue(spec(n), f"enqueued-{number}-{n}", services=services)
+
     rounds = []
     for number in range(ROUNDS + 1):
-        began = time.perf_counter()
-        for n in range(JOBS):
-            enqueue(spec(n), f"enqueued-{number}-{n}", services=services)
-        middle = time.perf_counter()
-        for n in range(JOBS):
-            app.send_task(
-                "callsheet.generate",
-                kwargs=spec(n),
-                task_id=f"sent-{number}-{n}",
-                queue="callsheet",
-                kwargsrepr="<spec>",
-            )
-        ended = time.perf_counter()
-        rounds.append((JOBS / (middle - began), JOBS / (ended - middle)))
+        rates = []
+        for way in (record_and_nudge, send, set_and_send):
+            began = time.perf_counter()
+            for n in range(JOBS):
+                way(number, n)
+            rates.append(JOBS / (time.perf_counter() - began))
+        rounds.append((rates[0], rates[1], rates[2]))
     return rounds[1:]
 
 
