@@ -17,7 +17,6 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -44,10 +43,12 @@ class Begun:
 class BegunPosts(Documents):
     """The bucket as a second memory for what must never be done twice."""
 
-    def __init__(self, client: S3Client, name: str, prefix: str) -> None:
+    def __init__(self, client: S3Client, name: str, prefix: str, hurried: S3Client | None = None) -> None:
+        """With *hurried*, a client that gives up in time: what it does stands between a claim and its POST."""
         super().__init__(client, name, prefix)
         self._lock = threading.Lock()
         self._keeps_conditions: bool | None = None
+        self._quick = hurried or client
 
     def begin(self, job_id: str, attempt: int, try_no: int, at: int) -> Begun | None:
         """Write down that this try is begun; None, or who was there before.
@@ -128,11 +129,6 @@ class BegunPosts(Documents):
                     return False
                 raise
         return False
-
-    @cached_property
-    def _quick(self) -> S3Client:
-        """A client that gives up in time: what it does stands between a claim and its POST."""
-        return s3.hurried(self._client)
 
     def _intents_key(self) -> str:
         return f"{self._prefix}/.callsheet/intents.json"

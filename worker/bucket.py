@@ -52,7 +52,8 @@ class Bucket(BegunPosts):
     @classmethod
     def connect(cls, name: str, prefix: str) -> Bucket:
         """The bucket *name* at the S3 that boto3's environment names; sends nothing yet."""
-        return cls(s3.connect(), name, prefix)
+        patient, hurried = s3.connect()
+        return cls(patient, name, prefix, hurried)
 
     def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
         """Where the *n*-th video of an attempt belongs."""

@@ -89,22 +89,18 @@ STATUS_WORDS = {
 }
 
 
-def connect() -> S3Client:
-    """A client of the S3 that the environment names; nothing is sent before it is used.
+def connect() -> tuple[S3Client, S3Client]:
+    """Two clients of the S3 that the environment names, a patient and a hurried one; they send nothing yet.
 
     Raises `BucketError` when the environment makes no sense.
     """
     try:
-        session = boto3.Session()
-        return session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=CONFIG)
+        session = boto3.Session()  # one, for what it reads of S3's description is large
+        region = session.region_name or DEFAULT_REGION
+        patient, hurried = (session.client("s3", region_name=region, config=config) for config in (CONFIG, HURRIED))
     except (ValueError, BotoCoreError) as err:
         raise BucketError("refused", "boto3 cannot use the AWS_* variables; see AWS_ENDPOINT_URL_S3") from err
-
-
-def hurried(client: S3Client) -> S3Client:
-    """A client of the same S3 as *client*, for what somebody waits for."""
-    meta, session = client.meta, boto3.Session()
-    return session.client("s3", region_name=meta.region_name, endpoint_url=meta.endpoint_url, config=HURRIED)
+    return patient, hurried
 
 
 def body(content: bytes | bytearray) -> dict[str, Any]:

@@ -37,7 +37,8 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def client(s3: S3Server) -> S3Client:
-    return connect()
+    client, _ = connect()
+    return client
 
 
 @pytest.fixture

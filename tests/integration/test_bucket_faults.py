@@ -47,7 +47,8 @@ def server() -> Iterator[PlainS3]:
 
 @pytest.fixture(scope="module")
 def client(server: PlainS3) -> S3Client:
-    return connect()
+    client, _ = connect()
+    return client
 
 
 @pytest.fixture(autouse=True)

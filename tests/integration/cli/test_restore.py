@@ -16,7 +16,7 @@ from worker.store import Store
 @pytest.fixture
 def lost(store: Store, lives: Lives, environment: dict[str, str], bucket_name: str) -> Any:
     """Two jobs that only the bucket remembers."""
-    client = s3.connect()
+    client, _ = s3.connect()
     for job_id in ("j1", "j2"):
         lives.accept(job_id)
         lives.submit(job_id)

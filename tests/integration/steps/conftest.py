@@ -472,7 +472,7 @@ def provider_session(tls: LocalTls) -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="session")
 def bucket_client(s3: S3Server) -> Iterator[Any]:
-    client = s3_client.connect()
+    client, _ = s3_client.connect()
     yield client
     client.close()
 

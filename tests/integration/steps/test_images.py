@@ -64,7 +64,7 @@ def secure_client(secure_s3: S3Server) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in secure_s3.env.items():
             patch.setenv(name, value)
-        client = s3.connect()
+        client, _ = s3.connect()
     yield client
     client.close()
 
