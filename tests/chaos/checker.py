@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
-from tests.chaos.s3_gate import S3Call
+from tests.chaos import promises
+from tests.chaos.history import Breach, History, JobHistory
 from worker.jobs import Job
-from worker.store import TimelineEntry
 
 LEAVES_TO = {
     "": {"accepted"},
@@ -33,67 +31,14 @@ LEAVES_TO = {
 
 FINAL = {word for word in LEAVES_TO if word.startswith("failed")} | {"expired", "cancelled"}
 
-RECEIVER_SECONDS = 2.0
-OUTCOMES = {"stored", "repeat", "late", "noted"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request that a provider accepted, and so would be paid. `outcome`: None while it is under way."""
-
-    id: str
-    job_id: str
-    attempt: int
-    created_at: float
-    outcome: str | None
-    digests: tuple[str, ...]  # SHA-256 of each video that is served
-
-
-@dataclass
-class JobHistory:
-    """Everything that anybody wrote down about one job. `told` is the result backend's entry."""
-
-    job: Job | None
-    timeline: Sequence[TimelineEntry] = ()
-    calls: Sequence[Mapping[str, Any]] = ()  # at the provider
-    callbacks: Sequence[Mapping[str, Any]] = ()
-    requests: Sequence[Request] = ()
-    puts: Sequence[S3Call] = ()
-    objects: Mapping[str, str] = field(default_factory=dict)  # key -> SHA-256 now
-    told: Mapping[str, Any] = field(default_factory=dict)
-    kept_events: int = 0
-    versions: Sequence[int] = ()  # as they were seen during the run
-
-
-@dataclass
-class History:
-    """A whole run."""
-
-    jobs: dict[str, JobHistory]
-    breaches_of_due: Sequence[str] = ()
-    log_text: str = ""
-    canaries: Sequence[str] = ()
-    receiver_seconds: float = RECEIVER_SECONDS
-    store_was_broken: bool = False  # then, and only then, may the receiver have answered 503
-
-
-@dataclass(frozen=True)
-class Breach:
-    """A promise that was not kept."""
-
-    job_id: str
-    what: str
-
 
 def judge(history: History) -> list[Breach]:
     """Every breach of the run."""
     found = [Breach("", f"open <=> due is broken: {text}") for text in history.breaches_of_due]
-    found += [Breach("", f"a secret stands in a log: {canary[:12]}...") for canary in _leaked(history)]
-    owners: Counter[str] = Counter()
+    for promise in promises.RUN:
+        found += [Breach("", text) for text in promise(history)]
     for job_id, told in history.jobs.items():
         found += [Breach(job_id, text) for text in _judged(told, history)]
-        owners.update(set(told.job.request_ids.values()) if told.job else ())
-    found += [Breach("", f"request {request_id} belongs to {n} jobs") for request_id, n in owners.items() if n > 1]
     return found
 
 
@@ -206,18 +151,10 @@ def _objects(job: Job, told: JobHistory) -> Iterator[str]:
 
 
 def _answers(told: JobHistory, history: History) -> Iterator[str]:
-    for entry in told.callbacks:
-        status = entry.get("status")
-        if status == 200 and not told.kept_events and told.job is not None and not told.job.is_final:
-            yield "a callback was thanked for and is gone"
-        if status is not None and status >= 500 and not history.store_was_broken:
-            yield f"a callback was answered {status} though nothing was broken"
-        if status is not None and float(entry.get("seconds") or 0) > history.receiver_seconds:
-            yield f"a callback was answered after {entry['seconds']} s"
-
-
-def _leaked(history: History) -> list[str]:
-    return [canary for canary in history.canaries if canary in history.log_text]
+    was_thanked = any(entry.get("status") == 200 for entry in told.callbacks)
+    if was_thanked and not told.kept_events and told.job is not None and not told.job.is_final:
+        yield "a callback was thanked for and is gone"
+    yield from promises.callbacks_answered(told.callbacks, history)
 
 
 def attempt_of(url: str | None) -> int:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.checker import RECEIVER_SECONDS, assert_sound
+from tests.chaos.checker import assert_sound
+from tests.chaos.history import RECEIVER_SECONDS
+from tests.chaos.promises import PROVIDERS_PATIENCE_SECONDS
 from tests.chaos.recorder import Recorder
 from tests.chaos.system import System
 
 WHOLE = "tests/chaos"
-PROVIDERS_PATIENCE_SECONDS = 10.0
 ANSWERED_WITHIN = RECEIVER_SECONDS if os.environ.get("SEEDS") else PROVIDERS_PATIENCE_SECONDS
 """The promise is held to by `make chaos`; `make test` must pass on a machine that is busy with other things."""
 SEEDS = int(os.environ.get("SEEDS") or 1)
@@ -48,7 +49,6 @@ def recorder(whole_system: System) -> Recorder:
 def system(whole_system: System, recorder: Recorder) -> Iterator[System]:
     """The system, whole again after the test; its jobs of this test are settled and then judged by every invariant."""
     before, whole_system.receiver_seconds = len(whole_system.jobs), ANSWERED_WITHIN
-    whole_system.store_was_broken = False
     yield whole_system
     whole_system.mend()
     job_ids = whole_system.jobs[before:]

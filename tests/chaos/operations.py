@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import redis
 
+from tests.chaos.sampler import children_of
 from tests.chaos.system import System
 
 QUEUES = ("callsheet", "callsheet.archive", "callsheet.sweep")
@@ -35,24 +38,46 @@ GARBAGE = (
 
 def kill(system: System, name: str) -> None:
     """SIGKILL a part with all its children; the supervisor starts it again."""
+    if name == "web":
+        system.receiver_restarts()
     system.stack.kill(name)
 
 
 def end_in_order(system: System, name: str) -> None:
     """SIGTERM, as a deployment does; the supervisor starts it again."""
+    if name == "web":
+        system.receiver_restarts()
     system.stack.processes[name].terminate()
+
+
+def replace_in_order(system: System, name: str) -> None:
+    """SIGTERM, and wait until its successor is ready, as a deployment does before it goes on to the next."""
+    process, before = system.stack.processes[name], system.stack.processes[name].pid
+    end_in_order(system, name)
+    system.wait(lambda: process.pid != before and process.is_running, f"another {name}")
+    process.wait_until_ready()
+
+
+def reload_receiver(system: System) -> None:
+    """SIGHUP: gunicorn starts processes with the code as it is now, and ends the old ones when they have answered."""
+    master = system.stack.processes["web"].pid
+    before = children_of(master)
+    os.kill(master, signal.SIGHUP)
+    system.wait(lambda: (now := children_of(master)) and now.isdisjoint(before), "other receivers")
 
 
 @contextlib.contextmanager
 def paused(system: System, *names: str) -> Iterator[None]:
     """SIGSTOP parts for as long as the block lasts."""
-    for name in names:
-        system.stack.processes[name].pause()
-    try:
-        yield
-    finally:
+    away = system.outage("receiver") if "web" in names else contextlib.nullcontext()
+    with away:
         for name in names:
-            system.stack.processes[name].resume()
+            system.stack.processes[name].pause()
+        try:
+            yield
+        finally:
+            for name in names:
+                system.stack.processes[name].resume()
 
 
 # --- the state Redis
@@ -60,19 +85,19 @@ def paused(system: System, *names: str) -> Iterator[None]:
 
 def kill_redis(system: System) -> None:
     """SIGKILL, then up again with its data."""
-    system.store_was_broken = True
-    system.redis.kill()
-    system.redis.start()
+    with system.outage("store"):
+        system.redis.kill()
+        system.redis.start()
 
 
 @contextlib.contextmanager
 def redis_paused(system: System) -> Iterator[None]:
-    system.store_was_broken = True
-    system.redis.pause()
-    try:
-        yield
-    finally:
-        system.redis.resume()
+    with system.outage("store"):
+        system.redis.pause()
+        try:
+            yield
+        finally:
+            system.redis.resume()
 
 
 @contextlib.contextmanager
@@ -85,8 +110,7 @@ def out_of_memory(system: System) -> Iterator[None]:
 @contextlib.contextmanager
 def read_only(system: System) -> Iterator[None]:
     """A failover has made a replica of our server, whose master does not answer."""
-    system.store_was_broken = True
-    with redis.Redis.from_url(system.redis.url) as client:
+    with system.outage("store"), redis.Redis.from_url(system.redis.url) as client:
         client.config_set("replica-serve-stale-data", "yes")
         client.replicaof("127.0.0.1", 1)
         try:
@@ -103,17 +127,16 @@ def forget_scripts(system: System) -> None:
 @contextlib.contextmanager
 def disk_full(system: System) -> Iterator[None]:
     """No file of Redis can grow; with `always` it ends at its next write. Up again when there is room."""
-    system.store_was_broken = True
-    resource.prlimit(_server_pid(system), resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-    try:
-        yield
-    finally:
-        if system.redis.process.is_running:
-            resource.prlimit(
-                _server_pid(system), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-            )
-        else:
-            system.redis.start()
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with system.outage("store"):
+        resource.prlimit(_server_pid(system), resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            if system.redis.process.is_running:
+                resource.prlimit(_server_pid(system), resource.RLIMIT_FSIZE, unlimited)
+            else:
+                system.redis.start()
 
 
 def _server_pid(system: System) -> int:
@@ -124,8 +147,7 @@ def _server_pid(system: System) -> int:
 
 @contextlib.contextmanager
 def _configured(system: System, name: str, value: str, before: str) -> Iterator[None]:
-    system.store_was_broken = True
-    with redis.Redis.from_url(system.redis.url) as client:
+    with system.outage("store"), redis.Redis.from_url(system.redis.url) as client:
         client.config_set(name, value)
         try:
             yield
@@ -136,29 +158,29 @@ def _configured(system: System, name: str, value: str, before: str) -> Iterator[
 @contextlib.contextmanager
 def redis_refused(system: System) -> Iterator[None]:
     """Nobody listens where Redis was."""
-    system.store_was_broken = True
-    system.redis_wire.refuse()
-    try:
-        yield
-    finally:
-        system.redis_wire.mend()
+    with system.outage("store"):
+        system.redis_wire.refuse()
+        try:
+            yield
+        finally:
+            system.redis_wire.mend()
 
 
 @contextlib.contextmanager
 def redis_silent(system: System) -> Iterator[None]:
     """The line to Redis carries nothing, and nobody is told."""
-    system.store_was_broken = True
-    system.redis_wire.freeze()
-    try:
-        yield
-    finally:
-        system.redis_wire.mend()
+    with system.outage("store"):
+        system.redis_wire.freeze()
+        try:
+            yield
+        finally:
+            system.redis_wire.mend()
 
 
 def reset_redis_lines(system: System) -> None:
     """Every connection to Redis breaks; new ones work."""
-    system.store_was_broken = True
-    system.redis_wire.reset()
+    with system.outage("store"):
+        system.redis_wire.reset()
 
 
 # --- the broker

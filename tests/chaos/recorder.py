@@ -12,12 +12,19 @@ from hashlib import sha256
 from typing import Any
 
 import boto3
+import redis
 import urllib3
 from botocore.config import Config
 
-from tests.chaos.checker import History, JobHistory, Request, attempt_of
+from tests.chaos.checker import attempt_of
+from tests.chaos.history import History, JobHistory, Request, Sample
+from tests.chaos.promises import redis_bytes_for
+from tests.chaos.sampler import arguments, sample
 from tests.chaos.system import BUCKET, CANARIES, System
+from worker.limits import Limits
+from worker.states import JobState
 
+OCCUPYING = ("submitting", "unconfirmed", "submitted")
 TAKE = re.compile(r"take (job-[0-9a-z-]+)\.")
 
 
@@ -30,17 +37,20 @@ class Recorder:
         self._pool = urllib3.PoolManager(ssl_context=trust, retries=False, timeout=10.0)
         self._digest = cache(self._download)
         self.versions: defaultdict[str, list[int]] = defaultdict(list)
+        self.samples: list[Sample] = []
 
     def observe(self, job_ids: Iterable[str]) -> None:
-        """Note the versions as they are now."""
+        """Note the versions, and what memory is held, as they are now."""
         for job in self._system.store.read(job_ids):
             self.versions[job.id].append(job.ver)
+        self.samples += sample(self._system)
 
     def history(self, job_ids: Sequence[str]) -> History:
         """What is known of *job_ids*, and of the run as a whole."""
         system = self._system
         calls, callbacks = self._calls(), self._callbacks()
         requests, objects = self._requests(), self._objects(job_ids)
+        self.samples += sample(system)
         jobs = {}
         for job_id in job_ids:
             job = system.store.get(job_id)
@@ -57,15 +67,70 @@ class Recorder:
                 kept_events=len(system.store.events(job_id)) + len(system.store.candidates(job_id)),
                 versions=self.versions[job_id],
             )
-        logs = "".join(log.read_text(errors="replace") for log in system.stack.data.logs.glob("*.log"))
-        return History(jobs, system.store.audit(), logs, CANARIES, system.receiver_seconds, system.store_was_broken)
+        return History(
+            jobs,
+            breaches_of_due=system.store.audit(),
+            texts=self._texts(job_ids),
+            canaries=CANARIES,
+            tokens=self._tokens(),
+            outages=system.outages,
+            receiver_seconds=system.receiver_seconds,
+            indexes=self._indexes(job_ids),
+            limits=self._limits(),
+            calls_at={name: [call["at"] for call in calls[name]] for name in system.provider_wires},
+            requests=[request for found in requests.values() for request in found],
+            samples=self.samples,
+            most_redis_bytes=redis_bytes_for(len(system.jobs)),
+        )
+
+    def _limits(self) -> dict[str, Limits]:
+        known = self._system.settings.providers
+        return {
+            name: Limits(name, options.max_concurrent, options.requests_per_minute) for name, options in known.items()
+        }
+
+    def _texts(self, job_ids: Iterable[str]) -> dict[str, str]:
+        """All that may be read by people or other programs, by place."""
+        system = self._system
+        texts = {f"{log.name}": log.read_text(errors="replace") for log in system.stack.data.logs.glob("*.log*")}
+        texts["arguments of processes"] = arguments(system)
+        texts["internal messages"] = "\n".join(system.ear.overheard)
+        with redis.Redis.from_url(system.redis.url, decode_responses=True) as client:
+            for job_id in job_ids:
+                told: Any = client.get(f"celery-task-meta-{job_id}")
+                record: Any = client.hgetall(f"callsheet:{{0}}:job:{job_id}")
+                timeline: Any = client.lrange(f"callsheet:{{0}}:timeline:{job_id}", 0, -1)
+                texts[f"{job_id}'s record, result and timeline"] = json.dumps([told, record, timeline])
+        return texts
+
+    def _tokens(self) -> frozenset[str]:
+        """The tokens of every callback URL that a provider was told, and the names of every video that is served."""
+        urls = [url for entry in self._system.control.requests() for url in (entry["callback_url"], *entry["links"])]
+        return frozenset(url.rpartition("/")[2].removesuffix(".mp4") for url in urls if url)
+
+    def _indexes(self, job_ids: Iterable[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+        """What the shared indexes hold of *job_ids*, and what they would by the records."""
+        wanted = set(job_ids)
+        jobs = list(self._system.store.read(wanted))
+        true = {
+            "occupied": {f"{job.provider}:{job.id}" for job in jobs if job.state in OCCUPYING},
+            "line": {f"{job.provider}:{job.place}:{job.id}" for job in jobs if job.place},
+            "perishing": {job.id for job in jobs if job.state is JobState.GENERATED},
+        }
+        found = {}
+        with redis.Redis.from_url(self._system.redis.url, decode_responses=True) as client:
+            for name, entries in true.items():
+                held: Any = client.zrange(f"callsheet:{{0}}:{name}", 0, -1)
+                found[name] = frozenset(e for e in held if e.rpartition(":")[2] in wanted), frozenset(entries)
+        return found
 
     def _calls(self) -> defaultdict[str, list[Mapping[str, Any]]]:
-        """Every call at the providers: POSTs by job, GETs by request."""
+        """Every call at the providers: POSTs by job, GETs by request, and all by provider."""
         found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for call in self._system.control.history(kind="call"):
             match = TAKE.search(json.dumps(call["body"])) if call["method"] == "POST" else None
             found[match[1] if match else str(call["path"]).rpartition("/")[2]].append(call)
+            found[str(call.get("provider"))].append(call)
         return found
 
     def _callbacks(self) -> defaultdict[str, list[Mapping[str, Any]]]:
@@ -94,6 +159,8 @@ class Recorder:
                     entry["created_at"],
                     entry["outcome"] if is_over else None,
                     tuple(self._digest(link) for link in links),
+                    entry["provider"],
+                    entry["finishes_at"],
                 )
             )
         return found

@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.chaos import operations as do
 from tests.chaos.checker import judge, timeline_of
+from tests.chaos.promises import MIB, peaks
 from tests.chaos.recorder import Recorder
 from tests.chaos.rig import KILL_CHILD, LOSE, freeze
 from tests.chaos.system import System, owes_nothing
@@ -29,6 +30,8 @@ from tests.chaos.system import System, owes_nothing
 PROVIDERS = ("gmicloud", "evolink", "apimart")
 LONGEST_CALM_SECONDS = 300.0
 WAVE = 20
+LIMITS = (8, 480)
+"""Jobs at a provider at once, and requests a minute: less than the load asks for, so that the limits are felt."""
 
 TROUBLE: tuple[dict[str, Any], ...] = (
     {"on": "submit", "status": 429, "retry_after": 1},
@@ -106,15 +109,19 @@ class Report:
     ends: Counter[str] = field(default_factory=Counter)
     recovery_seconds: float = 0.0
     last_open: str = ""
+    most_bytes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
     breaches: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
         ends = ", ".join(f"{name} {count}" for name, count in sorted(self.ends.items()))
+        memory = ", ".join(f"{name} {held / MIB:.1f}" for name, held in sorted(self.most_bytes.items()))
         return [
-            f"seed {self.seed}: {self.jobs} jobs, {sum(self.faults.values())} faults",
+            f"seed {self.seed}: {self.jobs} jobs, {sum(self.faults.values())} faults, {self.seconds:.0f} s",
             f"faults: {faults}",
             f"ends: {ends}",
+            f"at most, in MiB: {memory}",
             f"settled {self.recovery_seconds:.1f} s after the last fault; last to wait: {self.last_open or 'nobody'}",
             *(self.breaches or ["every invariant holds"]),
         ]
@@ -124,6 +131,7 @@ def soak(system: System, *, jobs: int, seed: int) -> Report:
     """Run it; the report holds every breach with its job's timeline."""
     report, rng, recorder = Report(seed), random.Random(seed), Recorder(system)
     job_ids: list[str] = []
+    started = time.monotonic()
     for number in range(0, jobs, WAVE):
         job_ids += [_start(system, rng, f"job-{seed}-{number + k}", report) for k in range(min(WAVE, jobs - number))]
         _strike(system, rng, report)
@@ -132,8 +140,9 @@ def soak(system: System, *, jobs: int, seed: int) -> Report:
     report.jobs, began = len(job_ids), time.monotonic()
     report.last_open = _wait_for_calm(system, job_ids, recorder)
     report.recovery_seconds = time.monotonic() - began
-    system.receiver_seconds, system.store_was_broken = 10.0, True  # it was restarted, and Redis broken, now and then
     history = recorder.history(job_ids)
+    report.most_bytes = peaks(history.samples)
+    report.seconds = time.monotonic() - started
     report.ends.update(str(told.job.state) if told.job else "gone" for told in history.jobs.values())
     for breach in judge(history):
         report.breaches.append(f"{breach.job_id or 'the run'}: {breach.what}")
@@ -174,7 +183,7 @@ def _wait_for_calm(system: System, job_ids: list[str], recorder: Recorder) -> st
         if waiting:
             job = waiting[0]
             last = f"{job.id} of {len(waiting)}, {job.state}, nudged {job.nudges} times, for {job.waiting_for or '-'}"
-        time.sleep(0.5)
+        time.sleep(1)
     return last
 
 
@@ -183,7 +192,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, System(Path(directory)) as system:
+    with tempfile.TemporaryDirectory() as directory, System(Path(directory), limits=LIMITS) as system:
         report = soak(system, jobs=options.jobs, seed=options.seed)
     print("\n".join(report.lines()))  # noqa: T201  its whole purpose
     return 1 if report.breaches else 0

@@ -11,25 +11,24 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import redis
 from celery import Celery
 
-from deploy.local.procfile import read_procfile
 from deploy.local.s3 import S3Server
 from deploy.local.sandbox.client import SandboxControl
-from deploy.local.sandbox_process import SOURCE
 from deploy.local.stack import Stack
 from deploy.local.valkey import Valkey
-from tests.chaos.checker import RECEIVER_SECONDS
+from tests.chaos.copied_code import copy_of_the_code, rigged_procfile
+from tests.chaos.ear import Ear
+from tests.chaos.history import RECEIVER_SECONDS, Outage
+from tests.chaos.promises import PROVIDERS_PATIENCE_SECONDS
 from tests.chaos.rig import Rig
-from tests.chaos.rigged import RIG_VARIABLE
 from tests.chaos.s3_gate import S3Gate
 from tests.chaos.wire import Wire
 from worker import providers as provider_adapters
@@ -58,46 +57,27 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
-PARTS = ("worker", "webhook", "deploy", "tests/chaos", "celeryconfig.py", "Procfile")
-
-
-def copy_of_the_code(directory: Path) -> Path:
-    """The code as it is now: what somebody writes meanwhile must not reach processes that are started later."""
-    for part in PARTS:
-        source, target = SOURCE / part, directory / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
-    return directory
-
-
-def rigged_procfile(code: Path, rig: Path) -> str:
-    """The project's own Procfile, with the rigged worker and receiver in place of the shipped ones, without Flower."""
-    lines = []
-    for name, line in read_procfile(code / "Procfile").items():
-        line = line.replace("celery -A worker worker", "celery -A tests.chaos.rigged_worker worker")
-        line = line.replace("webhook.wsgi:application()", "tests.chaos.rigged_web:application()")
-        if name != "flower":
-            lines.append(f"{name}: cd '{code}' && {RIG_VARIABLE}='{rig}' {line}\n")
-    return "".join(lines)
-
-
 class System:
     """Started by `with`; `jobs` are the ids of all that were recorded.
 
     *broker_url* is a broker of this machine to use instead of our own, *state_server* the
-    program that keeps the records instead of Valkey.
+    program that keeps the records instead of Valkey, *limits* how many jobs each provider
+    may have at once, and how many requests a minute.
     """
 
-    def __init__(self, directory: Path, *, broker_url: str | None = None, state_server: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        broker_url: str | None = None,
+        state_server: str | None = None,
+        limits: tuple[int, int] = (16, 600),
+    ) -> None:
         self.directory = directory
         self.jobs: list[str] = []
-        self.store_was_broken = False  # since the last test: then a callback may have been answered 503
-        self.receiver_seconds = (
-            RECEIVER_SECONDS  # what a callback may take; a test that restarts the receiver says more
-        )
+        self.outages: list[Outage] = []
+        self.receiver_seconds = RECEIVER_SECONDS
+        self._limits = limits
         self.rig = Rig(directory / "rig")
         self.redis = Valkey(directory / "state", secrets.token_urlsafe(16))
         if state_server:
@@ -108,12 +88,13 @@ class System:
         self.provider_wires = {name: Wire(lambda: self.stack.sandbox.port) for name in PROVIDER_NAMES}
         self.s3 = S3Server(directory / "s3")
         self.gate = S3Gate(self.s3.endpoint_url)
+        self.ear = Ear(lambda: self.broker.url, CANARIES)
         self._broker_url = broker_url
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            for part in (self.redis, self.broker, self.redis_wire, self.broker_wire, self.s3, self.gate):
+            for part in (self.redis, self.broker, self.redis_wire, self.broker_wire, self.s3, self.gate, self.ear):
                 opening.enter_context(part)
             for wire in self.provider_wires.values():
                 opening.enter_context(wire)
@@ -132,6 +113,8 @@ class System:
         self.providers = provider_adapters.build(self.settings)
         self._app = Celery("sender", broker=self._broker_url or self.broker.url, set_as_current=False)
         self._app.conf.task_create_missing_queue_type = "quorum"  # as our own queues are; Redis does not ask
+        if self._broker_url and self._broker_url.startswith("amqp"):
+            self._app.conf.broker_transport_options = {"confirm_publish": True}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,6 +136,8 @@ class System:
             env |= {
                 f"{name.upper()}_API_KEY": API_KEY,
                 f"{name.upper()}_BASE_URL": f"https://127.0.0.1:{wire.port}/{name}",
+                f"{name.upper()}_MAX_CONCURRENT": str(self._limits[0]),
+                f"{name.upper()}_REQUESTS_PER_MINUTE": str(self._limits[1]),
             }
         return env
 
@@ -260,10 +245,21 @@ class System:
         entry: dict[str, Any] = json.loads(text or "{}")
         return entry
 
-    def purge_broker(self) -> None:
-        """The broker loses its whole content; what is under way in workers goes on."""
-        with redis.Redis.from_url(self.broker.url) as client:
-            client.flushall()
+    # --- what a callback may be excused by
+
+    @contextmanager
+    def outage(self, what: str) -> Iterator[None]:
+        """The `store` or the `receiver` is away while the block lasts."""
+        began = self.control.now()
+        try:
+            yield
+        finally:
+            self.outages.append(Outage(what, began, self.control.now()))
+
+    def receiver_restarts(self) -> None:
+        """The receiver has just been told to end; it is back within what a provider waits for an answer."""
+        now = self.control.now()
+        self.outages.append(Outage("receiver", now, now + PROVIDERS_PATIENCE_SECONDS))
 
     def mend(self) -> None:
         """Every line and rule as it was; servers that are down are started."""

@@ -142,10 +142,10 @@ def test_p2_a_record_whose_answer_was_lost_is_the_same_job_when_asked_again(syst
     with connect(url) as client:
         store = Store(client, retention_ms=1000)
         assert accept(store, first).applied  # whatever is asked once per client is asked by now
-        system.store_was_broken = True
-        system.redis_wire.lose_answers()
-        with pytest.raises(StoreError):
-            accept(store, job_id)
+        with system.outage("store"):
+            system.redis_wire.lose_answers()
+            with pytest.raises(StoreError):
+                accept(store, job_id)
 
         assert accept(store, job_id).word == "repeat"
     with redis.Redis.from_url(system.redis.url) as plain:
