@@ -1,0 +1,75 @@
+"""Rows Q4 and Q5: a RabbitMQ that crashes, and one that takes no message for want of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.checker import assert_sound
+from tests.chaos.rabbit import Rabbit, is_installed
+from tests.chaos.recorder import Recorder
+from tests.chaos.system import System
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not is_installed(), reason="RabbitMQ's own programs are not on this machine"),
+]
+
+PROVIDERS = ("gmicloud", "evolink", "apimart")
+CALLS = "evolink"
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    with Rabbit(tmp_path_factory.mktemp("rabbit") / "node") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hopping(rabbit: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with System(tmp_path_factory.mktemp("hopping"), broker_url=rabbit.url) as running:
+        yield running
+
+
+@pytest.fixture
+def judged(hopping: System) -> Iterator[System]:
+    before = len(hopping.jobs)
+    yield hopping
+    job_ids = hopping.jobs[before:]
+    for job_id in job_ids:
+        hopping.settled(job_id)
+    assert_sound(Recorder(hopping).history(job_ids))
+
+
+def test_q4_what_a_rabbitmq_has_confirmed_is_a_job_after_it_was_killed(judged: System, rabbit: Rabbit) -> None:
+    job_ids = [judged.start_job(provider) for provider in PROVIDERS]
+    job_ids += [judged.send_raw(provider) for provider in PROVIDERS]
+
+    rabbit.kill()
+    job_ids += [judged.record(provider) for provider in PROVIDERS]
+    rabbit.start()
+
+    for job_id in job_ids:
+        assert judged.settled(job_id, 150).state == "archived"
+        assert len(judged.posts(job_id)) == 1
+
+
+def test_q5_a_rabbitmq_without_memory_delays_jobs_and_no_callback(judged: System, rabbit: Rabbit) -> None:
+    waiting = judged.start_job(CALLS, {"on": "callback", "lost": True}, {"on": "generation", "seconds": 30})
+    judged.reaches(waiting, "submitted")
+
+    rabbit.control("set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        judged.wait(lambda: rabbit.is_alarmed, "the alarm")
+        job_ids = [judged.record(provider) for provider in PROVIDERS]
+        judged.control.advance(30)
+        [answer] = judged.control.callback(str(judged.job(waiting).request_id))
+        assert all(judged.posts(job_id) == [] for job_id in job_ids)
+    finally:
+        rabbit.control("set_vm_memory_high_watermark", "0.4")
+
+    assert (answer["status"], answer["seconds"] <= 2) == (200, True)
+    for job_id in (waiting, *job_ids):
+        assert judged.settled(job_id, 150).state == "archived"
+        assert len(judged.posts(job_id)) == 1
