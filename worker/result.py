@@ -44,9 +44,14 @@ KEPT = (
 
 
 def capture(request: Any) -> str:
-    """The parts of a Celery request that the result needs, as JSON."""
+    """The parts of a Celery request that the result needs, as JSON; what every plain request says is left out."""
     held = vars(request)
-    kept = {name: held[name] for name in KEPT if held.get(name) not in (None, [], {}) and held[name] is not False}
+    usual = {"id": held["id"], "task": GENERATE, "root_id": held["id"], "retries": 0, "replaced_task_nesting": 0}
+    kept = {
+        name: held[name]
+        for name in KEPT
+        if held.get(name) not in (None, [], {}, usual.get(name)) and held[name] is not False
+    }
     return json.dumps({**kept, "started_at": time.time()}, separators=(",", ":"))
 
 
@@ -78,7 +83,8 @@ class CeleryResults:
 
     def _tell(self, job: Job) -> None:
         saved = json.loads(self._store.saved_request(job.id) or "null") or _unasked(job)
-        request = Context({name: value for name, value in saved.items() if name != "started_at"})
+        usual = {"id": job.id, "task": GENERATE, "root_id": job.id}
+        request = Context({**usual, **{name: value for name, value in saved.items() if name != "started_at"}})
         if job.state is JobState.ARCHIVED:
             self._succeed(job, request, saved)
         elif job.state is JobState.CANCELLED:
@@ -209,4 +215,4 @@ def _their_canvas(job: Job) -> Iterator[None]:
 
 def _unasked(job: Job) -> dict[str, Any]:
     """A request for a job whose Celery message never came: recorded by the client, nudge lost."""
-    return {"id": job.id, "task": GENERATE, "hostname": "callsheet", "started_at": job.accepted_at / 1000}
+    return {"hostname": "callsheet", "started_at": job.accepted_at / 1000}

@@ -28,3 +28,11 @@ def test_a_prompt_costs_less_than_it_is_long() -> None:
 
 def test_a_spec_that_was_kept_plain_is_read() -> None:
     assert unpack(b'{"model":"kling-3.0-turbo"}') == '{"model":"kling-3.0-turbo"}'
+
+
+def test_what_was_packed_long_ago_is_read_for_ever() -> None:
+    kept = bytes.fromhex("01235d8723b89e0337271373f2417564462ab4299258026da129d50200")
+
+    text = unpack(kept)
+
+    assert text == '{"duration":5,"model":"kling-3.0-turbo","prompt":"A dog runs along the beach at sunset"}'

@@ -35,13 +35,11 @@ class Reads:
 
     def spec_json(self, job_id: str) -> str | None:
         """What was asked, as it was accepted."""
-        with store_errors():
-            kept = cast("Any", self._client).execute_command("GET", self._keys.of(job_id)[7], NEVER_DECODE=True)
-        return None if kept is None else unpack(kept)
+        return self._unpacked(self._keys.of(job_id)[7])
 
     def saved_request(self, job_id: str) -> str | None:
         """The caller's Celery request, if one came."""
-        return self._text(self._keys.of(job_id)[8])
+        return self._unpacked(self._keys.of(job_id)[8])
 
     def links(self, job_id: str) -> tuple[Link, ...]:
         """Where the provider serves the current attempt's videos, as last told."""
@@ -164,6 +162,11 @@ class Reads:
     def _text(self, key: str) -> str | None:
         with store_errors():
             return cast("str | None", self._client.get(key))
+
+    def _unpacked(self, key: str) -> str | None:
+        with store_errors():
+            kept = cast("Any", self._client).execute_command("GET", key, NEVER_DECODE=True)
+        return None if kept is None else unpack(kept)
 
     def _hash(self, key: str) -> dict[str, str]:
         with store_errors():

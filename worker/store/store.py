@@ -76,7 +76,9 @@ class Store(Intents):
             "due_in_ms": due_in_ms,
             "facts": open_fields(facts),
         }
-        return read_reply(job_id, self._run("accept", job_id, given, pack(spec_json), request or "", durable=True))
+        return read_reply(
+            job_id, self._run("accept", job_id, given, pack(spec_json), pack(request or ""), durable=True)
+        )
 
     def claim(
         self, job_id: str, *, states: Collection[JobState], lease_ms: int, only_due: bool = False
@@ -281,4 +283,4 @@ class Store(Intents):
 
     def save_request(self, job_id: str, request: str) -> bool:
         """Keep the caller's Celery request if the job has none yet; whether it was kept."""
-        return bool(self._run("note", job_id, {"notes": {}}, request))
+        return bool(self._run("note", job_id, {"notes": {}}, pack(request)))
