@@ -24,6 +24,7 @@ from deploy.local.s3 import S3Server
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
 from deploy.local.valkey import Valkey
+from tests import canaries
 
 T = TypeVar("T")
 WaitUntil = Callable[..., Any]
@@ -31,6 +32,7 @@ WaitUntil = Callable[..., Any]
 FOREIGN = re.compile(
     r"CALLSHEET_.*|AWS_.*|FLOWER_.*|CELERY_.*|[A-Z]+_(API_KEY|BASE_URL)|(HTTPS?|ALL|NO)_PROXY|MAKE\w*|MFLAGS", re.I
 )
+CANARIES = canaries.Canaries()
 OWN_MARKER = ("acceptance", "chaos", "benchmarks")
 
 hypothesis.settings.register_profile("callsheet", deadline=None, print_blob=True)
@@ -41,6 +43,14 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if FOREIGN.fullmatch(name)]:
         del os.environ[name]
     _refuse_to_leave_the_loopback()
+    canaries.watch(CANARIES)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Search all that the tests have left for what none of it may hold."""
+    directories = getattr(session.config, "_tmp_path_factory", None)
+    if directories is not None and directories._basetemp is not None:
+        canaries.report(CANARIES, session, directories._basetemp)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
