@@ -23,7 +23,10 @@ DENIED_V4 = tuple(
             "100.64.0.0/10",  # shared by carriers and clouds; holds Alibaba's metadata service
             "168.63.129.16/32",  # Azure's wire server
             "192.0.0.0/24",  # IETF protocol assignments, two of which Python calls global
+            "192.31.196.0/24",  # AS112: answers for private names
+            "192.52.193.0/24",  # AMT relays: tunnels
             "192.88.99.0/24",  # 6to4 relays
+            "192.175.48.0/24",  # AS112
         ),
     )
 )
@@ -36,6 +39,7 @@ DENIED_V6 = tuple(
         (
             "2001::/23",  # IETF protocol assignments, Teredo among them
             "2001:db8::/32",  # documentation
+            "2620:4f:8000::/48",  # AS112
             "2002::/16",  # 6to4: carries an IPv4 address of the sender's choice
             "3fff::/20",  # documentation
         ),

@@ -13,6 +13,7 @@ from tests.integration.store.conftest import JOB, Lives
 from worker.callbacks import token
 
 TOKEN = token(SECRET, "evolink", JOB, 1)
+HERE = path().removesuffix(TOKEN)
 GUESSES = {
     "a wrong token": f"/callbacks/evolink/{JOB}/1/{'A' * 43}",
     "a token cut short": path()[:-1],
@@ -24,6 +25,38 @@ GUESSES = {
     "a true token without a record": path("no-such-job"),
     "no route": "/admin",
     "a way up": "/callbacks/%2e%2e/%2e%2e/etc/passwd",
+    "no token": HERE,
+    "half a token": HERE + TOKEN[:21],
+    "a longer token": path() + "A",
+    "a token with another first bit": HERE + chr(ord(TOKEN[0]) ^ 1) + TOKEN[1:],
+    "a token with another last bit": HERE + TOKEN[:-1] + chr(ord(TOKEN[-1]) ^ 1),
+    "the token of another job": HERE + token(SECRET, "evolink", "another-job", 1),
+    "the token of another attempt": HERE + token(SECRET, "evolink", JOB, 2),
+    "the token of another provider": HERE + token(SECRET, "apimart", JOB, 1),
+    "a token in capitals": HERE + TOKEN.upper(),
+    "a token in plain base64": HERE + TOKEN.replace("-", "+").replace("_", "/") + "=",
+    "a token with padding": path() + "=",
+    "a token decoded twice": HERE + "".join(f"%25{ord(c):02x}" for c in TOKEN),
+    "a token and NUL": path() + "%00",
+    "a token and a line break": path() + "%0d%0a",
+    "a token and a space": path() + "%20",
+    "a token that is no text": HERE + "%ff%fe",
+    "a token that is half a surrogate pair": HERE + "%ed%a0%80",
+    "a session": path() + ";jsessionid=1",
+    "a part more": path() + "/x",
+    "a slash more": path() + "/",
+    "a way up and back": f"/x/..{path()}",
+    "a part that is here": f"/.{path()}",
+    **{
+        f"the job {job}": f"/callbacks/evolink/{job}/1/{TOKEN}"
+        for job in ("%2e%2e%2f", "%2a", "%7b0%7d", "a%00b", "j%D0%BEb-1", "%0d%0aX-Injected:1", "j" * 65, "%ef%bc%8e")
+    },
+    **{
+        f"the attempt {attempt}": f"/callbacks/evolink/{JOB}/{attempt}/{TOKEN}"
+        for attempt in ("0", "01", "+1", "-1", "1.0", "1e0", "%D9%A1", "99999", "")
+    },
+    **{f"the provider {name}": f"/callbacks/{name}/{JOB}/1/{TOKEN}" for name in ("EVOLINK", "__class__", "p" * 300)},
+    **{f"the file {name}": name for name in ("/.env", "/.git/config", "/openapi.yaml", "/server-status", "/callbacks")},
 }
 
 
