@@ -111,10 +111,10 @@ class Api:
     def _exchange(
         self, session: requests.Session, method: str, path: str, timeout: tuple[float, float], **options: Any
     ) -> Answer:
-        response = session.request(
-            method, self._base_url + path, timeout=timeout, allow_redirects=False, stream=True, **options
-        )
-        with response:
+        # Straight to the adapter: no cookies, redirects, hooks or environment are wanted, and `Session.request`
+        # takes a fifth of a poll to find that out.
+        request = requests.Request(method, self._base_url + path, **options).prepare()
+        with session.get_adapter(str(request.url)).send(request, stream=True, timeout=timeout) as response:
             body = self._read(response)
         return Answer(response.status_code, body, self._retry_after(response.headers))
 
