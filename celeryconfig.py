@@ -13,6 +13,7 @@ from kombu import Exchange, Queue
 from worker import providers
 from worker.errors import SettingsError
 from worker.outbox import sign_messages
+from worker.sentinels import in_celerys_words
 from worker.settings import Settings
 from worker.timing import DAY
 
@@ -26,8 +27,8 @@ except SettingsError as err:
 if _settings.message_secrets:
     sign_messages(_settings.message_secrets[0])
 
-broker_url = _settings.broker_url
-result_backend = _settings.result_backend
+broker_url, _broker_by = in_celerys_words(_settings.broker_url)
+result_backend, _results_by = in_celerys_words(_settings.result_backend)
 result_expires = int(_settings.retention_days * DAY)
 result_chord_expires = result_expires  # shorter, and a chord whose parts take minutes dies silently
 result_extended = False  # arguments, and with them prompts, stay out of the result backend
@@ -82,6 +83,7 @@ broker_transport_options = (
     if _AMQP
     else {
         **_give_up_soon,
+        **_broker_by,
         "visibility_timeout": 900,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
@@ -92,7 +94,7 @@ broker_transport_options = (
         "retry_on_timeout": False,
     }
 )
-result_backend_transport_options = {"retry_policy": {"max_retries": 1, "interval_start": 0.2}}
+result_backend_transport_options = {**_results_by, "retry_policy": {"max_retries": 1, "interval_start": 0.2}}
 redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 2.0
 redis_retry_on_timeout = False

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from worker.sentinels import Sentinels, is_by_sentinel
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET_CHARACTERS = 32
@@ -22,14 +24,18 @@ def split(text: str) -> list[str]:
 
 
 def redis_url(text: str) -> str:
-    if _parts(text).scheme not in ("redis", "rediss", "sentinel", "unix"):
-        raise ValueError("must be a redis:// or rediss:// URL")
+    if is_by_sentinel(text):
+        Sentinels.of(text)
+    elif _parts(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be a redis://, rediss:// or sentinel:// URL")
     return text
 
 
 def broker_url(text: str) -> str:
-    if _parts(text).scheme not in ("redis", "rediss", "sentinel", "amqp", "amqps"):
-        raise ValueError("must be a redis://, rediss://, amqp:// or amqps:// URL")
+    if is_by_sentinel(text):
+        Sentinels.of(text)
+    elif _parts(text).scheme not in ("redis", "rediss", "amqp", "amqps"):
+        raise ValueError("must be a redis://, rediss://, sentinel://, amqp:// or amqps:// URL")
     return text
 
 
@@ -42,16 +48,15 @@ def https_url(text: str) -> str:
 
 
 def _parts(url: str) -> SplitResult:
-    """*url* split, its port known to be a number; a list of sentinels has several."""
+    """*url* split, its port known to be a number."""
     try:
         parts = urlsplit(url)
     except ValueError:  # whose words quote the host, and with it the password
         raise ValueError("is no URL") from None
-    if parts.scheme != "sentinel":
-        try:
-            _ = parts.port
-        except ValueError:
-            raise ValueError("has a port that is no number: is its password percent-encoded?") from None
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is no number: is its password percent-encoded?") from None
     return parts
 
 

@@ -12,7 +12,7 @@ import redis
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from worker.errors import LocalError
+from worker.errors import LocalError, StoreError
 from worker.store import Store, connect
 
 if TYPE_CHECKING:
@@ -23,18 +23,14 @@ TIMEOUT_SECONDS = 5
 
 def check_redis(url: str) -> None:
     """Raise `LocalError` unless the Redis of CALLSHEET_REDIS_URL answers us."""
-    if urlsplit(url).scheme == "sentinel":
-        return  # only the client library that follows sentinels can tell
     where = _place(url)
     unset = "or unset CALLSHEET_REDIS_URL to use the embedded Valkey"
     try:
-        with redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-        ) as client:
+        with connect(url, timeout_seconds=TIMEOUT_SECONDS) as client:
             client.ping()
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as err:
         raise LocalError(f"the Redis at {where} refuses the password of CALLSHEET_REDIS_URL: mend it, {unset}") from err
-    except (redis.RedisError, ValueError) as err:
+    except (redis.RedisError, StoreError) as err:
         raise LocalError(f"no Redis answers at {where} (CALLSHEET_REDIS_URL): start it, {unset}") from err
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import StoreError
+from worker.sentinels import Sentinels, is_by_sentinel
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
@@ -16,16 +19,16 @@ def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] =
     time-out, holding its caller far longer than *timeout_seconds*, and the caller
     is the one who knows what a repeat means.
     """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        # a provider's text may hold what UTF-8 cannot: it is kept readable, never a crash
+        "encoding_errors": "backslashreplace",
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
     try:
-        return kind.from_url(
-            url,
-            decode_responses=True,
-            # a provider's text may hold what UTF-8 cannot: it is kept readable, never a crash
-            encoding_errors="backslashreplace",
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        return Sentinels.of(url).client(kind, **options) if is_by_sentinel(url) else kind.from_url(url, **options)
     except ValueError as err:
-        raise StoreError("CALLSHEET_REDIS_URL is no URL that redis-py knows: use redis:// or rediss://") from err
+        raise StoreError("CALLSHEET_REDIS_URL is no URL of a Redis: use redis://, rediss:// or sentinel://") from err

@@ -41,7 +41,7 @@ class Office:
         self.app = Celery("backend", broker=broker or url, backend=url, set_as_current=False)
         self.app.conf.task_create_missing_queue_type = "quorum"  # RabbitMQ asks; Redis does not
         self.redis = redis.Redis.from_url(url)
-        self.worker = _worker(url, logs, {"CALLSHEET_BROKER_URL": broker or url, **(env or {})})
+        self.worker = worker_process(url, logs, {"CALLSHEET_BROKER_URL": broker or url, **(env or {})})
         self._secret = secret
         self._wait_until = wait_until
         self._numbers = itertools.count()
@@ -77,7 +77,8 @@ class Office:
         self.app.close()
 
 
-def _worker(url: str, logs: Path, env: Mapping[str, str]) -> Process:
+def worker_process(url: str, logs: Path, env: Mapping[str, str]) -> Process:
+    """A worker for all queues, not started."""
     queues = "callsheet,callsheet.archive,callsheet.sweep"
     options = ["--queues", queues, "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     return Process(

@@ -116,7 +116,7 @@ def test_a_redis_that_is_not_there_is_a_store_error() -> None:
 
 def test_a_url_that_redis_does_not_know_is_refused_in_words() -> None:
     with pytest.raises(StoreError, match="CALLSHEET_REDIS_URL"):
-        connect("sentinel://127.0.0.1/0")
+        connect("memcached://127.0.0.1/0")
 
 
 @pytest.mark.parametrize("job_id", ["", "a b", "{0}", "a:b", "x" * 65, "é"])
