@@ -60,7 +60,8 @@ class Gate:
     @contextmanager
     def _scout_or_heed(self) -> Iterator[bool]:
         """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""
-        if not self._is_silent:
+        was_silent = self._is_silent
+        if not was_silent:
             yield False
             return
         with self._scouting:
