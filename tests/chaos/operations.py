@@ -22,6 +22,9 @@ from tests.chaos.sampler import children_of
 from tests.chaos.system import System
 
 QUEUES = ("callsheet", "callsheet.archive", "callsheet.sweep")
+LOADING_SECONDS = 60.0
+"""Longer than any test lets it last."""
+ANSWERING = ("--loading-process-events-interval-bytes", "1024")
 GARBAGE = (
     b"\x80\x04\x95\x10garbage",
     b"{not json",
@@ -146,6 +149,37 @@ def _server_pid(system: System) -> int:
 
 
 @contextlib.contextmanager
+def redis_loading(system: System) -> Iterator[None]:
+    """Redis was killed, and reads its data again so slowly that it listens and answers LOADING all the while."""
+    server, command = system.redis, system.redis.process.command
+    with redis.Redis.from_url(server.url) as client:
+        client.bgrewriteaof()  # only within the base file does it stop to answer
+        system.wait(lambda: not dict(client.info("persistence"))["aof_rewrite_in_progress"], "one file")
+        delay = round(LOADING_SECONDS * 1_000_000 / max(1, client.dbsize()))
+        with system.outage("store"):
+            server.kill()
+            server.process.command = (*command, "--key-load-delay", str(delay), *ANSWERING)
+            server.process.spawn()
+            try:
+                system.wait(lambda: _is_loading(client), "Redis to be loading")
+                yield
+            finally:
+                server.process.command = command
+                server.kill()
+                server.start()
+
+
+def _is_loading(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.RedisError:
+        return False  # it does not listen yet
+    return False
+
+
+@contextlib.contextmanager
 def _configured(system: System, name: str, value: str, before: str) -> Iterator[None]:
     with system.outage("store"), redis.Redis.from_url(system.redis.url) as client:
         client.config_set(name, value)
@@ -211,9 +245,15 @@ def double_queues(system: System) -> int:
 
 
 def _with_new_tag(message: bytes) -> bytes:
-    """The same message with a delivery tag of its own: one tag twice would be one message to kombu."""
-    held = json.loads(message)
-    held["properties"]["delivery_tag"] += f"-{time.monotonic_ns()}"
+    """The same message with a delivery tag of its own: one tag twice would be one message to kombu.
+
+    Garbage has none, and stays as it is.
+    """
+    try:
+        held = json.loads(message)
+        held["properties"]["delivery_tag"] += f"-{time.monotonic_ns()}"
+    except (ValueError, KeyError):
+        return message
     return json.dumps(held).encode()
 
 

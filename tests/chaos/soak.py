@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.chaos.rig import KILL_CHILD, LOSE, freeze
 from tests.chaos.system import System, owes_nothing
 
 PROVIDERS = ("gmicloud", "evolink", "apimart")
-LONGEST_CALM_SECONDS = 300.0
+LONGEST_CALM_SECONDS = 600.0
 WAVE = 20
 LIMITS = (8, 480)
 """Jobs at a provider at once, and requests a minute: less than the load asks for, so that the limits are felt."""
@@ -91,6 +91,7 @@ FAULTS: dict[str, Callable[[System], AbstractContextManager[None]]] = {
     "reset lines to redis": _instantly(do.reset_redis_lines),
     "half-open lines to broker": _instantly(lambda system: system.broker_wire.half_open()),
     "redis paused": do.redis_paused,
+    "redis loading": do.redis_loading,
     "redis out of memory": do.out_of_memory,
     "redis read-only": do.read_only,
     "evolink refused": lambda system: do.provider_unreachable(system, "evolink", "refused"),
@@ -127,14 +128,53 @@ class Report:
         ]
 
 
+@dataclass(frozen=True)
+class Start:
+    """A job of the schedule: its provider's *trouble*, what befalls its step at a point, and whether it is nudged."""
+
+    job_id: str
+    provider: str
+    trouble: tuple[dict[str, Any], ...]
+    at_point: tuple[str, str] | None  # the point, and the deed
+    is_nudged: bool
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Jobs that start together, and the fault that strikes them for so many seconds."""
+
+    starts: tuple[Start, ...]
+    fault: str
+    seconds: float
+
+
+def schedule(*, jobs: int, seed: int) -> Iterator[Wave]:
+    """All that will be done to a system, by the seed alone."""
+    rng = random.Random(seed)
+    for number in range(0, jobs, WAVE):
+        starts = tuple(_drawn(rng, f"job-{seed}-{number + k}") for k in range(min(WAVE, jobs - number)))
+        yield Wave(starts, rng.choice(sorted(FAULTS)), rng.uniform(0.2, 3.0))
+
+
+def _drawn(rng: random.Random, job_id: str) -> Start:
+    trouble = (rng.choice(TROUBLE),) if rng.random() < 0.5 else ()
+    at_point = None
+    if rng.random() < 0.1:
+        deed = rng.choice([KILL_CHILD, LOSE, freeze(8)])
+        at_point = (rng.choice(POINTS), deed)
+    return Start(job_id, rng.choice(PROVIDERS), trouble, at_point, rng.random() >= 0.5)
+
+
 def soak(system: System, *, jobs: int, seed: int) -> Report:
     """Run it; the report holds every breach with its job's timeline."""
-    report, rng, recorder = Report(seed), random.Random(seed), Recorder(system)
+    report, recorder = Report(seed), Recorder(system)
     job_ids: list[str] = []
     started = time.monotonic()
-    for number in range(0, jobs, WAVE):
-        job_ids += [_start(system, rng, f"job-{seed}-{number + k}", report) for k in range(min(WAVE, jobs - number))]
-        _strike(system, rng, report)
+    for wave in schedule(jobs=jobs, seed=seed):
+        job_ids += [_begun(system, start, report) for start in wave.starts]
+        report.faults[wave.fault] += 1
+        with FAULTS[wave.fault](system):
+            time.sleep(wave.seconds)
         recorder.observe(job_ids)
     system.mend()
     report.jobs, began = len(job_ids), time.monotonic()
@@ -150,25 +190,15 @@ def soak(system: System, *, jobs: int, seed: int) -> Report:
     return report
 
 
-def _start(system: System, rng: random.Random, job_id: str, report: Report) -> str:
-    rules = [dict(rng.choice(TROUBLE))] if rng.random() < 0.5 else []
-    if rng.random() < 0.1:
-        deed = rng.choice([KILL_CHILD, LOSE, freeze(8)])
-        system.rig.arm(rng.choice(POINTS), job_id, deed)
+def _begun(system: System, start: Start, report: Report) -> str:
+    """The job, once it is recorded, and all that is to befall it arranged."""
+    if start.at_point:
+        point, deed = start.at_point
+        system.rig.arm(point, start.job_id, deed)
         report.faults[f"at a point: {deed}"] += 1
-    report.faults.update(f"provider: {rule['on']}" for rule in rules)
-    provider = rng.choice(PROVIDERS)
-    if rng.random() < 0.5:
-        return system.record(provider, *rules, job_id=job_id)
-    return system.start_job(provider, *rules, job_id=job_id)
-
-
-def _strike(system: System, rng: random.Random, report: Report) -> None:
-    """One fault of the schedule, for a moment of the schedule."""
-    name, seconds = rng.choice(sorted(FAULTS)), rng.uniform(0.2, 3.0)
-    report.faults[name] += 1
-    with FAULTS[name](system):
-        time.sleep(seconds)
+    report.faults.update(f"provider: {rule['on']}" for rule in start.trouble)
+    begin = system.start_job if start.is_nudged else system.record
+    return begin(start.provider, *start.trouble, job_id=start.job_id)
 
 
 def _wait_for_calm(system: System, job_ids: list[str], recorder: Recorder) -> str:

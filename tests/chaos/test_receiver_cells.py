@@ -87,8 +87,8 @@ def test_r3_what_was_thanked_for_is_there_after_redis_was_killed_among_the_callb
 
 @pytest.mark.parametrize(
     "fault",
-    [do.redis_refused, do.redis_paused, do.redis_silent, do.out_of_memory, do.read_only],
-    ids=["r4-refused", "r5-stopped", "r5-silent-line", "r6-out-of-memory", "r8-read-only"],
+    [do.redis_refused, do.redis_paused, do.redis_silent, do.out_of_memory, do.redis_loading, do.read_only],
+    ids=["r4-refused", "r5-stopped", "r5-silent-line", "r6-out-of-memory", "r7-loading", "r8-read-only"],
 )
 def test_r4_to_r8_while_the_store_cannot_write_a_callback_is_answered_503_in_time(system: System, fault: Fault) -> None:
     job_id = waiting(system)
