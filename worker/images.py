@@ -20,6 +20,7 @@ INLINE_BYTES = 2 * 1024 * 1024
 FORMS = "an https:// URL, s3://bucket/key, or data:image/png;base64,... (or image/jpeg)"
 
 _DATA = re.compile(r"data:image/(png|jpeg);base64,")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
@@ -58,6 +59,8 @@ def split_s3(uri: str) -> tuple[str, str]:
     if match is None:
         raise ValueError("must be s3://bucket/key with a valid bucket name")
     bucket, key = match.groups()
+    if ".." in bucket or re.fullmatch("[0-9.]+", bucket):
+        raise ValueError("must be s3://bucket/key with a valid bucket name")
     if len(key.encode("utf-8", "replace")) > 1024:
         raise ValueError("names a key over S3's limit of 1024 bytes")
     if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
@@ -74,6 +77,8 @@ def read_picture(uri: str) -> Picture:
     if len(encoded) > (INLINE_BYTES + 2) // 3 * 4:
         raise ValueError(f"holds a picture over {INLINE_BYTES // 2**20} MiB; put it in S3 and name it s3://bucket/key")
     try:
+        if not _BASE64.fullmatch(encoded):  # Python would take any number of '=' at the end
+            raise binascii.Error
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("holds base64 that does not decode") from None

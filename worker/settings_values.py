@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from redis.connection import parse_url
+
 from worker.sentinels import Sentinels, is_by_sentinel
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,6 +30,8 @@ def redis_url(text: str) -> str:
         Sentinels.of(text)
     elif _parts(text).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must be a redis://, rediss:// or sentinel:// URL")
+    else:
+        _check_options(text)
     return text
 
 
@@ -36,7 +40,19 @@ def broker_url(text: str) -> str:
         Sentinels.of(text)
     elif _parts(text).scheme not in ("redis", "rediss", "amqp", "amqps"):
         raise ValueError("must be a redis://, rediss://, sentinel://, amqp:// or amqps:// URL")
+    elif not text.startswith("amqp"):
+        _check_options(text)
     return text
+
+
+def _check_options(url: str) -> None:
+    """Raise unless the database and the options of a Redis's URL are ones."""
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError("has a database or an option that is none") from None
+    if not re.fullmatch("/?[0-9]*", urlsplit(url).path) and not url.startswith("unix:"):
+        raise ValueError("has a database that is no number")
 
 
 def https_url(text: str) -> str:
@@ -74,21 +90,22 @@ def api_key(text: str) -> str:
 
 
 def bucket(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) or ".." in text or re.fullmatch("[0-9.]+", text):
         raise ValueError("must be an S3 bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
     return text
 
 
 def prefix(text: str) -> str:
     prefix = text.strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", prefix) or len(prefix) > 200 or ".." in prefix:
+    is_plain = re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", prefix)
+    if not is_plain or len(prefix) > 200 or ".." in prefix or "." in prefix.split("/"):
         raise ValueError("must be at most 200 of A-Z, a-z, 0-9, '_', '-', '.' and single slashes, without '..'")
     return prefix
 
 
 def boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ValueError(f"must be true or false, got {text!r}")
+        raise ValueError("must be true or false")
     return text.lower() == "true"
 
 
@@ -153,6 +170,6 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 def days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 3650:
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 3650:
         raise ValueError("must be a whole number of days from 1 to 3650")
     return int(text)
