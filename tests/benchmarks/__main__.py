@@ -29,6 +29,8 @@ LIMITS = {
     "receiver": 90,
     "enqueue": 30,
     "archive": 90,
+    "polls": 30,
+    "pressure": 75,
 }
 """Every benchmark, and the seconds after which it is ended; a quiet machine takes about half."""
 
@@ -87,7 +89,8 @@ def report(where: str, date: datetime, minutes: float, sections: list[Section], 
 
 
 def _order(target: str) -> tuple[int, str]:
-    return int("".join(c for c in target.partition(" ")[0] if c.isdecimal())), target
+    """By number; what has none comes last."""
+    return int("".join(c for c in target.partition(" ")[0] if c.isdecimal()) or 99), target
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def run() -> Section:
     theirs: list[float] = []
     costs: list[dict[str, float]] = []
     naive_costs: list[float] = []
+    counted: list[dict[str, float]] = []
     with system(generation_seconds=0) as stack, naive_program(stack) as other:
         backend = Backend(stack.env["CALLSHEET_REDIS_URL"])
         watched = {name: stack.processes[name] for name in (*OURS, "valkey", "sandbox")}
@@ -46,7 +47,9 @@ def run() -> Section:
         began = time.monotonic()
         while len(ours) < ROUNDS and (not ours or time.monotonic() - began < LAST_ROUND_SECONDS):
             meter = procs.Meter(watched)
+            backend.count_commands()
             done, seconds = load(backend, JOBS)
+            counted.append({name: calls / max(1, done) for name, calls in backend.commands().items()})
             ours.append(done / seconds)
             costs.append({name: used * 1000 / max(1, done) for name, used in meter.read().items()})
             meter = procs.Meter({"naive": other})
@@ -62,6 +65,8 @@ def run() -> Section:
     section.add("naive", Spread.of(theirs), Spread.of(naive_costs), "")
     ratio = Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])
     section.judge("T5", "end to end against the naive program", "1.3x", f"{ratio}x", ratio.median >= 1.3)
+    scripts, commands = (Spread.of([count[name] for count in counted]) for name in ("evalsha", "all"))
+    section.notes.append(f"Redis per job: {scripts} scripts, {commands} commands with those inside of scripts.")
     rows = (f"{name} {rss:.0f} ({pss:.0f}; {count})" for name, (rss, pss, count) in memory.items())
     section.notes.append(f"Memory after the load, MB resident (proportional; processes): {', '.join(rows)}.")
     return section

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.sink --port 9123 [--cert FILE --key FILE] [--source FILE]
 
 What it keeps is what Callsheet relies on: `If-None-Match`, user metadata, lengths, JSON documents. With --source it
-also serves that file under `/source`, so that one process is both ends of a download and an upload.
+also serves that file under `/source`, so that one process is both ends of a download and an upload. `/slow?0.5` has
+every later request wait half a second.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ class State:
     lock: threading.Lock = field(default_factory=threading.Lock)
     source: memoryview = field(default_factory=lambda: memoryview(b""))
     put_bytes: int = 0
+    slow_seconds: float = 0.0
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -73,7 +76,11 @@ class Handler(socketserver.StreamRequestHandler):
         body = len(self.document) if is_document else self._read(headers)
         if target.path == "/source":
             self._answer(200, b"Content-Type: video/mp4\r\n", self.state.source)
+        elif target.path == "/slow":
+            self.state.slow_seconds = float(target.query)
+            self._answer(204)
         else:
+            time.sleep(self.state.slow_seconds)
             query = {name: values[0] for name, values in parse_qs(target.query, keep_blank_values=True).items()}
             self._object(method, target.path, query, headers, body)
         return headers.get(b"connection", b"").lower() != b"close"

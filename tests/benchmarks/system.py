@@ -90,6 +90,16 @@ class Backend:
         held = self._client.mget([f"celery-task-meta-{job_id}" for job_id in job_ids])
         return sum(b'"SUCCESS"' in entry for entry in held if entry)
 
+    def count_commands(self) -> None:
+        """Begin to count anew what Redis is asked."""
+        self._client.config_resetstat()
+
+    def commands(self) -> dict[str, int]:
+        """How often Redis was asked to run a script, and any command, those inside of scripts too."""
+        stats = self._client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): int(told["calls"]) for name, told in stats.items()}
+        return {"evalsha": calls.get("evalsha", 0), "all": sum(calls.values())}
+
     def close(self) -> None:
         self.app.close()
         self._client.close()
