@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PART_BYTES = 8 * 1024**2
+PART_BYTES = 6 * 1024**2
+"""A copy holds up to three of these, so eight copies stay below 200 MB. S3 takes 10,000 parts of 5 MiB or more."""
+
 MOST_IN_FLIGHT = 2
 
 
