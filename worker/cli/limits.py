@@ -18,7 +18,7 @@ def sentence(standing: Standing) -> str:
     )
     calls = f"{standing.submit.calls} POSTs and {standing.poll.calls} GETs in the last minute"
     most = f" of {limits.per_minute}" if limits.per_minute else ""
-    waiting = f"; {standing.submit.waiting} jobs wait to be sent, {standing.poll.waiting} to be polled"
+    waiting = f"; waiting to be sent: {standing.submit.waiting}, to be polled: {standing.poll.waiting}"
     shown = waiting if standing.submit.waiting or standing.poll.waiting else ""
     return f"it has {jobs}; {calls}{most}{shown}"
 

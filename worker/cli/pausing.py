@@ -42,7 +42,7 @@ def pause(provider: str, as_json: bool) -> None:
         emit_json({"provider": provider, "paused": True, "since": since, "waiting": count})
         return
     click.echo(
-        f"{provider} is paused since {moment(since)}; {count} accepted jobs wait until it is resumed; "
+        f"{provider} is paused since {moment(since)}; accepted jobs that wait until it is resumed: {count}; "
         f"polls and archiving go on; to go on: callsheet resume {provider}"
     )
 

@@ -44,7 +44,7 @@ def restore(apply: bool, as_json: bool) -> None:
         click.echo(_sum(counted, apply=apply))
     bad = counted["conflict"] + counted["unreadable"]
     if bad:
-        raise CallsheetError(f"{bad} manifests could not be used: each is named above")
+        raise CallsheetError(f"manifests that could not be used: {bad}; each is named above")
 
 
 def _told(outcomes: Iterable[Outcome], *, as_json: bool) -> Iterable[Outcome]:

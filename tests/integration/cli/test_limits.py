@@ -32,7 +32,7 @@ def test_a_job_in_line_is_shown_with_how_its_provider_stands(callsheet: Run, wai
     shown = callsheet("show", waiting, env=LIMITS).stdout
 
     assert "room; called when it is its turn; given up as failed(submit) in" in shown
-    assert "evolink  it has 1 of 1 jobs; 0 POSTs and 0 GETs in the last minute of 60; 1 jobs wait to be sent" in shown
+    assert "evolink  it has 1 of 1 jobs; 0 POSTs and 0 GETs in the last minute of 60; waiting to be sent: 1" in shown
     assert "POSTs to evolink wait for room at evolink" in shown
 
 

@@ -15,7 +15,7 @@ def test_a_provider_is_paused_and_resumed(callsheet: Run, store: Store, lives: L
     paused = callsheet("pause", "evolink")
 
     assert "evolink is paused since 20" in paused.stdout
-    assert "1 accepted jobs wait" in paused.stdout
+    assert "accepted jobs that wait until it is resumed: 1" in paused.stdout
     assert list(store.paused()) == ["evolink"]
 
     assert callsheet("resume", "evolink").stdout == "evolink is resumed; 1 accepted jobs are due now\n"

@@ -59,7 +59,7 @@ def test_a_manifest_that_cannot_be_used_is_named(callsheet: Run, bucket_name: st
     assert done.returncode == 1
     assert documents[-1] == {"applied": True, "restored": 2, "known": 0, "conflict": 0, "unreadable": 1}
     assert "the manifest of j3 cannot be read" in documents[2]["reason"]
-    assert done.stderr == "Error: 1 manifests could not be used: each is named above\n"
+    assert done.stderr == "Error: manifests that could not be used: 1; each is named above\n"
 
 
 def test_an_unreachable_bucket_is_one_clear_line(callsheet: Run) -> None:
