@@ -30,7 +30,7 @@ from tests.chaos.system import System, owes_nothing
 PROVIDERS = ("gmicloud", "evolink", "apimart")
 LONGEST_CALM_SECONDS = 600.0
 WAVE = 20
-LIMITS = (8, 480)
+LIMITS = (16, 480)
 """Jobs at a provider at once, and requests a minute: less than the load asks for, so that the limits are felt."""
 
 TROUBLE: tuple[dict[str, Any], ...] = (
