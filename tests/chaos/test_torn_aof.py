@@ -24,6 +24,7 @@ PASSWORD = "torn"
 EVERY_BYTE = os.environ.get("SEEDS") is not None
 """`make chaos` cuts at every byte; the subset at every 97th, at the ends of each write and beside them."""
 JOBS_IN_A_SECOND = 1
+"""Each writes about 4,500 bytes by the same scripts, and every byte costs a start of the server."""
 PATIENCE_SECONDS = 30.0
 
 
