@@ -19,6 +19,12 @@ class Load:
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all that took part, where somebody counts it
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU time per answer."""
+        return 1e6 * self.cpu_seconds / max(1, self.statuses.get(200, 0))
 
     @property
     def per_second(self) -> float:
