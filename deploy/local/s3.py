@@ -1,4 +1,7 @@
-"""An embedded S3 on disk: signatures checked, conditional writes kept, nothing reachable from outside."""
+"""An embedded S3 on disk: access keys and presigned links checked, conditional writes kept, loopback only.
+
+It does not check what a header's signature was made with: whoever knows the access key is let in.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_sound_system_is_ok_in_every_line(callsheet_process: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert {line.split("  ")[0] for line in done.stdout.splitlines()} == {"ok"}
     for part in (
-        "configuration", "Redis", "durability", "eviction", "clock", "open <=> due", "counters", "networks",
+        "configuration", "Redis", "durability", "eviction", "clock", "open <=> due", "counters", "networks", "messages",
         "broker", "results", "bucket", "gmicloud", "evolink", "apimart", "public URL",
     ):  # fmt: skip
         assert f"\nok    {part} " in f"\n{done.stdout}"
