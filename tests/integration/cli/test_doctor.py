@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
+import trustme
 
 from deploy.local.sandbox.client import SandboxControl
 from deploy.local.sandbox_process import SandboxProcess
+from deploy.local.tls import LocalTls
 from tests.integration.cli.conftest import Lives, Run
+from tests.integration.hosts import serve
 from worker import providers
 from worker.bucket import Bucket
 from worker.cli.doctor import inside, outside
@@ -227,3 +232,21 @@ def test_a_public_url_that_is_somebody_else_s_is_a_warning(environment: dict[str
     (finding,) = bad(outside.public_url(Settings.from_env({**environment, **public})))
 
     assert finding.seen.endswith("/live answers 401")
+
+
+@pytest.mark.parametrize(
+    ("days", "mark", "words"), [(20.5, Mark.WARN, "ends in 20 days"), (22.5, Mark.OK, "lasts for 22 days")]
+)
+def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path, days: float, mark: Mark, words: str) -> None:
+    ca = trustme.CA()
+    leaf = ca.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=days))
+    files = LocalTls(tmp_path)
+    ca.cert_pem.write_to_path(str(files.ca_file))
+    leaf.private_key_pem.write_to_path(str(files.key_file))
+    leaf.cert_chain_pems[0].write_to_path(str(files.cert_file))
+
+    with serve(files) as host:
+        (finding,) = outside.certificate(f"https://127.0.0.1:{host.port}", files.context())
+
+    assert finding.mark is mark
+    assert words in finding.seen

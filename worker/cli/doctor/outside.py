@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import time
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import requests
 
@@ -12,8 +16,12 @@ from worker.errors import ProviderError
 from worker.providers.base import Provider
 from worker.providers.http import new_session, trust
 from worker.settings import Settings
+from worker.timing import DAY
 
 CONNECT_SECONDS = 5
+HTTPS_PORT = 443
+CERTIFICATE_DAYS = 21
+"""A certificate that is renewed by itself has more left."""
 BAD_KEY = (401, 403)
 """What a provider answers that does not take our key."""
 
@@ -101,5 +109,24 @@ def public_url(settings: Settings) -> Iterator[Finding]:
         return
     if answer.status_code == requests.codes.ok:
         yield ok("public URL", f"{settings.public_url} answers from here; providers must reach it too")
+        yield from certificate(settings.public_url, trust(settings.ca_file))
     else:
         yield warn("public URL", f"{settings.public_url}/live answers {answer.status_code}", advice)
+
+
+def certificate(url: str, tls: ssl.SSLContext) -> Iterator[Finding]:
+    """Whether the receiver's certificate lasts: once it has ended, no callback comes any more."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or HTTPS_PORT)
+    with (
+        socket.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+        tls.wrap_socket(plain, server_hostname=parts.hostname) as secured,
+    ):
+        ends = str((secured.getpeercert() or {})["notAfter"])
+    days = int((ssl.cert_time_to_seconds(ends) - time.time()) // DAY)
+    if days < CERTIFICATE_DAYS:
+        yield warn(
+            "certificate", f"of {parts.hostname} ends in {days} days", "renew it: then no callback comes any more"
+        )
+    else:
+        yield ok("certificate", f"of {parts.hostname} lasts for {days} days")
