@@ -57,6 +57,9 @@ def one_round(stack: Stack, section: Section, number: int) -> float:
         stack.kill(name)
     killed_at = time.monotonic()
     before = standing(store, job_ids)
+    for n, job_id in enumerate(job_ids):
+        if job_id not in before:
+            backend.send(job_id, spec(n))  # a message that nobody has recorded is no job yet: its sender sends it again
     still = {job_id for job_id, job in before.items() if job.state is not JobState.SUBMITTING and not _is_done(job)}
     opened, posting = len(still), sum(job.state is JobState.SUBMITTING for job in before.values())
     delays: list[float] = []

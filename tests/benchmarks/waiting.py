@@ -138,10 +138,13 @@ def due_index_us(redis_url: str, jobs: int) -> float:
             "for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], 1e6, id) end return #due"
         )
         take(keys=["due"])
-        client.config_resetstat()
-        for _ in range(20):
-            take(keys=["due"])
-        return float(client.info("commandstats")["cmdstat_evalsha"]["usec"]) / 20 / 500
+        rounds = []
+        for _ in range(5):
+            client.config_resetstat()
+            for _ in range(10):
+                take(keys=["due"])
+            rounds.append(float(client.info("commandstats")["cmdstat_evalsha"]["usec"]) / 10 / 500)
+        return Spread.of(rounds).median
 
 
 def idle_cpu(jobs: int) -> float:
