@@ -32,10 +32,10 @@ class Objects:
         )
 
     def of(self, job_id: str) -> list[str]:
-        """The names of the job's objects, without their folder."""
+        """The names of the objects in the job's folder."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name)
         keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return sorted(key.rpartition("/")[2] for key in keys if f"/{job_id}/" in key)
+        return sorted(key.rpartition("/")[2] for key in keys if f"/{job_id}/" in key and "/.callsheet/" not in key)
 
     def read(self, uri: str) -> bytes:
         place = urlsplit(uri)
