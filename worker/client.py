@@ -53,10 +53,10 @@ def enqueue(
     accept.run(job_id, spec, services or _services(os.getpid()))
     try:
         # without its spec, which Redis has
-        return app.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")
+        app.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")
     except Exception as err:  # noqa: BLE001  whatever the transport raises: the sweep starts the job
         log.warning("nudge.unsent", extra={"job_id": job_id, "reason": type(err).__name__})
-        return AsyncResult(job_id, app=app)
+    return AsyncResult(job_id, app=app)
 
 
 @cache
