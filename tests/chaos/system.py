@@ -212,6 +212,12 @@ class System:
         self.wait(is_settled, f"{job_id} to be settled; it is {self.tell(job_id)}", seconds)
         return self.job(job_id)
 
+    def ended_honestly(self, job_id: str) -> bool:
+        """Whether the job has its video; or, killed between intent and POST (S2), says so and nothing was paid."""
+        job = self.settled(job_id, 120)
+        is_unknown = job.error is not None and job.error.code == "outcome_unknown"
+        return job.state == "archived" or (is_unknown and self.created(job_id) == [])
+
     def reaches(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Job:
         """The job once its timeline has been in all of *states*."""
         self.wait(lambda: set(states) <= set(self.moves(job_id)), f"{job_id} to have been {states}", seconds)

@@ -94,7 +94,7 @@ def test_a7_a9_a19_what_s3_refuses_for_now_is_put_later_and_once(
     system: System, cell: str, answer: dict[str, Any]
 ) -> None:
     job_id = system.record("gmicloud")
-    system.gate.answer("PUT", f"/{job_id}/", **answer)
+    system.gate.answer("PUT", f"/{job_id}/1-1.mp4", **answer)
 
     system.nudge(Step.SUBMIT, [job_id])
 
