@@ -105,6 +105,13 @@ beat_schedule = {
     "sweep": {
         "task": "callsheet.sweep",
         "schedule": 1.0,
-        "options": {"queue": "callsheet.sweep", "expires": 2.0},
+        # one more try, for only then is beat's one connection made anew: without, a RabbitMQ that has been restarted
+        # gets no tick any more, and no job that waits is ever looked at
+        "options": {
+            "queue": "callsheet.sweep",
+            "expires": 2.0,
+            "retry": True,
+            "retry_policy": {"max_retries": 1, "interval_start": 0},
+        },
     }
 }
