@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -158,7 +158,7 @@ class Adapter(ABC):
         *,
         urls: Iterable[object] = (),
         expires_at: int | None = None,
-        error: tuple[str, str] = ("", ""),
+        error: Callable[[], tuple[str, str]] = lambda: ("", ""),
         progress: object = None,
         usage: object = None,
         model: object = None,
@@ -173,7 +173,7 @@ class Adapter(ABC):
         word = clean(status, answers.STATUS_CHARACTERS, hide=hide) if isinstance(status, str) else ""
         kind = self.kinds.get(word.lower(), EventKind.UNKNOWN)
         links = answers.links(urls, expires_at) if kind is EventKind.GENERATED else ()
-        code, message = error if kind is EventKind.FAILED else ("", "")
+        code, message = error() if kind is EventKind.FAILED else ("", "")
         if kind is EventKind.GENERATED and not links:
             kind, code, message = EventKind.UNKNOWN, "no_video", "it says that it is done, but names no video"
         if kind is EventKind.FAILED and not code:

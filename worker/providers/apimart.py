@@ -86,7 +86,7 @@ class ApiMart(Adapter):
             record.get("status"),
             urls=[url for video in videos for url in _urls(video)],
             expires_at=min(ends, default=None),
-            error=error_words(record, hide=[self.api.api_key]),
+            error=lambda: error_words(record, hide=[self.api.api_key]),
             progress=record.get("progress"),
             usage=record,
             created=record.get("created"),

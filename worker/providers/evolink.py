@@ -75,7 +75,7 @@ class EvoLink(Adapter):
             request_id,
             record.get("status"),
             urls=results if isinstance(results, list) else (),
-            error=error_words(record, hide=[self.api.api_key]),
+            error=lambda: error_words(record, hide=[self.api.api_key]),
             progress=record.get("progress"),
             usage=record.get("usage"),
             model=record.get("model"),

@@ -133,7 +133,7 @@ class GmiCloud(Adapter):
             request_id,
             record.get("status"),
             urls=_video_urls(outcome),
-            error=self._error(record, outcome),
+            error=lambda: self._error(record, outcome),
             model=record.get("model"),
             created=record.get("created_at"),
             payload=record.get("payload"),
