@@ -13,10 +13,10 @@ Redis or a forgotten one, only one is let through.
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 
 ONLY_IF_ABSENT = {"IfNoneMatch": "*"}
 TAKEN, CONFLICT = 412, 409
+TRIES = 3
+"""How often S3 may say that another request for the same key is under way."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A try that was begun by somebody else."""
+    """A try that somebody began."""
 
     at: int | None  # when, Unix ms; None: it does not say
+    by: str  # the name that whoever began it had for that time
 
 
 class BegunPosts(Documents):
@@ -50,44 +53,51 @@ class BegunPosts(Documents):
         self._keeps_conditions: bool | None = None
         self._quick = hurried or client
 
-    def begin(self, job_id: str, attempt: int, try_no: int, at: int) -> Begun | None:
-        """Write down that this try is begun; None, or who was there before.
+    @property
+    def place(self) -> str:
+        """A short word for where this process looks: another process may be told of another bucket or prefix."""
+        return sha256(f"{self.name}/{self._prefix}".encode()).hexdigest()[:8]
 
-        Raises `BucketError` when S3 did not say which, within 15 seconds; then it may be written down or not.
+    def begin(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int) -> Begun | None:
+        """Write down that *by* begins this try; None, or who was there before. Of all who ask, one is told None.
+
+        *by* may ask again. Raises `BucketError` when S3 did not say which, within a minute; then it may be
+        written down or not.
         """
-        key, token = self._begun_key(job_id, attempt, try_no), secrets.token_hex(16)
-        options = s3.body(json.dumps({"begun_at": at, "by": token}).encode("ascii"))
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+        key = self._begun_key(job_id, attempt, try_no)
+        options = s3.body(json.dumps({"begun_at": at, "by": by}).encode("ascii"))
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject and s3:GetObject"):
             is_guarded = self._has_conditions()
-            if not is_guarded and (earlier := self.begun(job_id, attempt, try_no)):
-                return earlier
-            try:
+            for _ in range(TRIES):
+                if not is_guarded and (found := self._held(key)):
+                    return _unless(by, found)
                 condition = ONLY_IF_ABSENT if is_guarded else {}
-                self._put(key, self._quick, ContentType="application/json", **options, **condition)
-            except ClientError as err:
-                if s3.status_of(err) not in (TAKEN, CONFLICT):
-                    raise
-                return self._unless_by(token, key)
-        return None
+                try:
+                    self._put(key, self._quick, ContentType="application/json", **options, **condition)
+                    return None
+                except ClientError as err:
+                    if s3.status_of(err) not in (TAKEN, CONFLICT):
+                        raise
+                if found := self._held(key):
+                    return _unless(by, found)
+        raise BucketError("conflict", f"{self.name}/{key}: S3 says again and again that somebody is writing it")
 
     def begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
         """Who began this try, if anybody did; raises `BucketError` when that cannot be learned now."""
         key = self._begun_key(job_id, attempt, try_no)
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            try:
-                return Begun(_facts(self._read(key, self._quick))[0])
-            except ClientError as err:
-                if s3.status_of(err) == 404:
-                    return None
-                raise
+            return self._held(key)
 
-    def _unless_by(self, token: str, key: str) -> Begun | None:
-        """None when it was ourselves: our first request was taken and its answer lost."""
+    def _held(self, key: str) -> Begun | None:
+        """Who began the try at *key*, as far as what is there says; None: nothing is there."""
         try:
-            at, by = _facts(self._read(key, self._quick))
-        except (ClientError, BucketError):
-            return Begun(None)  # it is there, and not known to be ours
-        return None if by == token else Begun(at)
+            return _read_begun(self._read(key, self._quick))
+        except ClientError as err:
+            if s3.status_of(err) == 404:
+                return None
+            raise
+        except BucketError:  # too large to be ours, but it is there
+            return Begun(None, "")
 
     def put_intents(self, counts: Mapping[int, int]) -> None:
         """Keep how many POSTs each shard of the store had begun, over what was kept before."""
@@ -139,10 +149,15 @@ class BegunPosts(Documents):
         return f"{self._prefix}/.callsheet/intents/{job_id}/{int(attempt)}-{int(try_no)}"
 
 
-def _facts(text: bytes) -> tuple[int | None, str]:
-    """When a try was begun, and by whom; what is not ours says neither."""
+def _unless(by: str, found: Begun) -> Begun | None:
+    """None when *by* was there first: its request was taken and the answer lost."""
+    return None if found.by == by else found
+
+
+def _read_begun(text: bytes) -> Begun:
+    """What stands in the bucket of a try; what is not ours says neither when nor who."""
     try:
         told = json.loads(text)
-        return int(told["begun_at"]), str(told["by"])
+        return Begun(int(told["begun_at"]), str(told["by"]))
     except (ValueError, TypeError, KeyError):
-        return None, ""
+        return Begun(None, "")

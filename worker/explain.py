@@ -59,10 +59,12 @@ def _accepted(view: View) -> str:
 
 
 def _submitting(view: View) -> str:
-    end = view.job.lease_until or view.due_at or view.now
+    job, end = view.job, view.job.lease_until or view.due_at or view.now
+    if job.unsent_by and not job.lease:
+        return f"{job.waiting_for}; nothing was sent; {_next(view, 'tried')}"
     return (
-        f"the answer to its POST to {view.job.provider}; if nobody reports one {_in(view, end)}, "
-        "the job becomes unconfirmed and the POST is not sent again"
+        f"the answer to its POST to {job.provider}; if nobody reports one {_in(view, end)}, "
+        "the job becomes unconfirmed and the POST is not sent again, unless the bucket says that it never was"
     )
 
 

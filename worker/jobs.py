@@ -71,6 +71,8 @@ class Job:
     state_at: int = 0  # when it entered its state
     intent_no: int = 0  # which POST of all its last one was
     begun_at: int | None = None  # when the last POST of this attempt was begun
+    kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
+    unsent_by: str = ""  # by which name the bucket may have been told of a POST that was not sent
     submitted_at: int | None = None
     link_expires_at: int | None = None
     closed_at: int | None = None
@@ -143,6 +145,8 @@ class Job:
             state_at=_int(record, "state_at", 0),
             intent_no=_int(record, "intent_no", 0),
             begun_at=_instant(record, "begun_at"),
+            kept_in=record.get("kept_in", ""),
+            unsent_by=record.get("unsent_by", ""),
             submitted_at=_instant(record, "submitted_at"),
             link_expires_at=_instant(record, "link_expires_at"),
             closed_at=_instant(record, "closed_at"),

@@ -61,9 +61,32 @@ DOING = (
     _m(
         "the bucket is not asked before a POST: a Redis set back pays twice",
         "worker/steps/submit.py",
-        "    if begun is not None:",
-        "    if False:",
+        "    if begun is not None:\n        return report.insist(",
+        "    if False:\n        return report.insist(",
         f"{STEPS}/test_rollback.py::test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_again",
+    ),
+    _m(
+        "a try whose process was lost is made again though the bucket knows of it",
+        "worker/steps/submit.py",
+        "    if begun is not None:\n        return report.unconfirmed(",
+        "    if False:\n        return report.unconfirmed(",
+        f"{STEPS}/test_submit_crashes.py::test_a_kill_after_the_post_is_found_in_the_providers_list",
+    ),
+    _m(
+        "a try whose process was lost is looked for in another place than it was written down in",
+        "worker/steps/submit.py",
+        "job.kept_in != services.bucket.place",
+        "False",
+        f"{STEPS}/test_submit_crashes.py"
+        "::test_a_worker_that_is_told_elsewhere_of_the_bucket_believes_in_no_post_that_was_not_sent",
+    ),
+    _m(
+        "a try that was taken over is begun by the paused one as well",
+        "worker/begun.py",
+        "return None if found.by == by else found",
+        "return None",
+        f"{STEPS}/test_submit_crashes.py"
+        "::test_a_worker_paused_before_the_bucket_is_told_finds_its_try_taken_and_sends_nothing",
     ),
     _m(
         "a POST is written down in the bucket over an older one",

@@ -90,16 +90,17 @@ def test_l8_a_callback_between_get_and_record_is_not_slept_over(system: System) 
     ],
     ids=["a7-slow-down", "a9-conflict", "a19-expired", "a3-answer-lost"],
 )
+@pytest.mark.parametrize("place", ["intents/{}/1-1", "/{}/1-1.mp4"], ids=["intent", "video"])
 def test_a7_a9_a19_what_s3_refuses_for_now_is_put_later_and_once(
-    system: System, cell: str, answer: dict[str, Any]
+    system: System, cell: str, answer: dict[str, Any], place: str
 ) -> None:
     job_id = system.record("gmicloud")
-    system.gate.answer("PUT", f"/{job_id}/1-1.mp4", **answer)
+    system.gate.answer("PUT", place.format(job_id), **answer)
 
     system.nudge(Step.SUBMIT, [job_id])
 
     assert system.settled(job_id).state == "archived"
-    assert films(system, job_id) == 1
+    assert (films(system, job_id), len(system.posts(job_id))) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,8 +32,11 @@ def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
 
 
 @pytest.fixture
-def bucket(s3: PlainS3) -> Bucket:
-    return Bucket.connect("videos", "callsheet")
+def bucket(s3: PlainS3) -> Iterator[Bucket]:
+    bucket = Bucket.connect("videos", "callsheet")
+    yield bucket
+    for client in (bucket._client, bucket._quick):
+        client.close()
 
 
 @pytest.fixture(params=["kept", "ignored", "unknown"])
@@ -44,21 +48,31 @@ def conditions(s3: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
 
 @pytest.mark.usefixtures("conditions")
 def test_a_try_is_begun_once_and_the_next_asker_is_told_when(bucket: Bucket) -> None:
-    answers = [bucket.begin("job-1", 1, 1, at) for at in (1_000, 2_000, 3_000)]
+    answers = [bucket.begin("job-1", 1, 1, by=name, at=at) for name, at in (("a", 1_000), ("b", 2_000), ("c", 3_000))]
 
-    assert answers == [None, Begun(1_000), Begun(1_000)]
-    assert bucket.begun("job-1", 1, 1) == Begun(1_000)
+    assert answers == [None, Begun(1_000, "a"), Begun(1_000, "a")]
+    assert bucket.begun("job-1", 1, 1) == Begun(1_000, "a")
+
+
+@pytest.mark.usefixtures("conditions")
+def test_whoever_began_it_may_ask_again(bucket: Bucket) -> None:
+    answers = [bucket.begin("job-1", 1, 1, by="a", at=1_000) for _ in range(2)]
+
+    assert answers == [None, None]
+
+
+def test_of_many_who_ask_at_once_one_begins(bucket: Bucket) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: bucket.begin("job-1", 1, 1, by=f"{n}", at=n), range(8)))
+
+    assert answers.count(None) == 1
 
 
 @pytest.mark.usefixtures("conditions")
 def test_tries_attempts_and_jobs_are_begun_each_for_itself(bucket: Bucket) -> None:
-    bucket.begin("job-1", 1, 1, 1_000)
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
 
-    others = [
-        bucket.begin("job-1", 1, 2, 2_000),
-        bucket.begin("job-1", 2, 1, 2_000),
-        bucket.begin("job-2", 1, 1, 2_000),
-    ]
+    others = [bucket.begin(*of, by="b", at=2_000) for of in (("job-1", 1, 2), ("job-1", 2, 1), ("job-2", 1, 1))]
 
     assert others == [None, None, None]
     assert bucket.begun("job-2", 1, 2) is None
@@ -68,15 +82,31 @@ def test_our_own_first_request_whose_answer_was_lost_is_not_taken_for_another(s3
     bucket.probe()
     s3.faults["put"] = Fault(is_answer_lost=True)
 
-    assert bucket.begin("job-1", 1, 1, 1_000) is None
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) is None
     assert s3.count("put", KEY) == 2
 
 
-def test_one_that_writes_at_the_same_moment_counts_as_another(s3: PlainS3, bucket: Bucket) -> None:
+def test_another_request_under_way_is_waited_out(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.probe()
+    s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=2)
+
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) is None
+
+
+def test_where_s3_always_speaks_of_another_request_nothing_is_known(s3: PlainS3, bucket: Bucket) -> None:
     bucket.probe()
     s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=9)
 
-    assert bucket.begin("job-1", 1, 1, 1_000) == Begun(None)
+    with pytest.raises(BucketError, match="again and again"):
+        bucket.begin("job-1", 1, 1, by="a", at=1_000)
+
+
+def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+    s3.faults["get"] = Fault(403, "AccessDenied", times=9)
+
+    with pytest.raises(BucketError, match="denies"):
+        bucket.begin("job-1", 1, 1, by="b", at=2_000)
 
 
 @pytest.mark.parametrize("content", [b"", b"not json", b"[]", b'{"begun_at": "soon"}', b"x" * 2_000_000])
@@ -85,7 +115,7 @@ def test_an_object_that_is_not_ours_still_says_that_the_try_was_begun(
 ) -> None:
     s3.objects[KEY] = (content, {})
 
-    assert bucket.begin("job-1", 1, 1, 1_000) == Begun(None)
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) == Begun(None, "")
     assert s3.objects[KEY][0] == content
 
 
@@ -98,11 +128,11 @@ def test_an_s3_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(BucketError) as begun:
         away.begun("job-1", 1, 1)
     with pytest.raises(BucketError) as begin:
-        away.begin("job-1", 1, 1, 1_000)
+        away.begin("job-1", 1, 1, by="a", at=1_000)
 
     assert (begun.value.reason, begin.value.reason) == ("unreachable", "unreachable")
 
 
 def test_only_a_job_s_id_makes_a_key(bucket: Bucket) -> None:
     with pytest.raises(BucketError, match="only a job's id"):
-        bucket.begin("../etc", 1, 1, 1_000)
+        bucket.begin("../etc", 1, 1, by="a", at=1_000)

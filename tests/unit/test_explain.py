@@ -59,6 +59,12 @@ def test_a_submitting_job_waits_for_its_post_until_the_lease_ends() -> None:
     assert "the POST is not sent again" in words
 
 
+def test_a_post_that_the_bucket_could_not_be_told_of_was_not_sent() -> None:
+    words = explain(view(JobState.SUBMITTING, unsent_by="a", waiting_for="the bucket to keep that it is sent"))
+
+    assert words.startswith("the bucket to keep that it is sent; nothing was sent; tried in 30 s")
+
+
 @pytest.mark.parametrize(
     ("seen", "ways"),
     [

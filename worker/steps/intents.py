@@ -2,8 +2,7 @@
 
 Redis can be set back by a failover or a backup; the bucket cannot. So each try is
 written down there, too, between its intent in Redis and its POST: whoever finds
-it there already does not send. Where the bucket does not answer, Redis alone has
-to do.
+it there already does not send, and what is not there was not sent.
 
 How many POSTs were begun is known to Redis, to every process, and to the bucket,
 which is told every few seconds: when Redis knows of fewer, that is noticed even
@@ -29,16 +28,6 @@ def recall(services: Services) -> None:
     if not services.store.has_recalled:
         services.store.remember(services.bucket.read_intents())
         services.store.has_recalled = True
-
-
-def begin(job: Job, services: Services) -> Begun | None:
-    """Write down in the bucket that *job* is being sent; who did so before, if this try was begun already."""
-    try:
-        return services.bucket.begin(job.id, job.attempt, job.try_no, job.state_at)
-    except BucketError as err:
-        log.warning("intent.unkept", extra={"job_id": job.id, "reason": str(err)})
-        services.store.count("intents_unkept")
-        return None
 
 
 def begun_already(job: Job, services: Services) -> Begun | None:

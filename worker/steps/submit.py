@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -44,8 +45,7 @@ def run(job_id: str, services: Services) -> Step | None:
         return None
     job = claim.job
     if job.state is JobState.SUBMITTING:
-        # the lease of whoever POSTed is over and it reported nothing
-        return report.unconfirmed(job, services, "the process that sent it was lost", path="sweep", lease=claim.token)
+        return _abandoned(claim, services)
     if claim.candidates:
         detail = "a callback came for a POST that is not on record"
         return _doubtful(claim, services, "callback", detail)
@@ -97,7 +97,11 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         intent = services.store.begin(
             claim,
             lease_ms_left_needed=ms(services.timing.post_room_seconds),
-            notes={"begun_at": str(claim.now), **({"waited_until": str(claim.now)} if job.place else {})},
+            notes={
+                "begun_at": str(claim.now),
+                "kept_in": services.bucket.place,
+                **({"waited_until": str(claim.now)} if job.place else {}),
+            },
             limits=limits,
             cost=cost or Decimal(0),
         )
@@ -120,8 +124,13 @@ def _send(
     claim: Claim, intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec
 ) -> Step | None:
     """POST what Redis has written down, unless the bucket knows better or time has run out."""
-    job = cast("Job", intent.job)
-    begun = intents.begin(job, services)
+    job, name = cast("Job", intent.job), secrets.token_hex(8)
+    try:
+        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=job.state_at)
+    except BucketError as err:
+        # nothing was sent, and `_abandoned` knows it by that name
+        reason = f"the bucket to keep that it is sent: {err}"
+        return report.insist(services, partial(_wait, claim, services, reason, unsent_by=name))
     if begun is not None:
         return report.insist(services, partial(_forgotten, replace(claim, job=job), services, begun))
     if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
@@ -130,6 +139,30 @@ def _send(
     step = report.insist(services, _post(intent, services, post, spec))
     intents.keep(services)
     return step
+
+
+def _abandoned(claim: Claim, services: Services) -> Step | None:
+    """The lease of a try is over and it reported nothing. Its process POSTs only once the bucket names it."""
+    job, lost = claim.job, "the process that sent it was lost"
+    if claim.candidates or job.kept_in != services.bucket.place:
+        return report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
+    name = job.unsent_by or secrets.token_hex(8)
+    try:
+        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=job.state_at)
+    except BucketError as err:
+        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", unsent_by=name)
+    if begun is not None:
+        return report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
+    reply = services.store.move(
+        job.id,
+        JobState.ACCEPTED,
+        attempt=job.attempt,
+        try_no=job.try_no,
+        lease=claim.token,
+        path="sweep",
+        detail="nothing was sent",
+    )
+    return Step.SUBMIT if reply.applied else None
 
 
 def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> report.Report:
@@ -184,10 +217,10 @@ def _doubtful(claim: Claim, services: Services, path: str, detail: str, *, begun
     return report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
 
 
-def _wait(claim: Claim, services: Services, reason: str) -> Step | None:
+def _wait(claim: Claim, services: Services, reason: str, **more: str) -> Step | None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": reason}
+    notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200], **more}
     services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
     log.warning("submit.postponed", extra={"job_id": job.id, "reason": reason})
     return None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.integration.steps.conftest import HOUR, MINUTE, Scene, killed
-from worker.bucket import Bucket
 from worker.errors import BucketError
 from worker.services import Services
 from worker.states import JobState
@@ -115,17 +114,6 @@ def test_a_job_that_was_sent_is_not_told_as_never_taken_when_its_time_is_over(sc
     submit.run("job-1", another_process(scene))
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
-
-
-def test_where_the_bucket_does_not_answer_redis_alone_has_to_do(scene: Scene) -> None:
-    scene.accepted("gmicloud")
-    services = scene.but(bucket=Bucket.connect("no-such-bucket", "callsheet"))
-    services.store.has_recalled = True
-
-    submit.run("job-1", services)
-
-    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 1)
-    assert scene.counter("intents_unkept") == 1
 
 
 def test_a_try_that_no_provider_took_is_followed_by_another(scene: Scene) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, Scene, failing, killed
-from worker.errors import StoreError
+from worker.begun import Begun
+from worker.bucket import Bucket
+from worker.errors import BucketError, StoreError
 from worker.jobs import JobError
+from worker.services import Services
 from worker.states import JobState
-from worker.steps import Step, report
+from worker.steps import Step, report, submit
 
 S = JobState
 
@@ -37,6 +41,96 @@ def test_a_kill_before_the_intent_leaves_the_job_to_be_submitted(scene: Scene) -
 
     assert scene.job().state is S.SUBMITTED
     assert scene.posts() == 1
+
+
+class MeddledBucket(Bucket):
+    """A bucket that does something more when a try is written down."""
+
+    before = after = staticmethod(lambda: None)
+
+    def begin(self, *args: Any, **options: Any) -> Begun | None:
+        self.before()
+        answer = super().begin(*args, **options)
+        self.after()
+        return answer
+
+
+def with_bucket(scene: Scene, **meddling: Callable[..., None]) -> Services:
+    bucket = MeddledBucket(scene.services.bucket._client, scene.services.bucket.name, "callsheet")
+    for name, hook in meddling.items():
+        setattr(bucket, name, hook)
+    return scene.but(bucket=bucket)
+
+
+def test_a_kill_before_the_bucket_is_told_is_made_good_by_the_one_post(scene: Scene) -> None:
+    scene.accepted("apimart")
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.SUBMIT, services=with_bucket(scene, before=killed))
+
+    scene.look_when_due()
+    scene.follow()
+
+    assert scene.posts() == 1
+    assert scene.moves()[1:5] == ["submitting", "accepted", "submitting", "submitted"]
+
+
+def test_a_worker_paused_before_the_bucket_is_told_finds_its_try_taken_and_sends_nothing(scene: Scene) -> None:
+    scene.accepted("apimart")
+
+    def take_over() -> None:
+        scene.advance(150)
+        scene.run(Step.SUBMIT)
+        scene.run(Step.SUBMIT)
+
+    # no time passes for the one that is paused: a machine that was put to sleep
+    asleep_at = scene.clock.now
+    scene.run(Step.SUBMIT, services=replace(with_bucket(scene, before=take_over), monotonic=lambda: asleep_at))
+
+    assert scene.posts() == 1
+    assert scene.job().state is S.SUBMITTED
+
+
+def test_a_worker_that_is_told_elsewhere_of_the_bucket_believes_in_no_post_that_was_not_sent(scene: Scene) -> None:
+    scene.accepted("apimart")
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.SUBMIT, services=scene.meddled("apimart", after_submit=killed))
+    bucket = scene.services.bucket
+
+    scene.advance(150)
+    submit.run(JOB, scene.but(bucket=Bucket(bucket._client, bucket.name, "another-prefix")))
+
+    assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
+
+
+def test_nothing_is_sent_that_the_bucket_could_not_be_told_of(scene: Scene) -> None:
+    scene.accepted("apimart")
+
+    def refuse() -> None:
+        raise BucketError("busy", "S3 asks us to slow down")
+
+    scene.run(Step.SUBMIT, services=with_bucket(scene, before=refuse))
+    waits = scene.job().waiting_for
+    before = (scene.job().state, scene.posts())
+    scene.look_when_due()
+    scene.follow()
+
+    assert (before, scene.posts()) == ((S.SUBMITTING, 0), 1)
+    assert "the bucket to keep that it is sent" in waits
+
+
+def test_an_s3_that_takes_it_and_does_not_say_so_costs_no_post_and_no_job(scene: Scene) -> None:
+    scene.accepted("apimart")
+
+    def lose_the_answer() -> None:
+        raise BucketError("unreachable", "S3 did not answer")
+
+    scene.run(Step.SUBMIT, services=with_bucket(scene, after=lose_the_answer))
+    before = scene.posts()
+    scene.look_when_due()
+    scene.follow()
+
+    assert (before, scene.posts()) == (0, 1)
+    assert scene.job().request_id is not None
 
 
 def test_a_kill_between_intent_and_post_is_never_made_good_by_a_second_post(scene: Scene) -> None:
