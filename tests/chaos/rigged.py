@@ -21,7 +21,7 @@ RIG_VARIABLE = "CHAOS_RIG"
 
 STORE = frozenset({"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "nudge"})
 PROVIDER = frozenset({"submit", "fetch", "recent"})
-BUCKET = frozenset({"find", "store_video", "put_manifest"})
+BUCKET = frozenset({"begin", "find", "store_video", "put_manifest"})
 RESULTS = frozenset({"tell", "started"})
 
 

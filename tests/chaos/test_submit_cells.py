@@ -31,9 +31,20 @@ def test_s1_a_kill_between_claim_and_intent_is_made_good_after_the_lease(system:
     assert len(system.posts(job_id)) == 1
 
 
-def test_s2_a_kill_between_intent_and_post_is_told_as_unknown_and_nothing_is_paid(system: System, seed: int) -> None:
-    job_id = system.record(either(seed))
+@pytest.mark.parametrize("provider", [LISTS, CALLS])
+def test_s2_a_kill_between_intent_and_post_is_made_good_by_one_post(system: System, provider: str) -> None:
+    job_id = system.record(provider)
     system.rig.arm("after store.begin", job_id, KILL)
+
+    system.nudge(Step.SUBMIT, [job_id])
+
+    assert system.settled(job_id).state == "archived"
+    assert len(system.posts(job_id)) == 1
+
+
+def test_s2_a_kill_once_the_bucket_was_told_is_told_as_unknown_and_nothing_is_paid(system: System, seed: int) -> None:
+    job_id = system.record(either(seed))
+    system.rig.arm("after bucket.begin", job_id, KILL)
 
     system.nudge(Step.SUBMIT, [job_id])
 
