@@ -31,7 +31,6 @@ from gunicorn.workers.ggevent import GeventWorker
 # The master imports nothing that brings urllib3 or Flask: gevent patches each worker after the fork, and
 # what has taken names out of `ssl` or `threading` before stays unpatched.
 from worker.errors import SettingsError
-from worker.settings import Settings
 
 HEADER_SECONDS = 5
 """For a TLS handshake, for a request's line and headers, and for how long an idle connection is kept."""
@@ -146,10 +145,10 @@ def _tls_files(env: Mapping[str, str]) -> tuple[str, str] | tuple[None, None]:
     return cert, key
 
 
-def _check_adapters(settings: Settings) -> None:
-    """End this process, with one line, where an adapter finds that *settings* cannot be used.
+def _check_settings() -> None:
+    """End this process, with one line, where the environment cannot be used.
 
-    A child judges, because of what adapters import. Were it left to the workers, the
+    A child judges, because of what settings and adapters import. Were it left to the workers, the
     second one to refuse would meet gunicorn while it stops for the first: a traceback.
     """
     child = os.fork()
@@ -161,8 +160,9 @@ def _check_adapters(settings: Settings) -> None:
     status = 0
     try:
         from worker import providers
+        from worker.settings import Settings
 
-        providers.build(settings)
+        providers.build(Settings.from_env(os.environ))
     except SettingsError as err:
         os.write(sys.stderr.fileno(), f"callsheet: {err}\n".encode())
         status = 1
@@ -171,7 +171,7 @@ def _check_adapters(settings: Settings) -> None:
 
 
 try:
-    _check_adapters(Settings.from_env(os.environ))
+    _check_settings()
     bind = _address(os.environ)
     certfile, keyfile = _tls_files(os.environ)
 except SettingsError as err:

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
-
-import redis
-from redis.sentinel import Sentinel
 
 SCHEME = "sentinel"
 PORT = 26379
 FORM = "sentinel://[user:password@]host[:port],host[:port].../<name of the master>[/<database>]"
-
-AnyRedis = TypeVar("AnyRedis", bound=redis.Redis)
 
 
 def is_by_sentinel(url: str) -> bool:
@@ -59,20 +54,6 @@ class Sentinels:
             secret=secret,
             password=unquote(password),
         )
-
-    def client(self, kind: type[AnyRedis], **options: Any) -> AnyRedis:
-        """A client of whatever is the master when it connects; *options* as `redis.Redis` takes them."""
-        asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-        sentinel = Sentinel(self.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-        found: AnyRedis = sentinel.master_for(  # type: ignore[no-untyped-call]
-            self.master,
-            redis_class=kind,
-            db=self.database,
-            username=self.user or None,
-            password=self.password or None,
-            **options,
-        )
-        return found
 
     def for_celery(self) -> tuple[str, dict[str, Any]]:
         """The URL, and the transport options that go with it, as Celery knows sentinels."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from worker.errors import StoreError
 from worker.sentinels import Sentinels, is_by_sentinel
@@ -29,6 +31,22 @@ def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] =
         "health_check_interval": 0,
     }
     try:
-        return Sentinels.of(url).client(kind, **options) if is_by_sentinel(url) else kind.from_url(url, **options)
+        return _by_sentinel(url, kind, options) if is_by_sentinel(url) else kind.from_url(url, **options)
     except ValueError as err:
         raise StoreError("CALLSHEET_REDIS_URL is no URL of a Redis: use redis://, rediss:// or sentinel://") from err
+
+
+def _by_sentinel(url: str, kind: type[redis.Redis], options: Mapping[str, Any]) -> redis.Redis:
+    """A client of whatever is the master when it connects."""
+    named = Sentinels.of(url)
+    asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+    sentinel = Sentinel(named.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        named.master,
+        redis_class=kind,
+        db=named.database,
+        username=named.user or None,
+        password=named.password or None,
+        **options,
+    )
+    return found

@@ -164,6 +164,13 @@ def test_slow_clients_hold_up_nobody_and_are_cut_off(server: Server, lives: Live
         assert {hear(connection) for connection in slow} == {b""}
 
 
+def test_what_gevent_patches_was_imported_by_nobody_before(server: Server) -> None:
+    log = server.process.log.read_text()
+
+    assert "Booting worker" in log
+    assert "Warning" not in log
+
+
 def test_no_log_holds_a_token(server: Server, lives: Lives) -> None:
     lives.submitted()
 
