@@ -40,8 +40,6 @@ def _escaped(value: Any) -> str:
 
 def configure(logger: logging.Logger) -> None:
     """Give every handler of *logger* our format, and keep libraries from printing URLs."""
-    # asked for at every line, and in no line of ours
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for handler in logger.handlers:
         handler.setFormatter(EventFormatter())
     for name in QUIET:
