@@ -26,7 +26,7 @@ from tests.benchmarks.system import BenchmarkError, tell
 
 MB = 1_000_000
 LIMIT_SECONDS = 60.0
-TOOLS = {"curl | aws": "aws", "rclone copyurl": "rclone"}
+TOOLS = {"curl to aws": "aws", "rclone copyurl": "rclone"}
 LARGE = 500
 GOES = ((8, 1, 3), (60, 1, 3), (60, 8, 1), (LARGE, 1, 3))
 """Megabytes, how many at once, rounds."""
@@ -79,7 +79,7 @@ def figures(costs: Sequence[Cost], megabytes: int) -> tuple[Spread, Spread]:
 
 
 def judge(section: Section, found: Mapping[tuple[str, int, int, str], Sequence[Cost]]) -> None:
-    peer = next(way for way in ("rclone copyurl", "curl | aws", "upload_fileobj") if (way, LARGE, 1, "TLS") in found)
+    peer = next(way for way in ("rclone copyurl", "curl to aws", "upload_fileobj") if (way, LARGE, 1, "TLS") in found)
     for over, least, most_cpu in (("HTTP", 1.2, 0.55), ("TLS", 1.0, 0.75)):
         ours, theirs = (figures(found[way, LARGE, 1, over], LARGE) for way in ("Callsheet", peer))
         rate, cpu = ours[0].median / theirs[0].median, ours[1].median / theirs[1].median
@@ -151,7 +151,7 @@ def one(way: str, url: str, ca_file: str, at_once: int) -> Cost:
     take = {
         "Callsheet": by_callsheet,
         "upload_fileobj": by_fileobj,
-        "curl | aws": by_pipe,
+        "curl to aws": by_pipe,
         "rclone copyurl": by_rclone,
     }[way](url, ca_file)
     before, began = _cpu_seconds(), time.perf_counter()
