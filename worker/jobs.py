@@ -127,10 +127,7 @@ class Job:
 
         Raises `NewerRecordError` for a record whose layout this version does not know.
         """
-        if _int(record, "v", 1) > SCHEMA_VERSION:
-            raise NewerRecordError(
-                f"record of job {job_id}: version {record['v']}, not {SCHEMA_VERSION}: leave it to the newer Callsheet"
-            )
+        _refuse_newer(job_id, record)
         stage = record.get("error_stage", "")
         return cls(
             id=job_id,
@@ -188,6 +185,13 @@ def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
     return dict(
         sorted((int(field[len(name) + 1 :]), text) for field, text in record.items() if field.startswith(f"{name}."))
     )
+
+
+def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
+    if _int(record, "v", 1) > SCHEMA_VERSION:
+        raise NewerRecordError(
+            f"record of job {job_id}: version {record['v']}, not {SCHEMA_VERSION}: leave it to the newer Callsheet"
+        )
 
 
 def _int(record: Mapping[str, str], name: str, default: int) -> int:
