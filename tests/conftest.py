@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ hypothesis.settings.load_profile("callsheet")
 def pytest_configure() -> None:
     for name in [name for name in os.environ if FOREIGN.fullmatch(name)]:
         del os.environ[name]
+    # what runs in the background of a script is told to ignore Ctrl-C, and would hand that on to all it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _refuse_to_leave_the_loopback()
     canaries.watch(CANARIES)
 
