@@ -11,7 +11,7 @@ from tests.integration.store.conftest import JOB, LEASE, RETENTION, Lives
 from worker.errors import NotDurableError
 from worker.jobs import Job
 from worker.states import JobState
-from worker.store import Claim, Store, connect
+from worker.store import Claim, Store, connect, scripts
 
 S = JobState
 SetFsync = Callable[[str], object]
@@ -35,9 +35,13 @@ def fsync(client: redis.Redis) -> Iterator[SetFsync]:
 
 
 @pytest.fixture
-def patient(redis_url: str, fsync: SetFsync) -> Iterator[Store]:
-    """A store that waits for the disk, on a server that no longer ever syncs: every wait fails, soon."""
-    with connect(redis_url, timeout_seconds=0.3) as client:
+def patient(redis_url: str, fsync: SetFsync, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that waits for the disk, on a server that no longer ever syncs: every wait fails, soon.
+
+    Its socket has far more patience: on a busy machine the server's own answer may be late.
+    """
+    monkeypatch.setattr(scripts, "SYNC_MS", 200)
+    with connect(redis_url) as client:
         store = Store(client, retention_ms=RETENTION)
         fsync("everysec")
         assert store.durability == "waitaof"
