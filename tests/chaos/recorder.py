@@ -99,7 +99,7 @@ class Recorder:
             for job_id in job_ids:
                 told: Any = client.get(f"celery-task-meta-{job_id}")
                 record: Any = client.hgetall(f"callsheet:{{0}}:job:{job_id}")
-                timeline: Any = client.lrange(f"callsheet:{{0}}:timeline:{job_id}", 0, -1)
+                timeline: Any = client.lrange(f"callsheet:{{0}}:history:{job_id}", 2, -1)
                 texts[f"{job_id}'s record, result and timeline"] = json.dumps([told, record, timeline])
         return texts
 

@@ -152,7 +152,7 @@ def test_p2_a_record_whose_answer_was_lost_is_the_same_job_when_asked_again(syst
     with redis.Redis.from_url(system.redis.url) as plain:
         for name in (first, job_id):
             plain.zrem("callsheet:{0}:due", name)
-            plain.delete(*(f"callsheet:{{0}}:{kind}:{name}" for kind in ("job", "spec", "timeline")))
+            plain.delete(*(f"callsheet:{{0}}:{kind}:{name}" for kind in ("job", "history")))
 
 
 def test_p7_the_same_raw_message_sent_twice_is_one_job(system: System) -> None:

@@ -31,11 +31,9 @@ class Keys:
             f"{tag}due",
             f"{tag}candidates:{job_id}",
             f"{tag}events:{job_id}",
-            f"{tag}timeline:{job_id}",
+            f"{tag}history:{job_id}",
             f"{tag}links:{job_id}",
             f"{tag}tombstone:{job_id}",
-            f"{tag}spec:{job_id}",
-            f"{tag}task:{job_id}",
         )
 
     def shared(self, job_id: str) -> tuple[str, str, str, str]:

@@ -17,6 +17,8 @@ from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntr
 from worker.store.scripts import Scripts, store_errors
 
 BATCH = 500
+BEFORE_MOVES = 2
+"""A job's history begins with its spec and its Celery request."""
 
 
 class Reads:
@@ -29,17 +31,17 @@ class Reads:
 
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""
-        job, _, _, _, _, _, tombstone, _, _ = self._keys.of(job_id)
+        job, _, _, _, _, _, tombstone = self._keys.of(job_id)
         record = self._hash(job) or json.loads(self._text(tombstone) or "{}")
         return Job.from_record(job_id, record) if record else None
 
     def spec_json(self, job_id: str) -> str | None:
         """What was asked, as it was accepted."""
-        return self._unpacked(self._keys.of(job_id)[7])
+        return self._unpacked(job_id, 0)
 
     def saved_request(self, job_id: str) -> str | None:
         """The caller's Celery request, if one came."""
-        return self._unpacked(self._keys.of(job_id)[8])
+        return self._unpacked(job_id, 1) or None
 
     def links(self, job_id: str) -> tuple[Link, ...]:
         """Where the provider serves the current attempt's videos, as last told."""
@@ -48,8 +50,8 @@ class Reads:
     def timeline(self, job_id: str) -> list[TimelineEntry]:
         """The job's moves, the latest 200."""
         with store_errors():
-            entries = self._client.lrange(self._keys.of(job_id)[4], 0, -1)
-        rows = (json.loads(entry) for entry in entries)
+            lines = self._client.lrange(self._keys.of(job_id)[4], BEFORE_MOVES, -1)
+        rows = (line.split(" ", 5) for line in lines)
         return [
             TimelineEntry(int(at), source, target, path, int(attempt), detail)
             for at, source, target, path, attempt, detail in rows
@@ -163,9 +165,11 @@ class Reads:
         with store_errors():
             return cast("str | None", self._client.get(key))
 
-    def _unpacked(self, key: str) -> str | None:
+    def _unpacked(self, job_id: str, position: int) -> str | None:
+        """What stands there in the job's history, before its moves."""
+        history = self._keys.of(job_id)[4]
         with store_errors():
-            kept = cast("Any", self._client).execute_command("GET", key, NEVER_DECODE=True)
+            kept = cast("Any", self._client).execute_command("LINDEX", history, position, NEVER_DECODE=True)
         return None if kept is None else unpack(kept)
 
     def _hash(self, key: str) -> dict[str, str]:

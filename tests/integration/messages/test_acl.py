@@ -46,7 +46,7 @@ def test_it_asks_for_a_video_and_hears_of_it(backend_url: str, redis_client: red
         ["LPUSH", "callsheet.archive", "x"],
         ["LRANGE", "callsheet", "0", "-1"],
         ["DEL", "callsheet"],
-        ["GET", "callsheet:{0}:spec:job-1"],
+        ["LRANGE", "callsheet:{0}:history:job-1", "0", "-1"],
         ["HGETALL", "callsheet:{0}:job:job-1"],
         ["SET", "celery-task-meta-job-1", "x"],
         ["PUBLISH", "/0.celery.pidbox", "x"],

@@ -241,7 +241,7 @@ def test_a_link_that_celery_cannot_understand_costs_neither_the_result_nor_the_o
     studio.arrive()
     saved = json.loads(studio.store.saved_request(JOB) or "{}")
     saved["callbacks"] = [broken, *saved["callbacks"]]
-    studio.store._client.set(studio.store._keys.of(JOB)[8], json.dumps(saved))
+    studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps(saved))
     studio.archived()
 
     studio.tell()
@@ -267,7 +267,7 @@ def test_an_errback_that_celery_cannot_understand_costs_not_the_result(studio: S
     studio.generate().apply_async()
     studio.arrive()
     saved = json.loads(studio.store.saved_request(JOB) or "{}")
-    studio.store._client.set(studio.store._keys.of(JOB)[8], json.dumps({**saved, "errbacks": [{"task": 7}]}))
+    studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps({**saved, "errbacks": [{"task": 7}]}))
     studio.failed()
 
     studio.tell()

@@ -417,7 +417,7 @@ def forget(scene: Scene) -> None:
     client.delete(keys[0], keys[2], keys[3])
     client.hset(keys[0], items=[part for field in record.items() for part in field])
     client.zadd(keys[1], {JOB: scene.clock.now_ms})
-    client.ltrim(keys[4], 0, 0)
+    client.ltrim(keys[4], 0, 2)
     for name in client.scan_iter(match="callsheet:*:request:*"):
         client.delete(name)
 

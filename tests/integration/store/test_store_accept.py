@@ -73,7 +73,8 @@ def test_a_request_saved_for_a_closed_job_dies_with_its_record(store: Store, liv
 
     assert store.save_request(JOB, "late") is True
 
-    assert 0 < client.pttl(f"callsheet:{{0}}:task:{JOB}") <= RETENTION
+    assert store.saved_request(JOB) == "late"
+    assert 0 < client.pttl(f"callsheet:{{0}}:history:{JOB}") <= RETENTION
 
 
 def test_a_reused_id_never_pays_again_once_only_the_tombstone_is_left(

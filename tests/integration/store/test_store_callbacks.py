@@ -239,7 +239,7 @@ def test_a_callback_reopens_a_closed_job_whose_outcome_was_unknown(
     assert lives.job().is_open
     assert store.due(10) == [JOB]
     assert client.exists(f"callsheet:{{0}}:tombstone:{JOB}") == 0
-    assert [client.pttl(key) for key in client.scan_iter(f"*:{JOB}")] == [-1] * 5
+    assert [client.pttl(key) for key in client.scan_iter(f"*:{JOB}")] == [-1] * 4
 
 
 @pytest.mark.parametrize("word", REVIVING)

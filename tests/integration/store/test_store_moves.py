@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+import redis
 
 from tests.integration.store.conftest import (
     BRINGS,
@@ -381,13 +384,31 @@ def test_text_that_utf8_cannot_hold_is_no_reason_to_lose_a_report(store: Store, 
     assert lives.job().error == JobError("generate", "bad", 'the "?" é\n word')
 
 
-def test_a_long_life_keeps_the_latest_two_hundred_moves(store: Store, lives: Lives) -> None:
+def test_a_long_life_keeps_the_latest_two_hundred_moves_and_what_was_asked(store: Store, lives: Lives) -> None:
     lives.submitting()
     for try_no in range(1, 105):
         lives.not_taken(try_no=try_no)
         store.begin(lives.claimed())
 
-    assert len(store.timeline(JOB)) == 200
+    timeline = store.timeline(JOB)
+
+    assert len(timeline) == 200
+    assert all(before.target == after.source for before, after in pairwise(timeline))
+    assert store.spec_json(JOB) == "{}"
+    assert store.saved_request(JOB) is None
+    assert store.save_request(JOB, "late") is True
+
+
+def test_a_move_is_never_taken_for_the_spec_of_a_job_whose_history_was_lost(
+    store: Store, lives: Lives, client: redis.Redis
+) -> None:
+    lives.submitted()
+    client.delete(f"callsheet:{{0}}:history:{JOB}")
+
+    store.move(JOB, S.GENERATED, attempt=1, path="poll")
+
+    assert store.spec_json(JOB) is None
+    assert store.save_request(JOB, "request") is False
 
 
 def test_a_refusal_ends_the_job_and_forgets_what_only_callbacks_said(store: Store, lives: Lives) -> None:

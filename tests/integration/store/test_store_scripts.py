@@ -17,7 +17,7 @@ from worker.store.keys import Keys
 from worker.store.scripts import SCRIPTS
 
 S = JobState
-KINDS = ("job", "due", "candidates", "events", "timeline", "links", "tombstone", "spec", "task")
+KINDS = ("job", "due", "candidates", "events", "history", "links", "tombstone")
 
 
 def test_wrappers_and_files_are_the_same_set() -> None:

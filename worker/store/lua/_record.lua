@@ -1,25 +1,24 @@
 -- What stands in front of every script about one job (scripts.py prepends it): its record, and how to change it.
 --
--- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 timeline list
---       6 links string     7 tombstone string 8 spec string       9 task string
---       10 occupied sorted set   11 line sorted set   12 spent hash   13 perishing sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 14 a provider's limits hash
---       and 15 the shard's intents hash
+-- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
+--       6 links string     7 tombstone string
+--       8 occupied sorted set   9 line sorted set   10 spent hash   11 perishing sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 12 a provider's limits hash
+--       and 13 the shard's intents hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, TIMELINE, LINKS, TOMBSTONE, SPEC, TASK, OCCUPIED, LINE, SPENT, PERISHING, LIMITS,
-  INTENTS = unpack(KEYS)
+local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, SPENT, PERISHING, LIMITS, INTENTS = unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
-local MORTAL = {JOB, SPEC, TASK, TIMELINE, LINKS, EVENTS, CANDIDATES}
+local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
+local BEFORE_MOVES, MOST_MOVES = 2, 200
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
 local KINDS = {
-  "hash", "zset", "hash", "hash", "list", "string", "string", "string", "string", "zset", "zset", "hash", "zset",
-  "hash", "hash"
+  "hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "hash", "zset", "hash", "hash"
 }
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
@@ -131,8 +130,25 @@ local function expire_with_record(key)
 end
 
 local function note_move(source, path, attempt, detail)
-  local entry = {text(now), source, held(), path, text(attempt), detail}
-  redis.call("RPUSH", TIMELINE, cjson.encode(entry))
-  redis.call("LTRIM", TIMELINE, -200, -1)
+  local line = table.concat({text(now), source, held(), path, text(attempt), detail}, " ")
+  if redis.call("RPUSHX", HISTORY, line) > BEFORE_MOVES + MOST_MOVES then
+    -- Redis takes out by value: the oldest move is made one that no other is
+    redis.call("LSET", HISTORY, BEFORE_MOVES, "")
+    redis.call("LREM", HISTORY, -1, "")
+  end
+end
+
+-- Write what a new job's history begins with; nothing but the record may have been written before.
+local function begin_history(spec, request)
+  -- an expired job's last keys may outlive its record by a moment
+  redis.call("DEL", CANDIDATES, EVENTS, HISTORY, LINKS)
+  redis.call("RPUSH", HISTORY, spec, request)
+end
+
+-- Keep the caller's Celery request, unless one was kept before; whether it was.
+local function keep_request(request)
+  if redis.call("LINDEX", HISTORY, 1) ~= "" then return false end
+  redis.call("LSET", HISTORY, 1, request)
+  return true
 end
 

@@ -8,7 +8,7 @@ local tombstone = redis.call("GET", TOMBSTONE)
 local known = job or (tombstone and cjson.decode(tombstone))
 if known then
   if known.spec_sha256 ~= given.spec_sha256 then return {"conflict", cjson.encode(known)} end
-  if job and ARGV[5] ~= "" and redis.call("SETNX", TASK, ARGV[5]) == 1 then expire_with_record(TASK) end
+  if job and ARGV[5] ~= "" then keep_request(ARGV[5]) end
   return {"repeat", cjson.encode(known)}
 end
 
@@ -26,11 +26,8 @@ put("path", given.path)
 for name, value in pairs(given.facts) do put(name, value) end
 due_at = now + given.due_in_ms
 
--- the SET first: a Redis that is out of memory refuses it, but would let everything pass after a DEL
-redis.call("SET", SPEC, ARGV[4])
--- an expired job's last keys may outlive its record by a moment
-redis.call("DEL", CANDIDATES, EVENTS, TIMELINE, LINKS, TASK)
-if ARGV[5] ~= "" then redis.call("SET", TASK, ARGV[5]) end
+-- the record first: a Redis that is out of memory refuses it, but would let everything pass after a DEL
 save()
+begin_history(ARGV[4], ARGV[5])
 note_move("", given.path, 1, "")
 return {"applied", cjson.encode(job)}

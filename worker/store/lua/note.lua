@@ -8,7 +8,4 @@ if not job then return 0 end
 
 for name, value in pairs(given.notes) do put(name, value) end
 save()
-if ARGV[4] == "" then return 1 end
-local is_first = redis.call("SETNX", TASK, ARGV[4])
-if is_first == 1 then expire_with_record(TASK) end
-return is_first
+return (ARGV[4] == "" or keep_request(ARGV[4])) and 1 or 0

@@ -8,8 +8,8 @@ if job or redis.call("EXISTS", TOMBSTONE) == 1 then return {"repeat"} end
 
 job = {}
 for name, value in pairs(given.fields) do put(name, value) end
-redis.call("SET", SPEC, ARGV[4])
-redis.call("DEL", CANDIDATES, EVENTS, TIMELINE, LINKS, TASK)
+save()
+begin_history(ARGV[4], "")
 note_move("", given.path, int("attempt"), given.detail)
 close()
 return {"applied", cjson.encode(job)}
