@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from webhook.errors import answer
-from webhook.publisher import Publisher
 from worker.errors import StoreError
+from worker.publisher import Publisher
 from worker.store import Store
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -18,17 +18,18 @@ from celery.exceptions import Ignore, Reject
 from celery.signals import worker_ready
 from celery.worker.request import Request
 
+from worker import nudges
 from worker.celery import app
-from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
+from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs import Job, is_job_id
+from worker.publisher import Publisher
 from worker.result import GENERATE, CeleryResults, capture
 from worker.services import Services
 from worker.settings import Settings
-from worker.steps import Step, accept, archive, poll, settle, submit, sweep
+from worker.steps import Step, accept, sweep, turns
 
 log = logging.getLogger(__name__)
 
-QUEUES = {Step.ARCHIVE: "callsheet.archive"}
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
 STORE_PAUSE_SECONDS = 2.0
@@ -56,14 +57,20 @@ def look_at_durability(**_: Any) -> None:
 def nudge(step: Step, job_ids: Sequence[str]) -> None:
     """Ask some worker to start *step* now; if that cannot be asked, the sweep will."""
     try:
-        app.send_task(
-            f"callsheet.{step}",
-            kwargs={"job_ids": list(job_ids)},
-            queue=QUEUES.get(step, "callsheet"),
-            ignore_result=True,
-        )
+        nudges.send(app, step, job_ids)
     except Exception as err:  # noqa: BLE001  whatever the transport raises: a nudge may be lost
         log.warning("nudge.unsent", extra={"step": step, "reason": type(err).__name__})
+
+
+def starter() -> Publisher:
+    """This process's publisher of submit nudges: a task that has recorded its job does not wait for the broker,
+    and what a burst records goes out in few messages, each of which costs as much as recording."""
+    return _starter(os.getpid())
+
+
+@cache
+def _starter(_pid: int) -> Publisher:
+    return Publisher(nudges.Sender(app, Step.SUBMIT), batch=turns.AT_ONCE[Step.SUBMIT])
 
 
 class GenerateRequest(Request):
@@ -128,7 +135,7 @@ def _show(job: Job) -> None:
     """Start a job that is open; tell one that is final to whoever sent it again, as its result may have expired."""
     if not job.is_final:
         services().results.started(job)
-        nudge(Step.SUBMIT, [job.id])
+        starter().nudge(job.id)
     elif job.told_ver < job.ver:
         nudge(Step.SETTLE, [job.id])
     else:
@@ -159,27 +166,25 @@ def _internal(step: str) -> Callable[[Callable[..., None]], Any]:
 @_internal("submit")
 def run_submit(job_ids: list[str]) -> None:
     """Submit each job that waits for it."""
-    for job_id in _named(job_ids):
-        _go_on({job_id: _safely(submit.run, job_id)})
+    _take(Step.SUBMIT, job_ids)
 
 
 @_internal("poll")
 def run_poll(job_ids: list[str]) -> None:
     """Ask the provider about each job."""
-    _go_on(poll.run_many(_named(job_ids), services()))
+    _take(Step.POLL, job_ids)
 
 
 @_internal("archive")
 def run_archive(job_ids: list[str]) -> None:
     """Confirm and archive each job; what the receiver sends."""
-    _go_on(archive.run_many(_named(job_ids), services()))
+    _take(Step.ARCHIVE, job_ids)
 
 
 @_internal("settle")
 def run_settle(job_ids: list[str]) -> None:
     """Pay what is owed for each final job."""
-    for job_id in _named(job_ids):
-        _go_on({job_id: _settled(job_id)})
+    _take(Step.SETTLE, job_ids)
 
 
 @_internal("sweep")
@@ -191,6 +196,15 @@ def run_sweep() -> None:
         log.error("sweep.missed", extra={"reason": str(err)})
 
 
+def _take(step: Step, given: object) -> None:
+    """Take a step for the jobs that a message names; nudge what comes next, many jobs of one step in one message."""
+    wanted = turns.take(step, _named(given), services())
+    for following in Step:
+        job_ids = [job_id for job_id, named in wanted.items() if named is following]
+        if job_ids:
+            nudge(following, job_ids)
+
+
 def _named(job_ids: object) -> list[str]:
     """The jobs that a message names, each once; what can be no job id is left out and logged by its number."""
     given = job_ids if isinstance(job_ids, list) else [None]
@@ -198,28 +212,3 @@ def _named(job_ids: object) -> list[str]:
     if len(named) < len(given):
         log.warning("nudge.cut", extra={"given": len(given), "taken": len(named)})
     return named
-
-
-def _safely(run: Callable[[str, Services], Step | None], job_id: str) -> Step | None:
-    """Run a step; an error is a line in the log, because the job stays due and the others of its message wait."""
-    try:
-        return run(job_id, services())
-    except CallsheetError as err:
-        log.error("step.postponed", extra={"job_id": job_id, "reason": str(err)})
-    except Exception:  # a defect met by one job
-        log.exception("step.broke", extra={"job_id": job_id})
-    return None
-
-
-def _go_on(steps: Mapping[str, Step | None]) -> None:
-    """Start what is worth starting at once: settle here, as somebody waits for the result and it takes
-    milliseconds; nudge the rest, many jobs of one step in one message."""
-    wanted = {job_id: _settled(job_id) if step is Step.SETTLE else step for job_id, step in steps.items()}
-    for step in Step:
-        job_ids = [job_id for job_id, following in wanted.items() if following is step]
-        if job_ids:
-            nudge(step, job_ids)
-
-
-def _settled(job_id: str) -> Step | None:
-    return _safely(settle.run, job_id)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from flask import Flask, Response
 
 from webhook import create_app
-from webhook.publisher import Publisher
 from worker import providers
+from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store import Store, connect
 from worker.timing import DAY, ms

@@ -17,7 +17,10 @@ LAYERS = (
     ("webhook", "worker.cli"),  # the doors
     ("worker.control",),
     ("worker.tasks", "worker.client"),
-    ("worker.celery", "worker.result", "worker.inbox", "worker.mailbox", "worker.outbox", "worker.transports"),
+    (
+        *("worker.celery", "worker.result", "worker.inbox", "worker.mailbox", "worker.nudges", "worker.outbox"),
+        "worker.transports",
+    ),
     ("worker.steps",),
     ("worker.services", "worker.outcome"),
     ("worker.providers", "worker.store", "worker.bucket", "worker.download"),  # the axes
@@ -26,8 +29,8 @@ LAYERS = (
 )
 AXES = ("worker.providers", "worker.store", "worker.bucket", "worker.download")
 KNOW_CELERY_OR_FLASK = (
-    *("worker.celery", "worker.client", "worker.control", "worker.inbox", "worker.mailbox", "worker.outbox"),
-    *("worker.result", "worker.tasks", "worker.transports"),
+    *("worker.celery", "worker.client", "worker.control", "worker.inbox", "worker.mailbox", "worker.nudges"),
+    *("worker.outbox", "worker.result", "worker.tasks", "worker.transports"),
     "webhook",
 )
 FRAMEWORKS = ("celery", "kombu", "flask", "werkzeug")

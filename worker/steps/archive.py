@@ -12,11 +12,10 @@ are there after all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from itertools import chain
 
-from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict, StoreError
+from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict
 from worker.jobs import Job, JobError, Video, videos_json
 from worker.services import Services
 from worker.states import JobState
@@ -28,21 +27,10 @@ from worker.timing import ms
 log = logging.getLogger(__name__)
 
 CONFIRMED_FIRST = (JobState.SUBMITTED, JobState.UNCONFIRMED)
-PARALLEL_COPIES = 4
 
 
 Turn = tuple[str, Step]
 """A job, and the step that is worth starting at once for it."""
-
-
-def run_many(job_ids: Sequence[str], services: Services) -> dict[str, Step]:
-    """Archive as many jobs as are named, the most urgent first; returns the steps worth starting at once, by job id."""
-    if len(job_ids) == 1:
-        found = [_run_safely(job_ids[0], services)]
-    else:
-        with ThreadPoolExecutor(PARALLEL_COPIES) as pool:
-            found = list(pool.map(lambda job_id: _run_safely(job_id, services), job_ids))
-    return dict(turn for turn in found if turn)
 
 
 def run(job_id: str, services: Services) -> Turn | None:
@@ -151,14 +139,3 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
         detail=err.reason,
     )
     return Step.SETTLE if reply.applied else None
-
-
-def _run_safely(job_id: str, services: Services) -> Turn | None:
-    """One broken job must not cost the others of its message their turn."""
-    try:
-        return run(job_id, services)
-    except StoreError as err:
-        log.error("archive.postponed", extra={"job_id": job_id, "reason": str(err)})
-    except Exception:  # a defect met by one job: it stays due, the rest go on
-        log.exception("archive.broke", extra={"job_id": job_id})
-    return None

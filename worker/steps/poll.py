@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
@@ -29,17 +28,6 @@ from worker.timing import ms
 log = logging.getLogger(__name__)
 
 POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
-PARALLEL_GETS = 8
-
-
-def run_many(job_ids: Sequence[str], services: Services) -> dict[str, Step]:
-    """Poll each job; returns the steps worth starting at once, by job id."""
-    if len(job_ids) == 1:
-        found = [_poll_safely(job_ids[0], services)]
-    else:
-        with ThreadPoolExecutor(PARALLEL_GETS) as pool:
-            found = list(pool.map(lambda job_id: _poll_safely(job_id, services), job_ids))
-    return {job_id: step for job_id, step in zip(job_ids, found, strict=True) if step}
 
 
 def run(job_id: str, services: Services) -> Step | None:
@@ -51,17 +39,6 @@ def run(job_id: str, services: Services) -> Step | None:
     if claim.job.state is JobState.UNCONFIRMED:
         return confirm.run(claim, services)
     return look(claim, services)
-
-
-def _poll_safely(job_id: str, services: Services) -> Step | None:
-    """One broken job must not cost the others of its message their poll."""
-    try:
-        return run(job_id, services)
-    except StoreError as err:
-        log.error("poll.postponed", extra={"job_id": job_id, "reason": str(err)})
-    except Exception:  # a defect met by one job: it stays due, the rest go on
-        log.exception("poll.broke", extra={"job_id": job_id})
-    return None
 
 
 def look(claim: Claim, services: Services) -> Step | None:

@@ -13,9 +13,9 @@ from werkzeug.test import TestResponse
 
 from tests.integration.store.conftest import JOB, Lives
 from webhook import create_app
-from webhook.publisher import Publisher
 from worker import providers
 from worker.callbacks import callback_url
+from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store import Store, connect
 

@@ -15,8 +15,8 @@ from flask import Flask
 from tests.conftest import WaitUntil
 from tests.integration.receiver.conftest import API_KEY, OLD_SECRET, SECRET, Client, body, path
 from tests.integration.store.conftest import BRINGS, JOB, Lives
-from webhook.publisher import Publisher
 from worker.callbacks import token
+from worker.publisher import Publisher
 from worker.states import JobState
 from worker.store import Store
 

@@ -14,8 +14,8 @@ from deploy.local.valkey import Valkey
 from tests.integration.receiver.conftest import RETENTION_MS, Client, environment, path
 from tests.integration.store.conftest import Lives
 from webhook import create_app
-from webhook.publisher import Publisher
 from worker import providers
+from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store import Store, connect
 

@@ -22,7 +22,7 @@ from worker.jobs import Link, Video
 from worker.paced import Limits
 from worker.services import Services
 from worker.states import JobState
-from worker.steps import Step, archive
+from worker.steps import Step, archive, turns
 from worker.timing import Timing
 
 S = JobState
@@ -214,7 +214,7 @@ def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> 
 def test_an_archive_that_redis_did_not_hear_of_is_marked_the_next_time(scene: Scene) -> None:
     scene.generated()
 
-    found = archive.run_many([JOB], scene.but(store=scene.with_store(before={"move": failing()})))
+    found = turns.take(Step.ARCHIVE, [JOB], scene.but(store=scene.with_store(before={"move": failing()})))
     scene.look_when_due()
 
     assert found == {}
@@ -389,17 +389,19 @@ def test_many_jobs_of_one_message_are_archived_though_one_is_broken(
         scene.run(Step.POLL, f"job-{number}")
     scene.store._client.set(scene.store._keys.of("job-2")[5], "no JSON")
 
-    found = archive.run_many([f"job-{number}" for number in range(4)], scene.services)
+    found = turns.take(Step.ARCHIVE, [f"job-{number}" for number in range(4)], scene.services)
 
-    assert found == {f"job-{number}": Step.SETTLE for number in (0, 1, 3)}
-    assert "archive.broke" in caplog.messages
+    assert found == {}
+    assert [scene.job(f"job-{number}").state for number in range(4)] == [S.ARCHIVED] * 2 + [S.GENERATED, S.ARCHIVED]
+    assert [scene.job(f"job-{number}").is_open for number in range(4)] == [False, False, True, False]
+    assert "step.broke" in caplog.messages
 
 
 def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Scene) -> None:
     scene.accepted("gmicloud", "accepted")
     scene.archived("gmicloud", "archived")
 
-    assert archive.run_many(["accepted", "archived", "nobody"], scene.services) == {}
+    assert turns.take(Step.ARCHIVE, ["accepted", "archived", "nobody"], scene.services) == {}
 
 
 def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -433,9 +435,9 @@ def test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first(scene
         links = [Link(link.url, until) for link in scene.store.links(name)]
         scene.store.move(name, S.GENERATED, attempt=1, path="poll", links=links)
 
-    turns = [archive.run_many(["a-day"], scene.services) for _ in range(5)]
+    taken = [archive.run("a-day", scene.services) for _ in range(5)]
 
-    assert [list(turn) for turn in turns] == [["minutes"], ["an-hour"], ["unknown"], ["a-day"], []]
+    assert [turn and turn[0] for turn in taken] == ["minutes", "an-hour", "unknown", "a-day", None]
 
 
 def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
@@ -450,7 +452,7 @@ def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
         links=[Link("https://cdn.example.com/urgent.mp4", scene.clock.now_ms + 1000 * int(HOUR))],
     )
 
-    turns = [archive.run_many(["patient"], scene.services) for _ in range(2)]
+    taken = [archive.run("patient", scene.services) for _ in range(2)]
 
-    assert turns == [{}, {"patient": Step.SETTLE}]
+    assert taken == [None, ("patient", Step.SETTLE)]
     assert scene.job("urgent").waiting_for.startswith("another try to archive")

@@ -1,8 +1,8 @@
-"""How the archive step is nudged without the provider waiting for the broker.
+"""How a step is nudged without anybody waiting for the broker: a provider that calls back, or a task that goes on.
 
-One daemon thread per process sends the job ids that have come together since
-its last message. Nothing here may be relied on: a job whose nudge is dropped is
-due already, and the sweep finds it.
+One daemon thread per process and step sends the job ids that have come together
+since its last message. Nothing here may be relied on: a job whose nudge is
+dropped is due already, and the sweep finds it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ PAUSE_SECONDS = 1.0
 class Publisher:
     """Sends nudges in the background, the waiting ones together.
 
-    *send* gets at most `BATCH` job ids and raises `BrokerError` when the broker
+    *send* gets at most *batch* job ids and raises `BrokerError` when the broker
     did not take them; it is only ever called from the publisher's own thread.
     """
 
-    def __init__(self, send: Callable[[Sequence[str]], None], *, capacity: int = CAPACITY) -> None:
+    def __init__(self, send: Callable[[Sequence[str]], None], *, batch: int = BATCH, capacity: int = CAPACITY) -> None:
         self._send = send
+        self._batch = batch
         self._capacity = capacity
         self._changed = threading.Condition()
         self._waiting: dict[str, None] = {}
@@ -48,7 +49,7 @@ class Publisher:
         self.dropped = 0
 
     def nudge(self, job_id: str) -> None:
-        """Have *job_id*'s archive step started soon. Takes microseconds, never raises, never waits."""
+        """Have *job_id*'s step started soon. Takes microseconds, never raises, never waits."""
         with self._changed:
             if len(self._waiting) >= self._capacity:
                 self.dropped += 1
@@ -67,7 +68,7 @@ class Publisher:
             thread.join(timeout_seconds)
 
     def _ensure_thread(self) -> None:
-        # begun at the first nudge: a thread does not survive the fork that makes a web worker
+        # begun at the first nudge: a thread does not survive the fork that makes a worker
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
             with suppress(RuntimeError):  # no thread to be had now: the next nudge tries again
@@ -81,7 +82,7 @@ class Publisher:
         """The ids to send next; waits for some. Empty: the publisher is closed and drained."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            batch = list(islice(self._waiting, BATCH))
+            batch = list(islice(self._waiting, self._batch))
             for job_id in batch:
                 del self._waiting[job_id]
             return batch

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from tests.conftest import WaitUntil
-from webhook.publisher import BATCH, Publisher
 from worker.errors import BrokerError
+from worker.publisher import BATCH, Publisher
 
 
 class Broker:
@@ -125,6 +125,22 @@ def test_a_message_holds_a_hundred_jobs_at_most(
     wait_until(lambda: len(broker.job_ids) == 1 + len(wanted))
     assert [len(message) for message in broker.messages] == [1, BATCH, BATCH, 1]
     assert broker.job_ids == ["first", *wanted]
+
+
+def test_a_message_holds_as_few_jobs_as_are_asked_for(
+    broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil
+) -> None:
+    publisher = publishers(batch=2)
+    broker.freeze()
+    publisher.nudge("first")
+    broker.asked.acquire(timeout=10)
+    for n in range(3):
+        publisher.nudge(f"job-{n}")
+
+    broker.thawed.set()
+
+    wait_until(lambda: len(broker.job_ids) == 4)
+    assert broker.messages == [["first"], ["job-0", "job-1"], ["job-2"]]
 
 
 def test_a_frozen_broker_holds_up_no_nudge_and_what_overflows_is_counted(

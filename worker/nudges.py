@@ -1,0 +1,59 @@
+"""Nudges: messages that ask some worker to take a step for jobs now.
+
+They may be lost or doubled: whoever they name is due already, and the sweep finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+
+from worker.errors import BrokerError
+from worker.steps import Step
+
+QUEUES = {Step.ARCHIVE: "callsheet.archive"}
+
+BROKER_TIMEOUT_SECONDS = 1.0
+
+
+def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> None:
+    """Send one message; raises whatever the transport does."""
+    app.send_task(
+        f"callsheet.{step}",
+        kwargs={"job_ids": list(job_ids)},
+        queue=QUEUES.get(step, "callsheet"),
+        ignore_result=True,
+        **options,
+    )
+
+
+class Sender:
+    """Sends the nudges of one step for one thread, over a connection of its own: short time-outs and no retries."""
+
+    def __init__(self, app: Celery, step: Step) -> None:
+        self._app = app
+        self._step = step
+        self._producer: Any = None
+
+    def __call__(self, job_ids: Sequence[str]) -> None:
+        """Send one message for *job_ids*; `BrokerError` when the broker did not take it."""
+        try:
+            if self._producer is None:
+                self._producer = self._connect()
+            send(self._app, self._step, job_ids, retry=False, producer=self._producer)
+        except Exception as err:  # every transport has errors of its own
+            self._producer = None
+            reason = f"no {self._step} message was sent ({type(err).__name__}); the sweep finds the jobs"
+            raise BrokerError(reason) from err
+
+    def _connect(self) -> Any:
+        limits = ("socket_timeout", "socket_connect_timeout", "read_timeout", "write_timeout")  # Redis's, AMQP's
+        connection = self._app.connection_for_write(
+            connect_timeout=BROKER_TIMEOUT_SECONDS,
+            transport_options=dict.fromkeys(limits, BROKER_TIMEOUT_SECONDS),
+        )
+        # once more for a broker of two hosts
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        return self._app.amqp.Producer(connection.channel(), auto_declare=False)
