@@ -88,4 +88,4 @@ class Services:
 def open_store(settings: Settings, *, timeout_seconds: float = 5.0) -> Store:
     """The store that *settings* name; the receiver passes a shorter time-out."""
     client = connect(settings.redis_url, timeout_seconds=timeout_seconds)
-    return Store(client, retention_ms=ms(settings.retention_days * DAY))
+    return Store(client, retention_ms=ms(settings.retention_days * DAY), shards=settings.shards)

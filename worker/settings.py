@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from worker import settings_values as values
+from worker.clusters import is_cluster
 from worker.errors import SettingsError
 from worker.limits import Limits
 
@@ -68,13 +69,14 @@ class Settings:
     allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
     retention_days: int
     daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
+    shards: int = 1  # of the records; for ever
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read *env*; raise `SettingsError` with every problem at once."""
         read = _Reader(env)
-        redis_url = read.required(
-            "CALLSHEET_REDIS_URL", values.redis_url, "a URL such as redis://:password@host:6379/0"
+        redis_url = (
+            read.required("CALLSHEET_REDIS_URL", values.store_url, "a URL such as redis://:password@host:6379/0") or ""
         )
         public_url = read.optional("CALLSHEET_PUBLIC_URL", values.https_url, None)
         secrets = read.optional("CALLSHEET_CALLBACK_SECRETS", values.secrets, NONE)
@@ -90,9 +92,9 @@ class Settings:
                 "could forge callbacks"
             )
         settings = cls(
-            redis_url=redis_url or "",
-            broker_url=read.optional("CALLSHEET_BROKER_URL", values.broker_url, redis_url) or "",
-            result_backend=read.optional("CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url) or "",
+            redis_url=redis_url,
+            broker_url=_of_celery(read, "CALLSHEET_BROKER_URL", values.broker_url, redis_url),
+            result_backend=_of_celery(read, "CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url),
             bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
             bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
             public_url=public_url,
@@ -105,6 +107,7 @@ class Settings:
             allow_networks=read.optional("CALLSHEET_ALLOW_NETWORKS", values.networks, ()),
             retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
             daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
+            shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
         )
         for name in NOT_YET:
             if env.get(name):
@@ -146,6 +149,14 @@ class _Reader:
             self.problems.append(f"{name} is not set: give {what}")
             return None
         return self.optional(name, parse, None)
+
+
+def _of_celery(read: _Reader, name: str, parse: Callable[[str], str], redis_url: str) -> str:
+    """Where messages or results go: to the Redis of the records, unless that is a cluster."""
+    if is_cluster(redis_url):
+        own = "a server of its own, as Celery cannot use a cluster, which CALLSHEET_REDIS_URL is"
+        return read.required(name, parse, own) or ""
+    return read.optional(name, parse, redis_url)
 
 
 def _providers(read: _Reader) -> dict[str, ProviderSettings]:

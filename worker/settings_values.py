@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from redis.connection import parse_url
 
+from worker.clusters import is_cluster, node_urls
 from worker.sentinels import Sentinels, is_by_sentinel
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -23,6 +24,14 @@ SECRET_CHARACTERS = 32
 
 def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def store_url(text: str) -> str:
+    if not is_cluster(text):
+        return redis_url(text)
+    for url in node_urls(text):
+        _check_options(url)
+    return text
 
 
 def redis_url(text: str) -> str:
@@ -118,6 +127,10 @@ def field_names(text: str) -> dict[str, str]:
 
 def max_concurrent(text: str) -> int:
     return _whole(text, 1, "jobs")
+
+
+def shards(text: str) -> int:
+    return _whole(text, 1, "shards")
 
 
 def per_minute(text: str) -> int:

@@ -13,7 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.errors import LocalError, StoreError
-from worker.store import Store, connect
+from worker.services import open_store
+from worker.settings import Settings
+from worker.store import connect
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -34,12 +36,12 @@ def check_redis(url: str) -> None:
         raise LocalError(f"no Redis answers at {where} (CALLSHEET_REDIS_URL): start it, {unset}") from err
 
 
-def refuse_jobs_of_others(redis_url: str, providers: Collection[str]) -> None:
-    """Raise `LocalError` if jobs of *providers*, which lead to the sandbox here, are open at *redis_url*.
+def refuse_jobs_of_others(settings: Settings, providers: Collection[str]) -> None:
+    """Raise `LocalError` if jobs of *providers*, which lead to the sandbox here, are open in the Redis of *settings*.
 
     Our workers would take them there, and give up what a real provider has been paid for.
     """
-    store = Store(connect(redis_url, timeout_seconds=TIMEOUT_SECONDS), retention_ms=0)
+    store = open_store(settings, timeout_seconds=TIMEOUT_SECONDS)
     jobs = store.outlines(job_id for _, job_id in store.open_ids())
     theirs = Counter(job.provider for job in jobs if job.provider in providers)
     if theirs:

@@ -115,7 +115,7 @@ class Stack:
         if url := self._user.get("CALLSHEET_REDIS_URL"):
             check_redis(url)
             sandboxed = set(PROVIDER_NAMES) - real_providers(self.env, self.sandbox).keys()
-            refuse_jobs_of_others(url, sandboxed)
+            refuse_jobs_of_others(Settings.from_env(self.env), sandboxed)
         if self._user.get("AWS_ENDPOINT_URL_S3"):
             check_bucket(self._user)
 

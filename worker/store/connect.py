@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.clusters import is_cluster
 from worker.errors import StoreError
 from worker.sentinels import Sentinels, is_by_sentinel
+from worker.store.cluster import Cluster
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
-    """A client of that *kind* for *url*; nothing connects before it is used.
+    """A client of that *kind* for *url* (a cluster's is of a kind of its own); nothing connects before it is used.
 
     It never repeats a command by itself: redis-py would do so ten times after a
     time-out, holding its caller far longer than *timeout_seconds*, and the caller
@@ -31,9 +33,12 @@ def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] =
         "health_check_interval": 0,
     }
     try:
+        if is_cluster(url):
+            return cast("redis.Redis", Cluster(url, options))
         return _by_sentinel(url, kind, options) if is_by_sentinel(url) else kind.from_url(url, **options)
     except ValueError as err:
-        raise StoreError("CALLSHEET_REDIS_URL is no URL of a Redis: use redis://, rediss:// or sentinel://") from err
+        known = "redis://, rediss://, sentinel:// or cluster://"
+        raise StoreError(f"CALLSHEET_REDIS_URL is no URL of a Redis: use {known}") from err
 
 
 def _by_sentinel(url: str, kind: type[redis.Redis], options: Mapping[str, Any]) -> redis.Redis:

@@ -62,6 +62,10 @@ class Keys:
     def due(self, shard: int) -> str:
         return f"{PREFIX}{{{shard}}}:due"
 
+    def number(self) -> str:
+        """How many shards there are."""
+        return f"{PREFIX}{{0}}:shards"
+
     def counters(self, shard: int = 0) -> str:
         return f"{PREFIX}{{{shard}}}:counters"
 

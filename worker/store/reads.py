@@ -25,9 +25,12 @@ class Reads:
     """What can be asked without changing anything."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        self._client = client
         self._keys = keys
-        self._scripts = Scripts(client)
+        self._scripts = Scripts(client, keys)
+
+    @property
+    def _client(self) -> redis.Redis:
+        return self._scripts.client
 
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""

@@ -15,8 +15,11 @@ from importlib.resources import files
 from typing import Any
 
 import redis
+from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
 from worker.errors import NewerRecordError, NotDurableError, StoreError
+from worker.store.cluster import learn, master_of, masters
+from worker.store.keys import Keys
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ def store_errors() -> Iterator[None]:
         if str(err).startswith("NEWER "):
             raise NewerRecordError(f"{str(err).removeprefix('NEWER ')}: leave it to the newer Callsheet") from err
         raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
-    except redis.RedisError as err:
+    except (redis.RedisError, RedisClusterException) as err:
         raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
 
 
@@ -90,8 +93,23 @@ _LOADED = {name: _Script.load(name) for name in SCRIPTS}
 class Scripts:
     """The scripts of one client."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._unlooked = client
+        self._keys = keys
+
+    @cached_property
+    def client(self) -> redis.Redis:
+        """The client, once its Redis is known to be divided into as many shards as we think.
+
+        Who comes first writes the number down; another one would not find the jobs, and pay for them again.
+        """
+        with store_errors():
+            if (held := self._unlooked.get(self._keys.number())) is None:
+                self._unlooked.set(self._keys.number(), self._keys.shards, nx=True)
+                held = self._unlooked.get(self._keys.number())
+        if held != str(self._keys.shards):
+            raise StoreError(f"the records of CALLSHEET_REDIS_URL are in other shards: set CALLSHEET_SHARDS={held!s}")
+        return self._unlooked
 
     @cached_property
     def durability(self) -> str:
@@ -107,18 +125,10 @@ class Scripts:
         return word
 
     def _find_durability(self) -> str:
+        """What the weakest server promises."""
         with store_errors():
-            try:
-                held = self._client.config_get("append*")
-                if held.get("appendonly") == "yes" and held.get("appendfsync") in ("always", "no"):
-                    return "always" if held["appendfsync"] == "always" else "none"
-            except redis.ResponseError:
-                pass  # CONFIG is forbidden on most managed servers
-            try:
-                self._client.waitaof(1, 0, 1)
-            except redis.ResponseError:
-                return "none"
-            return "waitaof"
+            found = [_durability(server) for server in masters(self.client)]
+        return max(found, key=("always", "waitaof", "none").index)
 
     def run(
         self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes], *, sync_key: str | None = None
@@ -131,15 +141,18 @@ class Scripts:
         with store_errors():
             try:
                 return self._send(name, keys, args, waits_with)
-            except redis.exceptions.NoScriptError:
-                self._client.script_load(_LOADED[name].text)
+            except NoScriptError:
+                self.client.script_load(_LOADED[name].text)
+                return self._send(name, keys, args, waits_with)
+            except MovedError as err:  # nothing has run
+                learn(self.client, err)
                 return self._send(name, keys, args, waits_with)
 
     def _send(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes], sync_key: str | None) -> Any:
         sha = _LOADED[name].sha
         if sync_key is None:
-            return self._client.evalsha(sha, len(keys), *keys, *args)
-        pipeline = self._client.pipeline(transaction=False)
+            return self.client.evalsha(sha, len(keys), *keys, *args)
+        pipeline = master_of(self.client, sync_key).pipeline(transaction=False)
         pipeline.evalsha(sha, len(keys), *keys, *args)
         # WAITAOF waits for this connection's own writes: a script that found another's work done wrote nothing
         pipeline.set(sync_key, "")
@@ -156,5 +169,20 @@ class Scripts:
     @cached_property
     def _sync_ms(self) -> int:
         """Less than the socket's patience, so that a slow disk is told from a dead server."""
-        timeout = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+        timeout = masters(self.client)[0].connection_pool.connection_kwargs.get("socket_timeout")
         return SYNC_MS if timeout is None else max(1, min(SYNC_MS, int(timeout * 1000) - 100))
+
+
+def _durability(server: redis.Redis) -> str:
+    """What one server promises, in the words of `Scripts.durability`."""
+    try:
+        held = server.config_get("append*")
+        if held.get("appendonly") == "yes" and held.get("appendfsync") in ("always", "no"):
+            return "always" if held["appendfsync"] == "always" else "none"
+    except redis.ResponseError:
+        pass  # CONFIG is forbidden on most managed servers
+    try:
+        server.waitaof(1, 0, 1)
+    except redis.ResponseError:
+        return "none"
+    return "waitaof"
