@@ -13,9 +13,11 @@ from celery import Celery
 from worker.errors import BrokerError
 from worker.steps import Step
 
-QUEUES = {Step.ARCHIVE: "callsheet.archive"}
-
 BROKER_TIMEOUT_SECONDS = 1.0
+
+
+def _queue(step: Step) -> str:
+    return "callsheet.archive" if step is Step.ARCHIVE else "callsheet"
 
 
 def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> None:
@@ -23,10 +25,22 @@ def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> Non
     app.send_task(
         f"callsheet.{step}",
         kwargs={"job_ids": list(job_ids)},
-        queue=QUEUES.get(step, "callsheet"),
+        queue=_queue(step),
         ignore_result=True,
         **options,
     )
+
+
+def wait(app: Celery, step: Step) -> bool:
+    """Whether messages wait in the queue that *step*'s nudges go to; False where the broker does not tell."""
+    queue = app.amqp.queues[_queue(step)]
+    declared = {"durable": queue.durable, "auto_delete": queue.auto_delete, "arguments": queue.queue_arguments}
+    with app.connection_or_acquire() as connection:
+        try:
+            return bool(connection.default_channel.queue_declare(queue.name, **declared).message_count)
+        except Exception:  # noqa: BLE001  every transport has errors of its own
+            connection.collect()  # or the next one to borrow it would meet a dead one
+            return False
 
 
 class Sender:

@@ -24,7 +24,9 @@ BATCH = 100
 """Job ids in one message."""
 
 GATHER_SECONDS = 0.01
-"""Rest after a message, so that what comes in a crowd goes in few: a message costs as much as a callback."""
+MOST_GATHER_SECONDS = 0.05
+"""Rest after a message, longer the more it held: what comes in a crowd goes in few, one that comes alone goes at once.
+A message costs as much as a callback."""
 
 PAUSE_SECONDS = 1.0
 """Rest after a failed send, so that a broker that is down costs next to nothing."""
@@ -76,7 +78,8 @@ class Publisher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            self._pause(GATHER_SECONDS if self._try_send(batch) else PAUSE_SECONDS)
+            gather = min(GATHER_SECONDS * len(batch), MOST_GATHER_SECONDS)
+            self._pause(gather if self._try_send(batch) else PAUSE_SECONDS)
 
     def _next_batch(self) -> list[str]:
         """The ids to send next; waits for some. Empty: the publisher is closed and drained."""

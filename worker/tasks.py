@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
@@ -70,7 +70,7 @@ def starter() -> Publisher:
 
 @cache
 def _starter(_pid: int) -> Publisher:
-    return Publisher(nudges.Sender(app, Step.SUBMIT), batch=turns.AT_ONCE[Step.SUBMIT])
+    return Publisher(nudges.Sender(app, Step.SUBMIT), batch=sweep.JOBS_PER_MESSAGE[Step.SUBMIT])
 
 
 class GenerateRequest(Request):
@@ -191,7 +191,7 @@ def run_settle(job_ids: list[str]) -> None:
 def run_sweep() -> None:
     """One tick of the clock."""
     try:
-        sweep.run(services(), nudge)
+        sweep.run(services(), nudge, cache(partial(nudges.wait, app)))
     except StoreError as err:
         log.error("sweep.missed", extra={"reason": str(err)})
 

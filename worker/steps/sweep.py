@@ -12,6 +12,7 @@ from itertools import groupby
 
 from worker.limits import Operation
 from worker.services import Services
+from worker.states import JobState
 from worker.steps import Step, intents, step_for
 from worker.store import Nudge
 
@@ -19,21 +20,25 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 BATCHES_PER_TICK = 20
-JOBS_PER_POLL = 32
-JOBS_PER_ARCHIVE = 4
+JOBS_PER_MESSAGE = {Step.SUBMIT: 8, Step.POLL: 32, Step.ARCHIVE: 4, Step.SETTLE: 4}
 
 Publish = Callable[[Step, Sequence[str]], None]
+Waits = Callable[[Step], bool]
 
 
-def run(services: Services, publish: Publish) -> int:
-    """Nudge every due job, at most `BATCH * BATCHES_PER_TICK` a tick; returns how many."""
+def run(services: Services, publish: Publish, waits: Waits) -> int:
+    """Nudge every due job, at most `BATCH * BATCHES_PER_TICK` a tick; returns how many.
+
+    *waits* tells whether messages for a step wait in their queue: then those that
+    whoever made a job due has sent are among them, and none is sent on top.
+    """
     intents.compare(services)
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):
         # those of a newer Callsheet stay due, and must not stand before all others
         due = [job_id for job_id in services.store.due(limit=BATCH + len(left)) if job_id not in left]
-        nudges = services.store.nudge(due) if due else []
+        nudges = services.store.nudge(due, sent=_sent(waits)) if due else []
         left |= set(due) - {nudge.job_id for nudge in nudges}
         nudged += _nudge(nudges, publish)
         if len(due) < BATCH:
@@ -51,12 +56,18 @@ def _call_waiting(services: Services) -> None:
             services.store.call_next(limits, Operation.SUBMIT)
 
 
+def _sent(waits: Waits) -> list[str]:
+    """In the store's words, for which jobs messages wait; a callback's is for the archive step."""
+    states = [str(state) for state in JobState if waits(step_for(state))]
+    return [*states, "call"] if waits(Step.ARCHIVE) else states
+
+
 def _nudge(nudges: Sequence[Nudge], publish: Publish) -> int:
     """One message for many jobs where they share a provider's connections."""
     ordered = sorted(nudges, key=_route)
     for (step, _), group in groupby(ordered, key=_route):
         job_ids = [nudge.job_id for nudge in group]
-        size = {Step.POLL: JOBS_PER_POLL, Step.ARCHIVE: JOBS_PER_ARCHIVE}.get(step, 1)
+        size = JOBS_PER_MESSAGE[step]
         for start in range(0, len(job_ids), size):
             publish(step, job_ids[start : start + size])
     if nudges:

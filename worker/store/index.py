@@ -57,8 +57,12 @@ class Index(Reads):
                 break
         return found
 
-    def nudge(self, job_ids: Collection[str]) -> list[Nudge]:
-        """Those of *job_ids* that are still due, each put off by its nudge interval (15 s, doubling, at most 5 min)."""
+    def nudge(self, job_ids: Collection[str], *, sent: Collection[str] = ()) -> list[Nudge]:
+        """Those of *job_ids* that are still due, each put off by its nudge interval (15 s, doubling, at most 5 min).
+
+        Left out are those that were nudged when they became due, where *sent* names their state, or "call" for
+        callbacks, as one whose messages may still wait in their queue: that was their first nudge.
+        """
         nudged: list[Nudge] = []
         for shard in range(self._keys.shards):
             # what can be no job was put there by hand; `mend` removes it
@@ -66,7 +70,7 @@ class Index(Reads):
             if not ids:
                 continue
             keys = [self._keys.due(shard), self._keys.counters(shard), *(self._keys.of(job_id)[0] for job_id in ids)]
-            rows = self._scripts.run("nudge", keys, [self._now(), *NUDGE_MS, SCHEMA_VERSION, *ids])
+            rows = self._scripts.run("nudge", keys, [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), *ids])
             nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
         return nudged
 

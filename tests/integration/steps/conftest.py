@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -322,14 +322,14 @@ class Scene:
                 return self.job(job_id)
         raise AssertionError(f"{job_id} is never done: {self.moves(job_id)}")
 
-    def sweep(self) -> list[tuple[Step, str]]:
-        """One tick of the clock; what it nudged."""
+    def sweep(self, *, waiting: Collection[Step] = ()) -> list[tuple[Step, str]]:
+        """One tick of the clock, with messages for the steps *waiting* in their queues; what it nudged."""
         nudged: list[tuple[Step, str]] = []
 
         def publish(step: Step, job_ids: Sequence[str]) -> None:
             nudged.extend((step, job_id) for job_id in job_ids)
 
-        sweep.run(self.services, publish)
+        sweep.run(self.services, publish, lambda step: step in waiting)
         return nudged
 
     def deliver(

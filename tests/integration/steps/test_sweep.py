@@ -107,7 +107,7 @@ def test_a_job_whose_step_crashed_is_nudged_at_the_leases_end(scene: Scene) -> N
     assert scene.sweep() == [(Step.POLL, JOB)]
 
 
-def test_polls_of_one_provider_share_a_message_and_submits_do_not(scene: Scene) -> None:
+def test_jobs_of_one_provider_share_a_message(scene: Scene) -> None:
     for number in range(3):
         scene.accepted("gmicloud", f"new-{number}")
     for number in range(40):
@@ -118,14 +118,52 @@ def test_polls_of_one_provider_share_a_message_and_submits_do_not(scene: Scene) 
     def publish(step: Step, job_ids: Sequence[str]) -> None:
         messages.append((step, list(job_ids)))
 
-    nudged = sweep.run(scene.services, publish)
+    nudged = sweep.run(scene.services, publish, lambda _: False)
 
     polls = [job_ids for step, job_ids in messages if step is Step.POLL]
     providers = [{scene.job(job_id).provider for job_id in job_ids} for job_ids in polls]
     assert nudged == 43
     assert sorted(len(job_ids) for job_ids in polls) == [20, 20]
     assert all(len(names) == 1 for names in providers)
-    assert [len(job_ids) for step, job_ids in messages if step is Step.SUBMIT] == [1, 1, 1]
+    assert [len(job_ids) for step, job_ids in messages if step is Step.SUBMIT] == [3]
+
+
+@pytest.mark.parametrize(("bring", "step"), [("accepted", Step.SUBMIT), ("generated", Step.ARCHIVE)])
+def test_a_job_that_was_nudged_when_it_moved_is_not_nudged_again_while_messages_wait(
+    scene: Scene, bring: str, step: Step
+) -> None:
+    getattr(scene, bring)()
+
+    assert scene.sweep(waiting=[step]) == []
+    assert scene.due_in() == 15
+    scene.advance(15)
+    assert scene.sweep(waiting=[step]) == [(step, JOB)]
+
+
+def test_a_job_whose_callback_has_nudged_it_is_not_nudged_again_while_messages_wait(scene: Scene) -> None:
+    scene.submitted("evolink")
+    scene.finish()
+    scene.deliver()
+
+    assert scene.sweep(waiting=[Step.ARCHIVE]) == []
+    scene.advance(15)
+    assert scene.sweep(waiting=[Step.ARCHIVE]) == [(Step.POLL, JOB)]
+
+
+def test_a_job_that_only_the_clock_made_due_is_nudged_whatever_waits(scene: Scene) -> None:
+    scene.submitted()
+    scene.advance(scene.due_in())
+
+    assert scene.sweep(waiting=list(Step)) == [(Step.POLL, JOB)]
+
+
+def test_a_job_counted_as_nudged_can_be_claimed(scene: Scene) -> None:
+    scene.accepted()
+    scene.sweep(waiting=[Step.SUBMIT])
+
+    scene.run(Step.SUBMIT)
+
+    assert scene.job().state is S.SUBMITTED
 
 
 def test_a_backlog_is_nudged_whole_in_one_tick(scene: Scene) -> None:

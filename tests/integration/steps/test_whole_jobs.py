@@ -75,7 +75,7 @@ class World:
         def publish(step: Step, job_ids: Sequence[str]) -> None:
             messages.extend((step, job_id) for job_id in job_ids)
 
-        sweep.run(self.scene.services, publish)
+        sweep.run(self.scene.services, publish, lambda _: False)
         if self.is_bad:
             messages = [message for message in messages for _ in range(self.rng.choice((0, 1, 1, 1, 2)))]
             messages += [(self.rng.choice(list(Step)), self.rng.choice(jobs)) for _ in range(3)]
