@@ -71,18 +71,22 @@ def a_store(redis_url: str) -> Iterator[Store]:
         yield Store(client, retention_ms=ms(30 * DAY))
 
 
-def gather(redis_url: str, jobs: int, *, due_in_ms: int = HOUR_MS) -> None:
-    """Fill an emptied Redis with *jobs* submitted jobs at EvoLink, due in *due_in_ms*."""
+def gather(redis_url: str, jobs: int, *, due_in_ms: int = HOUR_MS, only_records: bool = False) -> None:
+    """Fill an emptied Redis with *jobs* submitted jobs at EvoLink, due in *due_in_ms*.
+
+    With *only_records* they are what the due index and the sweep see of them.
+    """
     with redis.Redis.from_url(redis_url, socket_timeout=60) as client, a_store(redis_url) as store:
         client.flushall()
         _make_template(store, redis_url)
         due_key = store._keys.due(0)
-        kept = sorted(key.decode() for key in client.scan_iter(match=f"*{TEMPLATE}*", count=1000))
+        found = sorted(key.decode() for key in client.scan_iter(match=f"*{TEMPLATE}*", count=1000))
+        kept = [key for key in found if not only_records or ":job:" in key]
         copy, due_at = client.register_script(COPY), store.now() + due_in_ms
         for first in range(0, jobs, AT_ONCE):
             last = min(first + AT_ONCE, jobs) - 1
             copy(keys=[due_key, *kept], args=[TEMPLATE, first, last, due_at])
-        client.delete(*kept)
+        client.delete(*found)
         client.zrem(due_key, TEMPLATE)
 
 

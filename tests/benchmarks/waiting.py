@@ -139,7 +139,7 @@ def drain(redis_url: str, services: Services, jobs: int) -> tuple[float, float]:
 
 
 def due_us(home: Path) -> list[tuple[float, float]]:
-    """Rounds of what the sweep's scripts cost a due job among 100,000 and among 1,000,000: us, by the servers' own count.
+    """Rounds of what the sweep's scripts cost a due job, among 100,000 and among 1,000,000: us by the servers' count.
 
     In turns, so that what else the machine does falls on both.
     """

@@ -53,7 +53,7 @@ class Reads:
     def timeline(self, job_id: str) -> list[TimelineEntry]:
         """The job's moves, the latest 200."""
         with store_errors():
-            lines = self._client.lrange(self._keys.of(job_id)[4], BEFORE_MOVES, -1)
+            lines = cast("list[str]", self._client.lrange(self._keys.of(job_id)[4], BEFORE_MOVES, -1))
         rows = (line.split(" ", 5) for line in lines)
         return [
             TimelineEntry(int(at), source, target, path, int(attempt), detail)
