@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from worker import s3
+from worker.direct import Direct
 from worker.documents import Documents
 from worker.errors import BucketError
 from worker.jobs import is_job_id
@@ -52,6 +53,7 @@ class BegunPosts(Documents):
         self._lock = threading.Lock()
         self._keeps_conditions: bool | None = None
         self._quick = hurried or client
+        self._quick_direct = Direct(self._quick, name)
 
     @property
     def place(self) -> str:
@@ -73,7 +75,7 @@ class BegunPosts(Documents):
                     return _unless(by, found)
                 condition = ONLY_IF_ABSENT if is_guarded else {}
                 try:
-                    self._put(key, self._quick, ContentType="application/json", **options, **condition)
+                    self._quick_direct.put(key, ContentType="application/json", **options, **condition)
                     return None
                 except ClientError as err:
                     if s3.status_of(err) not in (TAKEN, CONFLICT):
@@ -104,7 +106,7 @@ class BegunPosts(Documents):
         key = self._intents_key()
         text = json.dumps({str(shard): count for shard, count in counts.items()})
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, self._client, **s3.body(text.encode("ascii")), ContentType="application/json")
+            self._direct.put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
 
     def read_intents(self) -> dict[int, int]:
         """What `put_intents` kept last; raises `BucketError` when that cannot be learned now."""
@@ -131,7 +133,7 @@ class BegunPosts(Documents):
     def _try_conditions(self) -> bool:
         for _ in range(2):
             try:
-                self._put(f"{self._prefix}/.callsheet/conditional-put", self._client, **s3.body(b""), **ONLY_IF_ABSENT)
+                self._direct.put(f"{self._prefix}/.callsheet/conditional-put", **s3.body(b""), **ONLY_IF_ABSENT)
             except ClientError as err:
                 if s3.status_of(err) in (TAKEN, CONFLICT):
                     return True

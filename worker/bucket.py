@@ -62,6 +62,8 @@ class Bucket(BegunPosts):
     def find(self, key: str) -> Video | None:
         """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours."""
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+            if self._direct.is_absent(key):
+                return None
             try:
                 head = self._client.head_object(Bucket=self.name, Key=key)
             except ClientError as err:
@@ -93,10 +95,11 @@ class Bucket(BegunPosts):
         first = bytearray(min(PART_BYTES, declared_bytes or PART_BYTES))
         filled = intake.fill(first)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._has_conditions()  # and with it, where the bucket is found: the parts go there directly
             if intake.is_done():
                 content = intake.finish()
                 options = {**s3.body(exactly(first, filled)), "ContentType": VIDEO_TYPE}
-                put = partial(self._put, key, self._client, Metadata=_metadata(key, content), **options)
+                put = partial(self._direct.put, key, Metadata=_metadata(key, content), **options)
                 return self._publish(key, content, put, before_complete)
             with self._multipart(key) as upload:
                 upload.send(first, intake)
@@ -129,7 +132,8 @@ class Bucket(BegunPosts):
         return found
 
     def _multipart(self, key: str) -> Multipart:
-        return Multipart(self._client, self.name, key, ContentType=VIDEO_TYPE, Metadata={"job-id": _owner(key)})
+        metadata = {"job-id": _owner(key)}
+        return Multipart(self._client, self._direct, self.name, key, ContentType=VIDEO_TYPE, Metadata=metadata)
 
     def _video(self, key: str, content: Content) -> Video:
         facts = content.facts
@@ -161,7 +165,7 @@ class Bucket(BegunPosts):
             raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
         key = f"{folder}/input-{field}.{extension}"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, self._client, **s3.body(content), ContentType=content_type)
+            self._direct.put(key, **s3.body(content), ContentType=content_type)
         return key
 
     def presign(self, key_or_uri: str, seconds: int) -> str:
@@ -193,7 +197,7 @@ class Bucket(BegunPosts):
         self.reach()
         key = f"{self._prefix}/.callsheet/probe"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, self._client, **s3.body(b"probe"))
+            self._direct.put(key, **s3.body(b"probe"))
             with self._lock:
                 keeps_conditions = self._keeps_conditions = self._try_conditions()
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):

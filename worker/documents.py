@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worker import s3
+from worker.direct import Direct
 from worker.errors import BucketError
 from worker.jobs import is_job_id
 
@@ -25,6 +26,7 @@ class Documents:
     def __init__(self, client: S3Client, name: str, prefix: str) -> None:
         self.name = name
         self._client = client
+        self._direct = Direct(client, name)
         self._prefix = prefix
 
     def put_manifest(self, job_id: str, accepted_at_ms: int, manifest: Mapping[str, Any]) -> None:
@@ -32,7 +34,7 @@ class Documents:
         key = f"{self._folder(job_id, accepted_at_ms)}/job.json"
         text = json.dumps(manifest, indent=2, sort_keys=True)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, self._client, **s3.body(text.encode("ascii")), ContentType="application/json")
+            self._direct.put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
 
     def manifests(self) -> Iterator[tuple[str, str]]:
         """Every job that has a manifest here, and the manifest's key; the day of acceptance orders them."""
@@ -53,9 +55,6 @@ class Documents:
         if len(text) <= DOCUMENT_BYTES:
             return text
         raise BucketError("too_large", f"{self.name}/{key} is none of ours: over {DOCUMENT_BYTES} bytes")
-
-    def _put(self, key: str, client: S3Client, **options: Any) -> None:
-        client.put_object(Bucket=self.name, Key=key, **options)
 
     def _folder(self, job_id: str, accepted_at_ms: int) -> str:
         if not is_job_id(job_id):

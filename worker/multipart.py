@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker import s3
+from worker.direct import Direct
 from worker.intake import Intake
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ MOST_IN_FLIGHT = 2
 class Multipart:
     """One multipart upload. Leaving the `with` block without `complete` takes every trace of it away."""
 
-    def __init__(self, client: S3Client, bucket: str, key: str, **options: Any) -> None:
+    def __init__(self, client: S3Client, direct: Direct, bucket: str, key: str, **options: Any) -> None:
         self._client = client
+        self._direct = direct
         self._where: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._options = options
         self._parts: list[CompletedPartTypeDef] = []
@@ -83,8 +85,8 @@ class Multipart:
 
     def _upload(self, number: int, buffer: bytearray, filled: int) -> tuple[CompletedPartTypeDef, bytearray]:
         content = s3.body(exactly(buffer, filled))
-        sent = self._client.upload_part(**self._where, PartNumber=number, **content)
-        return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
+        etag = self._direct.put_part(self._where["Key"], self._where["UploadId"], number, **content)
+        return {"PartNumber": number, "ETag": etag, "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
 
     def _abort(self) -> None:
         """Best effort: a bucket's lifecycle rule takes what is left behind when S3 is away."""

@@ -58,8 +58,8 @@ CONFIG = Config(
     s3={"payload_signing_enabled": False},
 )
 
-HURRIED = CONFIG.merge(Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}))
-"""Gives up within 15 seconds."""
+HURRIED = CONFIG.merge(Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}))
+"""Gives up within 16 seconds, the try before the client's own two included (worker/direct.py)."""
 
 WORDS = {
     "InvalidAccessKeyId": ("credentials", "does not know our access key"),

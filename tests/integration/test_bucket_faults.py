@@ -82,17 +82,17 @@ def failure(bucket: Bucket, key: str, content: bytes = CLIP) -> BucketError:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault(403, "AccessDenied"), "denied"),
-        (Fault(403, "InvalidAccessKeyId"), "credentials"),
-        (Fault(403, "SignatureDoesNotMatch"), "credentials"),
-        (Fault(400, "ExpiredToken"), "credentials"),
-        (Fault(404, "NoSuchBucket"), "missing"),
+        (Fault(403, "AccessDenied", times=9), "denied"),
+        (Fault(403, "InvalidAccessKeyId", times=9), "credentials"),
+        (Fault(403, "SignatureDoesNotMatch", times=9), "credentials"),
+        (Fault(400, "ExpiredToken", times=9), "credentials"),
+        (Fault(404, "NoSuchBucket", times=9), "missing"),
         (Fault(409, "ConditionalRequestConflict"), "conflict"),
         (Fault(503, "SlowDown", times=9), "busy"),
         (Fault(500, "InternalError", times=9), "busy"),
-        (Fault(400, "BadDigest"), "damaged"),
-        (Fault(400, "EntityTooLarge"), "refused"),
-        (Fault(418, "<script>alert(1)</script>"), "refused"),
+        (Fault(400, "BadDigest", times=9), "damaged"),
+        (Fault(400, "EntityTooLarge", times=9), "refused"),
+        (Fault(418, "<script>alert(1)</script>", times=9), "refused"),
     ],
 )
 def test_what_s3_says_is_told_in_our_words(s3: PlainS3, bucket: Bucket, key: str, fault: Fault, reason: str) -> None:
@@ -143,7 +143,7 @@ def test_a_bucket_that_is_not_ours_is_told_from_one_that_is_not_there(s3: PlainS
     [("put", "PutObject"), ("get", "GetObject"), ("delete", "DeleteObject"), ("head", "ListBucket")],
 )
 def test_the_probe_names_the_right_that_is_lacking(s3: PlainS3, bucket: Bucket, operation: str, right: str) -> None:
-    s3.faults[operation] = Fault(403, "AccessDenied")
+    s3.faults[operation] = Fault(403, "AccessDenied", times=9)
 
     with pytest.raises(BucketError, match=f"s3:{right}") as caught:
         bucket.probe()
@@ -153,7 +153,7 @@ def test_the_probe_names_the_right_that_is_lacking(s3: PlainS3, bucket: Bucket, 
 
 @pytest.mark.parametrize("operation", ["begin", "part", "complete"])
 def test_parts_are_taken_away_when_any_request_fails(s3: PlainS3, bucket: Bucket, key: str, operation: str) -> None:
-    s3.faults[operation] = Fault(403, "AccessDenied")
+    s3.faults[operation] = Fault(403, "AccessDenied", times=9)
 
     error = failure(bucket, key, LONG)
 
@@ -163,7 +163,7 @@ def test_parts_are_taken_away_when_any_request_fails(s3: PlainS3, bucket: Bucket
 
 
 def test_a_failed_abort_does_not_hide_what_went_wrong(s3: PlainS3, bucket: Bucket, key: str) -> None:
-    s3.faults["part"] = Fault(403, "AccessDenied")
+    s3.faults["part"] = Fault(403, "AccessDenied", times=9)
     s3.faults["abort"] = Fault(500, times=9)
 
     assert failure(bucket, key, LONG).reason == "denied"
