@@ -93,11 +93,12 @@ class CeleryResults:
             self._fail(job, request, saved)
 
     def _succeed(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
-        told = self._held(job.id)
+        has_canvas = bool(request.callbacks or request.chain)
+        told = self._held(job.id) if has_canvas else {}
         if _ver(told) > job.ver:
             return
         result = result_of(job, self._store)
-        if job.told != "success":
+        if has_canvas and job.told != "success":
             with _their_canvas(job):
                 self._send_callbacks(job, request, result)
             self._store.note(job.id, told="success")

@@ -37,17 +37,17 @@ def run(job_id: str, services: Services) -> Step | None:
 
 def _pay(claim: Claim, services: Services) -> Step | None:
     """The result first: somebody waits for it. Neither waits for the other to be taken."""
-    job, refusals = claim.job, []
+    job, paid, refusals = claim.job, [], []
     for debt, is_owed, pay in (("result", _owes_result, _tell), ("manifest", _owes_manifest, _put_manifest)):
         if not is_owed(job):
             continue
         try:
             pay(job, services)
+            paid.append(debt)
         except (ResultError, BucketError) as err:
             refusals.append(str(err))
-            continue
-        if not _settled(claim, debt, services):
-            return None
+    if paid and not _settled(claim, ",".join(paid), services):
+        return None
     if refusals:
         return _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
     log.info("job.settled", extra={"job_id": job.id, "state": job.state})

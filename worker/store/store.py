@@ -261,7 +261,9 @@ class Store(Intents):
         )
 
     def settle(self, job_id: str, *, ver: int, paid: str, rest_in_ms: int, lease: str | None = None) -> Reply:
-        """Mark *paid* (`result`, `manifest`, or "" after another look) as of *ver*, and close the job if that was all.
+        """Mark *paid* as of *ver*, and close the job if that was all.
+
+        *paid* is `result`, `manifest`, both with a comma between, or "" after another look.
 
         `late`: the record is no longer *ver*, so it is still owed. A job that may
         be looked at again rests for *rest_in_ms* instead of closing, unless a lease

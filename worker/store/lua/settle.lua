@@ -1,6 +1,7 @@
 -- Mark as paid what a final job owed, and close it when nothing is left to do.
 --
--- given  ver (what was paid was made of that version), paid ("result", "manifest" or "": it was looked at again),
+-- given  ver (what was paid was made of that version), paid ("result", "manifest", both comma-joined, or "": it was
+--        looked at again),
 --        rest_in_ms, retention_ms, tombstone_ms, and the lease under which it was done, if any
 -- Returns {"applied" | "repeat" (closed already) | "late" (the record has moved on: still owed) | "missing", record}
 
@@ -17,7 +18,7 @@ end
 
 if given.ver ~= int("ver") or not job.final_at then
   -- a manifest is written over the one before: an older one may just have replaced a newer
-  if given.paid == "manifest" and int("manifest_ver") > given.ver then
+  if listed(given.paid, "manifest") and int("manifest_ver") > given.ver then
     put("manifest_ver", "0")
     reopen()
   end
@@ -25,8 +26,8 @@ if given.ver ~= int("ver") or not job.final_at then
 end
 if job.closed_at then return answer("repeat") end
 
-if given.paid == "result" then put("told_ver", job.ver) end
-if given.paid == "manifest" and job.manifest_ver then put("manifest_ver", job.ver) end
+if listed(given.paid, "result") then put("told_ver", job.ver) end
+if listed(given.paid, "manifest") and job.manifest_ver then put("manifest_ver", job.ver) end
 if given.paid == "" and job.call == "seen" then drop("call") end
 
 if int("told_ver") < given.ver or (job.manifest_ver and int("manifest_ver") < given.ver) then
