@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -23,8 +23,8 @@ MAX_STRAYS = 200
 MOST_PERISHING = 200
 """How many of those whose links end first are looked through for one that nobody holds."""
 MOST_URGENT = 16
-READ_AT_ONCE = 4
-"""Of these, so many are read together: each archiver's slot holds one of the first."""
+READ_AT_ONCE = 8
+"""Of these, so many are read together: each archiver's slot holds some of the first."""
 MAX_TOOK = 64
 
 
@@ -77,32 +77,45 @@ class Index(Reads):
     def most_urgent(self) -> Iterator[str]:
         """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front.
 
-        At most 16, and read as they are asked for: mostly the first one is taken.
+        At most 16, and read as they are asked for: mostly one of the first is taken.
         """
-        perishing: list[tuple[float, str]] = []
-        with store_errors():
-            for shard in range(self._keys.shards):
-                found = self._client.zrange(self._keys.perishing(shard), 0, MOST_PERISHING - 1, withscores=True)
-                perishing += [(score, job_id) for job_id, score in cast("list[tuple[str, float]]", found)]
-        job_ids = [job_id for _, job_id in sorted(perishing)[:MOST_PERISHING]]
-        some = (job_ids[at : at + READ_AT_ONCE] for at in range(0, len(job_ids), READ_AT_ONCE))
-        return islice((job_id for ids in some for job_id in self._free(ids)), MOST_URGENT)
+        return islice(self._free(), MOST_URGENT)
 
-    def _free(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of *job_ids* that are due, or nudged already, and leased to nobody."""
-        now = self.now()
+    def _free(self) -> Iterator[str]:
+        """Those that are due, or nudged already, and leased to nobody."""
+        for first in range(0, MOST_PERISHING, READ_AT_ONCE):
+            now, waiting = self._perishing(first, first + READ_AT_ONCE - 1)
+            nudged: set[str] | None = None
+            for _, job_id, due_at in sorted(waiting):
+                if due_at > now and nudged is None:
+                    nudged = self._nudged([job_id for _, job_id, due_at in waiting if due_at > now], now)
+                if due_at <= now or (nudged and job_id in nudged):
+                    yield job_id
+            if not waiting:
+                return
+
+    def _perishing(self, first: int, last: int) -> tuple[float, list[tuple[float, str, float]]]:
+        """The server's time, and at these positions of each shard: when the link ends, whose it is, when it is due."""
+        now, waiting = 0.0, []
+        for shard in range(self._keys.shards):
+            keys = [self._keys.perishing(shard), self._keys.due(shard)]
+            told, *rows = self._scripts.run("urgent", keys, [self._now(), first, last])
+            now = float(told)
+            waiting += [(float(end), job_id, float(due_at)) for job_id, end, due_at in rows]
+        return now, waiting
+
+    def _nudged(self, job_ids: Sequence[str], now: float) -> set[str]:
+        """Those of *job_ids* that were nudged and are leased to nobody."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids:
-                record, due, *_ = self._keys.of(job_id)
-                pipeline.zscore(due, job_id)
-                pipeline.hmget(record, "nudges", "lease_until")
-            answers = iter(pipeline.execute())
-        return [
+                pipeline.hmget(self._keys.of(job_id)[0], "nudges", "lease_until")
+            answers = pipeline.execute()
+        return {
             job_id
-            for job_id, due_at, (nudges, lease_until) in zip(job_ids, answers, answers, strict=True)
-            if due_at is not None and (due_at <= now or nudges) and int(lease_until or 0) <= now
-        ]
+            for job_id, (nudges, lease_until) in zip(job_ids, answers, strict=True)
+            if nudges and int(lease_until or 0) <= now
+        }
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""

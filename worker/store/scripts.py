@@ -53,6 +53,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "settle": CLOSING,
     "standing": PROVIDER,
     "take": (*RECORD, "_limits"),
+    "urgent": (),
 }
 """Every script, and the parts that stand in front of it."""
 
