@@ -8,7 +8,7 @@ reads the environment, but for boto3 (`AWS_*`) and Flower (`FLOWER_*`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
@@ -112,6 +112,7 @@ class Settings:
         for name in NOT_YET:
             if env.get(name):
                 read.problems.append(f"{name} is not available in this version: unset it")
+        read.problems += _too_small_to_divide(settings)
         if read.problems:
             raise SettingsError(read.problems)
         return settings
@@ -149,6 +150,18 @@ class _Reader:
             self.problems.append(f"{name} is not set: give {what}")
             return None
         return self.optional(name, parse, None)
+
+
+def _too_small_to_divide(settings: Settings) -> Iterator[str]:
+    """Each shard keeps its own part of a limit: a poll and a POST must find room in the least one."""
+    for name, options in settings.providers.items():
+        limits = {
+            "MAX_CONCURRENT": (options.max_concurrent, 1),
+            "REQUESTS_PER_MINUTE": (options.requests_per_minute, 2),
+        }
+        for limit, (number, least) in limits.items():
+            if number is not None and number < least * settings.shards:
+                yield f"{name.upper()}_{limit} must be {least * settings.shards} or more with that CALLSHEET_SHARDS"
 
 
 def _of_celery(read: _Reader, name: str, parse: Callable[[str], str], redis_url: str) -> str:

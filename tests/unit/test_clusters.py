@@ -79,3 +79,18 @@ def test_with_them_it_is_a_configuration() -> None:
 def test_the_number_of_shards_is_a_whole_one(number: str) -> None:
     with pytest.raises(SettingsError, match="CALLSHEET_SHARDS must be a whole number of shards"):
         Settings.from_env({**REQUIRED, **OF_CELERY, "CALLSHEET_SHARDS": number})
+
+
+def test_a_limit_of_which_a_shard_would_keep_nothing_is_refused() -> None:
+    limits = {"CALLSHEET_SHARDS": "8", "EVOLINK_MAX_CONCURRENT": "7", "EVOLINK_REQUESTS_PER_MINUTE": "15"}
+    enough = {"EVOLINK_MAX_CONCURRENT": "8", "EVOLINK_REQUESTS_PER_MINUTE": "16"}
+
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({**REQUIRED, **OF_CELERY, **limits})
+    settings = Settings.from_env({**REQUIRED, **OF_CELERY, **limits, **enough})
+
+    assert refused.value.problems == (
+        "EVOLINK_MAX_CONCURRENT must be 8 or more with that CALLSHEET_SHARDS",
+        "EVOLINK_REQUESTS_PER_MINUTE must be 16 or more with that CALLSHEET_SHARDS",
+    )
+    assert settings.limits("evolink").given(settings.shards)["max_concurrent"] == 1
