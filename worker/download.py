@@ -37,7 +37,7 @@ from functools import cached_property
 from worker.addresses import Address, Network, is_opened, is_public
 from worker.errors import DownloadError, LinkDeadError
 from worker.links import HTTPS_PORT, HttpsUrl
-from worker.paced import ChunkedBody, Limits, Pace, PacedSocket, PinnedConnection
+from worker.paced import ChunkedBody, Limits, Pace, PacedTls, PinnedConnection
 
 Resolve = Callable[[str, int], Sequence[Address]]
 Dial = Callable[[Address, int, float], socket.socket]
@@ -127,7 +127,7 @@ class Downloader:
                 url = _next_hop(url, response)
         raise DownloadError("redirects", f"more than {MOST_REDIRECTS} redirects")
 
-    def _connect(self, url: HttpsUrl, pace: Pace) -> PacedSocket:
+    def _connect(self, url: HttpsUrl, pace: Pace) -> PacedTls:
         """A verified TLS connection to one of the host's addresses, all of which were checked."""
         failure: OSError | None = None
         for address in self._admitted(url):
@@ -139,18 +139,16 @@ class Downloader:
             return self._secured(raw, url, pace)
         raise DownloadError("connect", f"{url.host} does not take a connection") from failure
 
-    def _secured(self, raw: socket.socket, url: HttpsUrl, pace: Pace) -> PacedSocket:
+    def _secured(self, raw: socket.socket, url: HttpsUrl, pace: Pace) -> PacedTls:
         try:
-            raw.settimeout(pace.allowance(self._limits.connect_seconds))
-            secured = self._context.wrap_socket(raw, server_hostname=url.host)
+            secured = PacedTls(raw, self._context, url.host, pace)
+            secured.shake_hands(self._limits.connect_seconds)
         except (OSError, ValueError) as err:
             raw.close()
             raise DownloadError("tls", f"no trusted TLS connection to {url.host}: {_why(err)}") from err
         except BaseException:
             raw.close()
             raise
-        assert isinstance(secured, PacedSocket)
-        secured.pace = pace
         return secured
 
     def _admitted(self, url: HttpsUrl) -> Sequence[Address]:
@@ -179,7 +177,6 @@ class Downloader:
         context = ssl.create_default_context()
         if self._ca_file:
             context.load_verify_locations(self._ca_file)
-        context.sslsocket_class = PacedSocket
         return context
 
 

@@ -540,10 +540,11 @@ class Clock:
 
 
 def test_a_host_below_the_least_rate_is_left(host: Host, tls: LocalTls) -> None:
-    limits = Limits(total_seconds=1e9, least_bytes_per_second=1024, rate_window_seconds=20)
+    # a wait takes a second of this clock, and brings less than a MiB
+    limits = Limits(total_seconds=1e9, least_bytes_per_second=MIB, rate_window_seconds=20)
 
     def drip(talk: Talk) -> None:
-        talk.say(ok(b"", length=MIB))
+        talk.say(ok(b"", length=1024 * MIB))
         talk.repeat(bytes(100))
 
     error = refusal(guard(tls, limits=limits, clock=Clock(1.0)), host.answer(drip))
@@ -555,7 +556,8 @@ def test_a_host_below_the_least_rate_is_left(host: Host, tls: LocalTls) -> None:
     "start", [ok(b"", length=100 * MIB), b"HTTP/1.1 200 OK\r\nX: ", b""], ids=["body", "head", "status"]
 )
 def test_a_host_that_drips_is_left_when_the_time_is_up(host: Host, tls: LocalTls, start: bytes) -> None:
-    limits = Limits(total_seconds=60, least_bytes_per_second=0)
+    # a wait takes a second or two of this clock, and brings too little for any other limit
+    limits = Limits(total_seconds=20, least_bytes_per_second=0)
 
     def drip(talk: Talk) -> None:
         talk.say(start)
