@@ -34,6 +34,8 @@ VIDEO_TYPE = "video/mp4"
 IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
 VIDEO_KEY = re.compile(r".*/(?P<job_id>[A-Za-z0-9_-]{1,64})/\d+-\d+\.mp4", re.DOTALL)
 READ_BACK_BYTES = 1024**2
+ONE_PUT_BYTES = 2 * PART_BYTES
+"""Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
 
 Publish = Callable[..., None]
 """Makes an object visible; takes the condition as keyword arguments."""
@@ -92,7 +94,8 @@ class Bucket(BegunPosts):
         unless S3 took the last request and its answer was lost: `find` tells.
         """
         intake = Intake(chunks, declared_bytes)
-        first = bytearray(min(PART_BYTES, declared_bytes or PART_BYTES))
+        is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
+        first = bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
         filled = intake.fill(first)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             self._has_conditions()  # and with it, where the bucket is found: the parts go there directly
