@@ -5,6 +5,7 @@ Each has its own script, its own reply and its own error; they only share the wa
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,7 +32,7 @@ class Convoy(redis.Redis):
         super().__init__(*args, **options)
         self._waiting: SimpleQueue[_Run] = SimpleQueue()
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._driver = 0  # the process that has a thread; none survives the fork that makes a web worker
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
         """Run a script along with those that are waiting; its reply, or its own error."""
@@ -41,32 +42,44 @@ class Convoy(redis.Redis):
         return run.reply()
 
     def _ensure_thread(self) -> None:
-        # begun at the first script: a thread does not survive the fork that makes a web worker
-        if self._thread is None or not self._thread.is_alive():
+        # begun at the first script. Not `Thread.is_alive`: gevent's lets all other greenlets run first
+        if self._driver != os.getpid():
             with self._starting:
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._travel, name="convoy", daemon=True)
-                    with suppress(RuntimeError):  # no thread to be had now: the next script tries again
-                        self._thread.start()
+                if self._driver != os.getpid():
+                    self._driver = os.getpid()
+                    try:
+                        threading.Thread(target=self._drive, name="convoy", daemon=True).start()
+                    except RuntimeError:  # no thread to be had now: the next script tries again
+                        self._driver = 0
+
+    def _drive(self) -> None:
+        try:
+            while True:
+                self._travel()
+        finally:
+            self._driver = 0  # whatever has ended this thread, the next script begins another
 
     def _travel(self) -> None:
-        while True:
-            runs = [self._waiting.get(), *self._more(MOST - 1)]
-            try:
-                replies = self._send(runs)
-            except redis.TimeoutError as err:
-                runs += self._more(self._waiting.qsize())
-                replies = [err] * len(runs)
-            except Exception as err:  # noqa: BLE001  each caller judges for itself
-                replies = [err] * len(runs)
-            for run, reply in zip(runs, replies, strict=True):
-                run.answer(reply)
+        runs = [self._waiting.get(), *self._more(MOST - 1)]
+        try:
+            replies = self._send(runs)
+        except redis.TimeoutError as err:
+            runs += self._more(self._waiting.qsize())
+            replies = [err] * len(runs)
+        except Exception as err:  # noqa: BLE001  each caller judges for itself
+            replies = [err] * len(runs)
+        for run, reply in zip(runs, replies, strict=True):
+            run.answer(reply)
 
     def _send(self, runs: Sequence[_Run]) -> list[Any]:
-        pipeline = self.pipeline(transaction=False)
-        for run in runs:
-            pipeline.evalsha(*run.words)
-        return pipeline.execute(raise_on_error=False)
+        # redis-py's own pipeline writes in pieces of 6 kB, and Redis would sync to disk for each
+        connection: Any = self.connection_pool.get_connection()
+        try:
+            scripts = connection.pack_commands([("EVALSHA", *run.words) for run in runs])
+            connection.send_packed_command([b"".join(scripts)])
+            return [_reply(connection) for _ in runs]
+        finally:
+            self.connection_pool.release(connection)
 
     def _more(self, most: int) -> list[_Run]:
         """Those that wait already."""
@@ -74,6 +87,13 @@ class Convoy(redis.Redis):
         with suppress(Empty):
             found.extend(self._waiting.get_nowait() for _ in range(most))
         return found
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as err:
+        return err
 
 
 class _Run:

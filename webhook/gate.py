@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from worker.errors import StoreError
 
@@ -35,7 +35,10 @@ class Gate:
         wait_seconds: float = WAIT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._places = threading.BoundedSemaphore(places)
+        # no `threading.Semaphore`: under gevent, whoever gives a place back would let all others run first
+        self._free = [None] * places
+        self._queued = 0
+        self._freed = threading.Condition()
         self._wait_seconds = wait_seconds
         self._monotonic = monotonic
         self._is_silent = False
@@ -46,24 +49,54 @@ class Gate:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place while asking the store; `StoreError` as soon as it is known to be silent."""
-        with self._scout_or_heed() as is_scout:
-            if not self._places.acquire(timeout=self._wait_seconds):
-                raise StoreError(f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
+        is_scout = self._is_silent and self._scout_or_heed()
+        try:
+            self._enter()
             try:
                 if self._is_silent and not is_scout:
                     raise StoreError(SILENT)
-                with self._learning():
+                began, failed = self._monotonic(), False
+                try:
                     yield
+                except StoreError:
+                    failed = True
+                    raise
+                finally:
+                    # a store that is silent falls silent for those, too, who have asked it only just now
+                    self._is_silent = failed and (self._is_silent or self._monotonic() - began >= SILENT_SECONDS)
             finally:
-                self._places.release()
+                self._leave()
+        finally:
+            if is_scout:
+                self._come_back()
 
-    @contextmanager
-    def _scout_or_heed(self) -> Iterator[bool]:
-        """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""
-        was_silent = self._is_silent
-        if not was_silent:
-            yield False
+    def _enter(self) -> None:
+        if self._finds_place():
             return
+        with self._freed:
+            self._queued += 1
+            try:
+                if not self._freed.wait_for(self._finds_place, self._wait_seconds):
+                    raise StoreError(
+                        f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks"
+                    )
+            finally:
+                self._queued -= 1
+
+    def _finds_place(self) -> bool:
+        with suppress(IndexError):
+            self._free.pop()  # each step of a list's is atomic: where there is room, nobody needs a lock
+            return True
+        return False
+
+    def _leave(self) -> None:
+        self._free.append(None)
+        if self._queued:
+            with self._freed:
+                self._freed.notify()
+
+    def _scout_or_heed(self) -> bool:
+        """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""
         with self._scouting:
             is_scout = self._is_silent and not self._is_scout_out
             if is_scout:
@@ -73,23 +106,10 @@ class Gate:
                 self._scouting.wait_for(lambda: self._scouts_back > back, self._wait_seconds)
                 if self._is_silent:
                     raise StoreError(SILENT)
-        try:
-            yield is_scout
-        finally:
-            if is_scout:
-                with self._scouting:
-                    self._is_scout_out = False
-                    self._scouts_back += 1
-                    self._scouting.notify_all()
+            return is_scout
 
-    @contextmanager
-    def _learning(self) -> Iterator[None]:
-        began, failed = self._monotonic(), False
-        try:
-            yield
-        except StoreError:
-            failed = True
-            raise
-        finally:
-            # a store that is silent falls silent for those, too, who have asked it only just now
-            self._is_silent = failed and (self._is_silent or self._monotonic() - began >= SILENT_SECONDS)
+    def _come_back(self) -> None:
+        with self._scouting:
+            self._is_scout_out = False
+            self._scouts_back += 1
+            self._scouting.notify_all()

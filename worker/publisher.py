@@ -8,9 +8,9 @@ dropped is due already, and the sweep finds it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import islice
 
 from worker.errors import BrokerError
@@ -46,6 +46,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._waiting: dict[str, None] = {}
         self._thread: threading.Thread | None = None
+        self._sender = 0  # the process whose thread that is; none survives the fork that makes a worker
         self._closing = False
         self.state = "unused"  # then "up" or "down", as the last message went
         self.dropped = 0
@@ -70,16 +71,23 @@ class Publisher:
             thread.join(timeout_seconds)
 
     def _ensure_thread(self) -> None:
-        # begun at the first nudge: a thread does not survive the fork that makes a worker
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-            with suppress(RuntimeError):  # no thread to be had now: the next nudge tries again
-                self._thread.start()
+        # begun at the first nudge. Not `Thread.is_alive`: gevent's lets all other greenlets run first
+        if self._sender == os.getpid():
+            return
+        self._sender = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had now: the next nudge tries again
+            self._sender = 0
 
     def _run(self) -> None:
-        while batch := self._next_batch():
-            gather = min(GATHER_SECONDS * len(batch), MOST_GATHER_SECONDS)
-            self._pause(gather if self._try_send(batch) else PAUSE_SECONDS)
+        try:
+            while batch := self._next_batch():
+                gather = min(GATHER_SECONDS * len(batch), MOST_GATHER_SECONDS)
+                self._pause(gather if self._try_send(batch) else PAUSE_SECONDS)
+        finally:
+            self._sender = 0  # whatever has ended this thread, the next nudge begins another
 
     def _next_batch(self) -> list[str]:
         """The ids to send next; waits for some. Empty: the publisher is closed and drained."""

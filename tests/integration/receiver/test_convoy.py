@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
 
 from tests.conftest import WaitUntil
-from webhook.convoy import Convoy
+from webhook.convoy import Convoy, _Run
 from worker.store import connect
 
 ECHO = "return ARGV[1]"
@@ -75,13 +76,25 @@ def test_while_redis_is_silent_who_waits_for_the_next_convoy_fails_with_those_th
             sent.close()
 
 
-def test_a_convoy_outlives_the_thread_that_drove_it(convoy: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+class Ending(_Run):
+    """What ends the thread that would send it."""
+
+    @property
+    def words(self) -> Sequence[Any]:
+        raise SystemExit
+
+    @words.setter
+    def words(self, words: Sequence[Any]) -> None:
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_convoy_outlives_the_thread_that_drove_it(convoy: Convoy, wait_until: WaitUntil) -> None:
     sha = convoy.script_load(ECHO)
     assert convoy.evalsha(sha, 0, "one") == "one"
 
-    dead = threading.Thread(target=int)
-    dead.start()
-    dead.join()
-    monkeypatch.setattr(convoy, "_thread", dead)
+    before = threading.active_count()
+    convoy._waiting.put(Ending(()))
+    wait_until(lambda: threading.active_count() < before)
 
     assert convoy.evalsha(sha, 0, "two") == "two"
