@@ -48,12 +48,12 @@ def enqueue(
     (the id belongs to another spec) and `StoreError` (not known to be recorded:
     call again with the same id).
     """
-    app = _app(os.getpid())
+    app, sender = _app(os.getpid()), _sender(os.getpid())
     job_id = str(uuid.uuid4()) if job_id is None else job_id
     accept.run(job_id, spec, services or _services(os.getpid()))
     try:
         # without its spec, which Redis has
-        app.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")
+        sender.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")
     except Exception as err:  # noqa: BLE001  whatever the transport raises: the sweep starts the job
         log.warning("nudge.unsent", extra={"job_id": job_id, "reason": type(err).__name__})
     return AsyncResult(job_id, app=app)
@@ -67,10 +67,19 @@ def _services(_pid: int) -> Services:
 
 @cache
 def _app(_pid: int) -> Celery:
-    """An app that only sends and waits. Whoever calls us may have an app of their own, which stays the current
+    """An app that only waits. Whoever calls us may have an app of their own, which stays the current
     one, and a `celeryconfig` of their own, so ours is found by its place and not by its name."""
     Settings.from_env(os.environ)
     app = Celery("callsheet", set_as_current=False)
+    app.config_from_object(_celery_settings())
+    return app
+
+
+@cache
+def _sender(_pid: int) -> Celery:
+    """An app that only sends. With a result backend Celery would subscribe to each result, though nobody waits for it
+    yet, and end that at once: a fifth of what sending costs. `AsyncResult.get` subscribes by itself."""
+    app = Celery("callsheet", set_as_current=False, changes={"result_backend": "disabled"})
     app.config_from_object(_celery_settings())
     return app
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,12 @@ def _forget() -> None:
         backend.result_consumer.stop()
         backend.client.connection_pool.disconnect()
         client._app(pid).close()
+    if client._sender.cache_info().currsize:
+        client._sender(pid).close()
     if client._services.cache_info().currsize:
         client._services(pid).store._client.close()
     client._app.cache_clear()
+    client._sender.cache_clear()
     client._services.cache_clear()
 
 
@@ -166,7 +170,24 @@ def test_a_process_puts_its_services_together_once(configured: Callable[..., Non
         enqueue(SPEC)
 
     assert client._services.cache_info().misses == 1
-    assert client._app.cache_info().misses == 1
+    assert client._app.cache_info().misses == client._sender.cache_info().misses == 1
+
+
+def test_a_result_is_listened_for_only_while_somebody_waits_for_it(
+    configured: Callable[..., None], redis_client: redis.Redis, wait_until: Callable[..., object]
+) -> None:
+    redis_client.config_resetstat()
+
+    result = enqueue(SPEC, "job-1")
+
+    assert "cmdstat_subscribe" not in redis_client.info("commandstats")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(result.get, timeout=10)
+        wait_until(lambda: redis_client.pubsub_channels())
+        told = json.dumps({"task_id": "job-1", "status": "SUCCESS", "result": 5, "children": []})
+        redis_client.set("celery-task-meta-job-1", told)
+        redis_client.publish("celery-task-meta-job-1", told)
+        assert waiting.result() == 5
 
 
 def test_the_callers_own_celery_app_stays_the_current_one(configured: Callable[..., None]) -> None:
