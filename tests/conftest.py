@@ -36,7 +36,10 @@ FOREIGN = re.compile(
 CANARIES = canaries.Canaries()
 OWN_MARKER = ("acceptance", "chaos", "benchmarks")
 
-hypothesis.settings.register_profile("callsheet", deadline=None, print_blob=True)
+# The same examples for everybody, on a machine however busy; `pytest --hypothesis-profile random` looks for new ones.
+_patient = hypothesis.settings(deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("random", _patient)
+hypothesis.settings.register_profile("callsheet", _patient, derandomize=True)
 hypothesis.settings.load_profile("callsheet")
 
 
