@@ -36,6 +36,7 @@ from functools import cached_property
 
 from worker.addresses import Address, Network, is_opened, is_public
 from worker.errors import DownloadError, LinkDeadError
+from worker.kept import KeptConnections
 from worker.links import HTTPS_PORT, HttpsUrl
 from worker.paced import ChunkedBody, Limits, Pace, PacedTls, PinnedConnection
 
@@ -47,7 +48,7 @@ MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD = frozenset({403, 404, 410})
 TOO_MANY_REQUESTS = 429
-HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close", "User-Agent": "callsheet"}
+HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsheet"}
 
 
 class Download:
@@ -79,7 +80,7 @@ class Download:
 
 
 class Downloader:
-    """Opens links. One per process will do; it holds no connection between downloads.
+    """Opens links. One per process will do; a connection is used again within seconds (`kept.py`).
 
     *ca_file* is trusted beside the system's roots. *media_hosts* admits only these hosts and
     their subdomains; empty admits any. *allow_networks* opens networks that are not public,
@@ -104,6 +105,7 @@ class Downloader:
         self._clock = clock
         self._resolve = resolve or _resolve
         self._dial = dial or _dial
+        self._kept = KeptConnections()
 
     @contextmanager
     def open(self, url: str) -> Iterator[Download]:
@@ -111,32 +113,52 @@ class Downloader:
 
         Raises `LinkDeadError` when the link is gone, `DownloadError` for everything else.
         """
-        held, response = self._follow(HttpsUrl.parse(url), Pace(self._limits, self._clock))
+        held, connection, response = self._follow(HttpsUrl.parse(url), Pace(self._limits, self._clock))
         with held:
             yield Download(response, self._limits.max_bytes)
+            if response.isclosed() and not response.will_close:  # read to the end that its length told
+                held.pop_all()
+                self._kept.put(connection)
 
-    def _follow(self, url: HttpsUrl, pace: Pace) -> tuple[ExitStack, http.client.HTTPResponse]:
+    def _follow(self, url: HttpsUrl, pace: Pace) -> tuple[ExitStack, PinnedConnection, http.client.HTTPResponse]:
         """The first answer that is no redirect, and what closes it; each hop is checked like the first."""
         for _ in range(MOST_REDIRECTS + 1):
             with ExitStack() as held:
-                connection = held.enter_context(closing(PinnedConnection(url, self._connect(url, pace))))
-                response = held.enter_context(closing(_ask(connection, url, pace)))
+                connection, response = self._exchange(url, pace, held)
                 if response.status not in REDIRECTS:
                     _check(response)
-                    return held.pop_all(), response
+                    return held.pop_all(), connection, response
                 url = _next_hop(url, response)
         raise DownloadError("redirects", f"more than {MOST_REDIRECTS} redirects")
 
-    def _connect(self, url: HttpsUrl, pace: Pace) -> PacedTls:
-        """A verified TLS connection to one of the host's addresses, all of which were checked."""
+    def _exchange(
+        self, url: HttpsUrl, pace: Pace, held: ExitStack
+    ) -> tuple[PinnedConnection, http.client.HTTPResponse]:
+        """Ask for *url* at one of its host's addresses, all of which were checked."""
+        addresses = self._admitted(url)
+        kept = self._kept.take(url.host, url.port, addresses)
+        if kept is not None:
+            held.callback(kept.close)
+            kept.resume(pace)
+            try:
+                return kept, held.enter_context(closing(_ask(kept, url, pace)))
+            except DownloadError as err:
+                kept.close()
+                if err.reason != "cut":  # the host was just about to close it
+                    raise
+        connection = held.enter_context(closing(self._connect(url, addresses, pace)))
+        return connection, held.enter_context(closing(_ask(connection, url, pace)))
+
+    def _connect(self, url: HttpsUrl, addresses: Iterable[Address], pace: Pace) -> PinnedConnection:
+        """A verified TLS connection to the first of *addresses* that takes one."""
         failure: OSError | None = None
-        for address in self._admitted(url):
+        for address in addresses:
             try:
                 raw = self._dial(address, url.port, pace.allowance(self._limits.connect_seconds))
             except OSError as err:
                 failure = err
                 continue
-            return self._secured(raw, url, pace)
+            return PinnedConnection(url, address, self._secured(raw, url, pace))
         raise DownloadError("connect", f"{url.host} does not take a connection") from failure
 
     def _secured(self, raw: socket.socket, url: HttpsUrl, pace: Pace) -> PacedTls:

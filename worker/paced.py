@@ -12,10 +12,11 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
+from worker.addresses import Address
 from worker.errors import DownloadError
 from worker.links import HTTPS_PORT, HttpsUrl
 
@@ -104,8 +105,8 @@ class PacedTls:
     """
 
     def __init__(self, raw: socket.socket, context: ssl.SSLContext, host: str, pace: Pace) -> None:
+        self.pace = pace
         self._raw = raw
-        self._pace = pace
         self._coming, self._going = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._coming, self._going, server_hostname=host)
         self._piece = memoryview(bytearray(PIECE_BYTES))
@@ -113,7 +114,7 @@ class PacedTls:
 
     def shake_hands(self, most_seconds: float) -> None:
         """Verify the host; raises `OSError` when that fails or takes longer."""
-        ends_in = self._pace.countdown(most_seconds)
+        ends_in = self.pace.countdown(most_seconds)
         while True:
             try:
                 self._tls.do_handshake()
@@ -124,6 +125,10 @@ class PacedTls:
                 self._take_in(self._raw.recv_into(self._piece))
         self._flush()
 
+    def resume(self, pace: Pace) -> None:
+        self.pace = pace
+        self._raw.settimeout(pace.allowance())
+
     def sendall(self, data: bytes) -> None:
         self._tls.write(data)
         self._flush()
@@ -132,6 +137,19 @@ class PacedTls:
         """What comes, for `http.client`, which closes the connection before it has read the answer."""
         self._users += 1
         return io.BufferedReader(_Coming(self))
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits to be read: no bytes, and no end."""
+        if self._tls.pending() or self._coming.pending:
+            return False
+        self._raw.settimeout(0)
+        try:
+            self._raw.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def close(self) -> None:
         self._users -= 1
@@ -150,19 +168,19 @@ class PacedTls:
                 self._wait()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # where the body must end is for others to know
                 break
-        self._pace.note_head(filled)
+        self.pace.note_head(filled)
         return filled
 
     def _wait(self) -> None:
         self._flush()  # an answer to what the host asked of TLS
-        allowance = self._pace.allowance()
+        allowance = self.pace.allowance()
         if allowance != self._raw.gettimeout():
             self._raw.settimeout(allowance)
         try:
             received = self._raw.recv_into(self._piece)
         except TimeoutError as err:
-            raise self._pace.stalled() from err
-        self._pace.note(received)
+            raise self.pace.stalled() from err
+        self.pace.note(received)
         self._take_in(received)
 
     def _take_in(self, received: int) -> None:
@@ -195,14 +213,28 @@ class _Coming(io.RawIOBase):
 
 
 class PinnedConnection(http.client.HTTPConnection):
-    """HTTP over a socket that is already connected; it never opens another."""
+    """HTTP over a socket that is already connected to *address*; it never opens another."""
 
     default_port = HTTPS_PORT
     auto_open = 0
 
-    def __init__(self, url: HttpsUrl, sock: PacedTls) -> None:
+    def __init__(self, url: HttpsUrl, address: Address, sock: PacedTls) -> None:
         super().__init__(url.host, url.port)
         self.sock: Any = sock
+        self._place = (url.host, url.port)
+        self._address = address
+
+    def leads_to(self, host: str, port: int, addresses: Collection[Address]) -> bool:
+        """Whether it is one to *host*, at one of *addresses*."""
+        return self._place == (host, port) and self._address in addresses
+
+    def is_quiet(self) -> bool:
+        """Whether it is open, and nothing that nobody asked for came over it."""
+        return self.sock is not None and self.sock.is_quiet()
+
+    def resume(self, pace: Pace) -> None:
+        """Hold what comes from now on to *pace*."""
+        self.sock.resume(pace)
 
 
 class ChunkedBody:

@@ -45,6 +45,9 @@ class Host:
     answers: dict[str, Answer] = field(default_factory=dict)
     heads: list[str] = field(default_factory=list)
     server_names: list[str | None] = field(default_factory=list)
+    """One for each connection."""
+    answers_per_connection: int = 1
+    connections: list[ssl.SSLSocket] = field(default_factory=list)
 
     def url(self, path: str = "/video.mp4", name: str = "localhost") -> str:
         return f"https://{name}:{self.port}{path}"
@@ -88,6 +91,9 @@ def serve(tls: LocalTls) -> Iterator[Host]:
             closing.set()
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
+            for connection in host.connections:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)  # its own would end TLS under its reader
             for thread in (acceptor, *threads):
                 thread.join(10)
                 assert not thread.is_alive()
@@ -113,12 +119,14 @@ def _accept(
 def _talk(raw: socket.socket, context: ssl.SSLContext, host: Host, closing: threading.Event) -> None:
     raw.settimeout(10)
     with raw, contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as sock:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            received = sock.recv(65536)
-            if not received:
-                return
-            head += received
-        host.heads.append(head.decode("latin-1"))
-        talk = Talk(sock, host.heads[-1], closing)
-        host.answers[talk.target.partition("?")[0]](talk)
+        host.connections.append(sock)
+        for _ in range(host.answers_per_connection):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                received = sock.recv(65536)
+                if not received:
+                    return
+                head += received
+            host.heads.append(head.decode("latin-1"))
+            talk = Talk(sock, host.heads[-1], closing)
+            host.answers[talk.target.partition("?")[0]](talk)

@@ -10,6 +10,7 @@ import socket
 import traceback
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.integration.hosts import Host, Talk, chunked, ok, serve, status
 from worker.addresses import Address
 from worker.download import Downloader
 from worker.errors import DownloadError, LinkDeadError
+from worker.kept import KEPT_SECONDS, MOST_KEPT, KeptConnections
 from worker.paced import Limits
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -124,7 +126,6 @@ def test_we_ask_for_the_bytes_as_they_are_and_say_nothing_else(host: Host, downl
     assert sorted(headers) == [
         "Accept-Encoding: identity",
         "Accept: */*",
-        "Connection: close",
         f"Host: localhost:{host.port}",
         "User-Agent: callsheet",
     ]
@@ -578,6 +579,117 @@ def test_time_that_we_take_ourselves_does_not_make_the_host_slow(host: Host, tls
             clock.now += 100
 
     assert clock.now >= 1000
+
+
+# Connections that are used again
+
+
+def test_the_next_video_comes_over_the_same_connection(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(3)]
+
+    assert bodies == [CLIP] * 3
+    assert (len(host.heads), len(host.server_names)) == (3, 1)
+
+
+def test_a_connection_that_the_host_has_closed_is_not_missed(host: Host, downloader: Downloader) -> None:
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(3)]
+
+    assert bodies == [CLIP] * 3
+    assert len(host.server_names) == 3
+
+
+def test_a_connection_that_ends_instead_of_an_answer_is_made_anew(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    first = host.answer(ok(CLIP), "/first.mp4")
+
+    def answer_newcomers(talk: Talk) -> None:
+        if len(host.server_names) == 1:
+            raise OSError
+        talk.say(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for url in (first, host.answer(answer_newcomers))]
+
+    assert bodies == [CLIP] * 2
+    assert len(host.server_names) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ok(CLIP, "Connection: close"),
+        chunked(CLIP),
+        ok(CLIP) + bytes(100_000),
+        ok(CLIP).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+    ids=["closing", "chunked", "more than declared", "old"],
+)
+def test_a_connection_whose_answer_did_not_end_in_order_is_not_used_again(
+    host: Host, downloader: Downloader, answer: bytes
+) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(answer)
+
+    bodies = [fetch(downloader, url) for _ in range(2)]
+
+    assert bodies == [CLIP] * 2
+    assert len(host.server_names) == 2
+
+
+def test_a_connection_that_was_left_early_is_not_used_again(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(ok(bytes(4 * MIB)))
+
+    with downloader.open(url) as download:
+        next(download.chunks())
+
+    assert fetch(downloader, url) == bytes(4 * MIB)
+    assert len(host.server_names) == 2
+
+
+def test_a_name_that_has_moved_is_asked_at_its_new_address(host: Host, tls: LocalTls) -> None:
+    host.answers_per_connection = 9
+    addresses = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "10.0.0.1"]])
+    dialled = []
+
+    def resolve(_host: str, _port: int) -> Sequence[Address]:
+        return [ipaddress.ip_address(text) for text in next(addresses)]
+
+    def dial(address: Address, port: int, timeout_seconds: float) -> socket.socket:
+        dialled.append(str(address))
+        return socket.create_connection(("127.0.0.1", port), timeout_seconds)
+
+    downloader = guard(tls, resolve=resolve, dial=dial)
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(2)]
+    error = refusal(downloader, url)
+
+    assert bodies == [CLIP] * 2
+    assert dialled == ["127.0.0.1", "127.0.0.2"]
+    assert error.reason == "port"
+
+
+def test_few_connections_are_kept_and_not_for_long(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    clock = Clock(0.0)
+    downloader._kept = KeptConnections(clock)
+    url = host.answer(ok(CLIP))
+
+    fetch(downloader, url)
+    clock.now += KEPT_SECONDS + 1
+    fetch(downloader, url)
+    with ExitStack() as many:
+        downloads = [many.enter_context(downloader.open(url)) for _ in range(MOST_KEPT + 1)]
+        bodies = [b"".join(download.chunks()) for download in downloads]
+
+    assert bodies == [CLIP] * (MOST_KEPT + 1)
+    assert len(host.server_names) == 2 + MOST_KEPT
+    assert len(downloader._kept._idle) == MOST_KEPT
 
 
 # What stays unsaid
