@@ -11,6 +11,7 @@ import redis
 
 from worker.jobs import SCHEMA_VERSION, Job, Link, is_job_id
 from worker.states import JobState
+from worker.store.fields import kept_as, named
 from worker.store.keys import Keys, job_id_of
 from worker.store.packing import unpack
 from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
@@ -35,7 +36,7 @@ class Reads:
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""
         job, _, _, _, _, _, tombstone = self._keys.of(job_id)
-        record = self._hash(job) or json.loads(self._text(tombstone) or "{}")
+        record = named(self._hash(job)) or json.loads(self._text(tombstone) or "{}")
         return Job.from_record(job_id, record) if record else None
 
     def spec_json(self, job_id: str) -> str | None:
@@ -113,7 +114,7 @@ class Reads:
                     pipeline.hgetall(self._keys.of(job_id)[0])
                 for job_id, record in zip(batch, pipeline.execute(), strict=True):
                     if record and is_readable(record.get("v")):
-                        yield Job.from_record(job_id, record)
+                        yield Job.from_record(job_id, named(record))
 
     def outlines(self, job_ids: Iterable[str] | None = None) -> Iterator[Outline]:
         """The outlines of *job_ids* in their order, without: of every record, in none."""
@@ -122,7 +123,7 @@ class Reads:
             while batch := list(islice(names, BATCH)):
                 pipeline = self._client.pipeline(transaction=False)
                 for name in batch:
-                    pipeline.hmget(name, "state", "provider", "accepted_at", "closed_at", "v")
+                    pipeline.hmget(name, "state", "provider", kept_as("accepted_at"), "closed_at", "v")
                 for name, (state, provider, accepted_at, closed_at, v) in zip(batch, pipeline.execute(), strict=True):
                     if state is not None and is_readable(v):
                         job_id, at = job_id_of(name), int(accepted_at or 0)

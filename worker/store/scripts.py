@@ -19,6 +19,7 @@ from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
 from worker.errors import NewerRecordError, NotDurableError, StoreError
 from worker.store.cluster import learn, master_of, masters
+from worker.store.fields import LUA
 from worker.store.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class _Script:
     def load(cls, name: str) -> _Script:
         folder = files("worker.store").joinpath("lua")
         text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (*SCRIPTS[name], name))
+        if "_record" in SCRIPTS[name]:
+            text = LUA + text
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -18,6 +18,7 @@ from worker.jobs import JobError
 from worker.services import Services
 from worker.states import JobState
 from worker.steps import Step, report, submit
+from worker.store.fields import kept_as, named
 
 S = JobState
 
@@ -412,10 +413,10 @@ def forget(scene: Scene) -> None:
     """Put the record back to what it was before its POST, as after a power loss without fsync."""
     client, keys = scene.store._client, scene.store._keys.of(JOB)
     kept = ("v", "state", "ver", "attempt", "spec_sha256", "provider", "model", "accepted_at", "state_at", "path")
-    held = client.hgetall(keys[0])
-    record = {**{name: held[name] for name in kept}, "state": "accepted", "ver": "1"}
+    held: Any = client.hgetall(keys[0])
+    record = {**{name: named(held)[name] for name in kept}, "state": "accepted", "ver": "1"}
     client.delete(keys[0], keys[2], keys[3])
-    client.hset(keys[0], items=[part for field in record.items() for part in field])
+    client.hset(keys[0], mapping={kept_as(name): value for name, value in record.items()})
     client.zadd(keys[1], {JOB: scene.clock.now_ms})
     client.ltrim(keys[4], 0, 2)
     for name in client.scan_iter(match="callsheet:*:request:*"):

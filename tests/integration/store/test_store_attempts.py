@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.integration.store.conftest import (
@@ -17,6 +19,7 @@ from tests.integration.store.conftest import (
 )
 from worker.states import RETRIES, UNPAID, JobState
 from worker.store import Store
+from worker.store.fields import named
 
 S = JobState
 
@@ -69,7 +72,8 @@ def test_the_old_attempts_facts_stay_under_its_number(store: Store, lives: Lives
 
     again(store, pay_again=True)
 
-    record = store._client.hgetall(f"callsheet:{{0}}:job:{JOB}")
+    kept: Any = store._client.hgetall(f"callsheet:{{0}}:job:{JOB}")
+    record = named(kept)
     job = lives.job()
     assert (record["usage.1"], "usage" in record, job.progress, job.submitted_at) == ("{}", False, 0, None)
     assert (job.request_ids, job.request_id) == ({1: "r1"}, None)

@@ -13,6 +13,7 @@ from worker.errors import StoreError
 from worker.jobs import Link
 from worker.states import JobState
 from worker.store import Store, connect
+from worker.store.fields import kept_as
 from worker.store.keys import Keys
 from worker.store.scripts import SCRIPTS
 
@@ -79,7 +80,7 @@ def test_a_field_that_is_no_number_fails_the_script_before_its_first_write(
     store: Store, lives: Lives, client: redis.Redis
 ) -> None:
     lives.submitted()
-    client.hset(f"callsheet:{{0}}:job:{JOB}", "ver", "many")
+    client.hset(f"callsheet:{{0}}:job:{JOB}", kept_as("ver"), "many")
     before = _dump(client)
 
     with pytest.raises(StoreError, match="ver is no number"):

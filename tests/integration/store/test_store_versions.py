@@ -13,6 +13,7 @@ from worker.errors import NewerRecordError, StoreError
 from worker.jobs import SCHEMA_VERSION
 from worker.states import JobState
 from worker.store import Store
+from worker.store.fields import kept_as
 
 S = JobState
 KEY = f"callsheet:{{0}}:job:{JOB}"
@@ -87,7 +88,7 @@ def test_an_older_record_is_read_with_defaults_and_goes_on(
     missing: tuple[str, ...], client: redis.Redis, store: Store, lives: Lives
 ) -> None:
     lives.submitted()
-    client.hdel(KEY, *missing)
+    client.hdel(KEY, *map(kept_as, missing))
 
     store.move(JOB, S.GENERATED, attempt=1, path="poll")
     reply = lives.store_archived()

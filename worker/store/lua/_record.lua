@@ -7,6 +7,7 @@
 --       and 13 the shard's intents hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
+-- `NUMBERED` are the fields that Redis keeps by number (fields.py); here all go by name.
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
@@ -33,7 +34,7 @@ end
 local flat = redis.call("HGETALL", JOB)
 if #flat > 0 then
   job = {}
-  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  for i = 1, #flat, 2 do job[NUMBERED[tonumber(flat[i])] or flat[i]] = flat[i + 1] end
   if tonumber(job.v or 1) > given.reads then
     return redis.error_reply("NEWER record of job " .. job_id .. ": version " .. job.v .. ", not " .. given.reads)
   end
@@ -108,11 +109,12 @@ local function keep(attempt, facts)
 end
 
 local function save()
-  local fields, names = {}, {}
+  local fields, names, number = {}, {}, {}
+  for place, name in ipairs(NUMBERED) do number[name] = place end
   for name, value in pairs(changed) do
-    fields[#fields + 1], fields[#fields + 2] = name, value
+    fields[#fields + 1], fields[#fields + 2] = number[name] or name, value
   end
-  for name in pairs(dropped) do names[#names + 1] = name end
+  for name in pairs(dropped) do names[#names + 1] = number[name] or name end
   if #fields > 0 then redis.call("HSET", JOB, unpack(fields)) end
   if #names > 0 then redis.call("HDEL", JOB, unpack(names)) end
   if due_at then redis.call("ZADD", DUE, text(due_at), job_id) end
