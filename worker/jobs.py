@@ -129,6 +129,7 @@ class Job:
         """
         _refuse_newer(job_id, record)
         stage = record.get("error_stage", "")
+        by_attempt = {name: text for name, text in record.items() if "." in name}
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -159,13 +160,13 @@ class Job:
             path=record.get("path", ""),
             lease=record.get("lease", ""),
             lease_until=_instant(record, "lease_until"),
-            request_ids=_by_attempt(record, "request_id"),
-            cost=json.loads(record.get("cost") or "{}"),
-            usage=json.loads(record.get("usage") or "{}"),
-            videos=tuple(Video(**video) for video in json.loads(record.get("videos") or "[]")),
+            request_ids=_by_attempt(by_attempt, "request_id"),
+            cost=json.loads(record["cost"]) if record.get("cost") else {},
+            usage=json.loads(record["usage"]) if record.get("usage") else {},
+            videos=tuple(Video(**video) for video in json.loads(record["videos"])) if record.get("videos") else (),
             videos_attempt=_instant(record, "videos_attempt"),
-            ended=_by_attempt(record, "ended"),
-            begun={attempt: int(at) for attempt, at in _by_attempt(record, "begun_at").items()},
+            ended=_by_attempt(by_attempt, "ended"),
+            begun={attempt: int(at) for attempt, at in _by_attempt(by_attempt, "begun_at").items()},
             error=JobError(stage, record.get("error_code", ""), record.get("error_message", "")) if stage else None,
             generated_by=record.get("generated_by", ""),
             told=record.get("told", ""),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -98,6 +99,10 @@ class JobSpec(BaseModel):
 
     def canonical_json(self) -> str:
         """The same text for the same spec, whatever its key order or its explicit nulls."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> str:
         fields = {name: value for name, value in self.model_dump().items() if value is not None}
         return _compact(fields)
 

@@ -15,6 +15,8 @@ RAW = -zlib.MAX_WBITS
 
 def pack(text: str) -> bytes:
     """*text* in as few bytes as it takes."""
+    if not text:
+        return b""
     plain = text.encode(errors="backslashreplace")
     packing = zlib.compressobj(9, wbits=RAW, zdict=WORDS)
     packed = PACKED + packing.compress(plain) + packing.flush()
