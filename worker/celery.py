@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import after_setup_logger, after_setup_task_logger
+from celery.signals import after_setup_logger, after_setup_task_logger, worker_before_create_process
 from kombu.transport import TRANSPORT_ALIASES
 
 from worker.logs import configure
@@ -28,3 +30,13 @@ app.config_from_object("celeryconfig")
 @after_setup_task_logger.connect
 def _configure_logging(logger: logging.Logger, **_: Any) -> None:
     configure(logger)
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: Any) -> None:
+    """Load what every child needs before it is forked, out of reach of its garbage collector, which would write to
+    all of it: the pages stay shared."""
+    import_module("worker.services")
+    import_module("worker.bucket")
+    gc.collect()
+    gc.freeze()
