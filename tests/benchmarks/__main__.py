@@ -1,6 +1,8 @@
 """`python -m tests.benchmarks`: every benchmark, one after the other, and the report in `RESULTS.md`.
 
 Each runs in a process group of its own and is ended after its time, so that one which hangs costs its own figures only.
+One that takes longer than all the others runs when it is named, `python -m tests.benchmarks memory`, and has a report
+of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +23,8 @@ from tests.benchmarks.figures import Section, machine, met, table
 from tests.benchmarks.system import tell
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+APART = {"memory": 900}
+"""What runs only when it is named, and the seconds after which it is ended; its report is `<NAME>.md`."""
 LIMITS = {
     "end_to_end": 120,
     "delay": 75,
@@ -37,10 +42,23 @@ round of `recovery` kills a worker in a POST: its lease is two minutes."""
 
 
 def main() -> None:
+    names = sys.argv[1:]
+    if unknown := set(names) - APART.keys():
+        sys.exit(f"only these run apart: {', '.join(APART)}; not {', '.join(sorted(unknown))}")
+    if names:
+        apart = {name: Path(__file__).with_name(f"{name.upper()}.md") for name in names}
+        done = [write(to, f"python -m tests.benchmarks {name}", {name: APART[name]}) for name, to in apart.items()]
+    else:
+        done = [write(RESULTS, "make bench", LIMITS)]
+    sys.exit(not all(done))
+
+
+def write(to: Path, command: str, limits: Mapping[str, float]) -> bool:
+    """Run the benchmarks of *limits*, as *command* does, and write their report; whether all came to an end."""
     began = time.monotonic()
     where, date = machine(), datetime.now(UTC)
     sections, failures = [], []
-    for name, limit_seconds in LIMITS.items():
+    for name, limit_seconds in limits.items():
         tell(f"{name} ...")
         section = run_one(name, limit_seconds)
         if section is None:
@@ -48,9 +66,9 @@ def main() -> None:
         else:
             sections.append(section)
     minutes = (time.monotonic() - began) / 60
-    RESULTS.write_text(report(where, date, minutes, sections, failures))
-    tell(f"{RESULTS} is written, after {minutes:.1f} min")
-    sys.exit(bool(failures))
+    to.write_text(report(command, where, date, minutes, sections, failures))
+    tell(f"{to} is written, after {minutes:.1f} min")
+    return not failures
 
 
 def run_one(name: str, limit_seconds: float) -> Section | None:
@@ -73,11 +91,13 @@ def run_one(name: str, limit_seconds: float) -> Section | None:
         return Section.from_json(out.read_text()) if out.exists() else None
 
 
-def report(where: str, date: datetime, minutes: float, sections: list[Section], failures: list[str]) -> str:
+def report(
+    command: str, where: str, date: datetime, minutes: float, sections: list[Section], failures: list[str]
+) -> str:
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     rows = [(v.target, v.what, v.goal, v.now, met(v.is_met)) for v in sorted(verdicts, key=lambda v: _order(v.target))]
     parts = [
-        "# Results of `make bench`",
+        f"# Results of `{command}`",
         f"{date:%Y-%m-%d %H:%M} UTC, {minutes:.1f} minutes. {where}.",
         "Medians, with the lowest and highest round in brackets. Load generators, servers, Redis and S3 share the "
         "cores, so only ratios taken inside one run carry over to another machine; fsync is cheap on this one. The "

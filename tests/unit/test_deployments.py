@@ -89,12 +89,13 @@ def test_the_receiver_is_probed_where_it_answers() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
 
 
-def test_flower_wants_a_password_only_shows_and_is_seen_from_this_machine_only() -> None:
+def test_flower_wants_a_password_is_bounded_only_shows_and_is_seen_from_this_machine_only() -> None:
     line = PROCESSES["flower"]
     [container] = pod("flower")["containers"]
 
     assert line.startswith(': "${FLOWER_BASIC_AUTH:?')
     assert "--read_only" in line
+    assert "--max_tasks=${FLOWER_MAX_TASKS:-2000}" in line, "its own limit of 100,000 rows is hundreds of megabytes"
     assert "--address=${FLOWER_ADDRESS:-127.0.0.1}" in line
     assert COMPOSE["services"]["flower"]["ports"] == ["127.0.0.1:5555:5555"]
     assert "env" not in container
