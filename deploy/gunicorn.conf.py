@@ -213,8 +213,10 @@ def pre_request(_worker: Worker, req: Any) -> None:
         req.force_close()
 
 
-def post_worker_init(_worker: Worker) -> None:
-    """Keep what was imported out of every later collection: it lives as long as the process."""
+def post_worker_init(worker: Worker) -> None:
+    """Have settings found where Python looks first, and what was imported left alone by every later collection."""
+    # gunicorn's `Config` works each out anew whenever it is asked for, some twenty times a request
+    vars(worker.cfg).update({name: setting.get() for name, setting in worker.cfg.settings.items()})
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_PER_COLLECTION)
