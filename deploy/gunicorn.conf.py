@@ -216,7 +216,7 @@ def pre_request(_worker: Worker, req: Any) -> None:
 def post_worker_init(worker: Worker) -> None:
     """Have settings found where Python looks first, and what was imported left alone by every later collection."""
     # gunicorn's `Config` works each out anew whenever it is asked for, some twenty times a request
-    vars(worker.cfg).update({name: setting.get() for name, setting in worker.cfg.settings.items()})
+    worker.cfg.__dict__.update({name: setting.get() for name, setting in worker.cfg.settings.items()})
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_PER_COLLECTION)
