@@ -56,7 +56,7 @@ def _forget() -> None:
     if client._sender.cache_info().currsize:
         client._sender(pid).close()
     if client._services.cache_info().currsize:
-        client._services(pid).store._client.close()
+        client._services(pid).store._scripts._unlooked.close()  # `_client` would ask the server, which may be gone
     client._app.cache_clear()
     client._sender.cache_clear()
     client._services.cache_clear()
