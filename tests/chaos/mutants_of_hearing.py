@@ -117,6 +117,20 @@ HEARING = (
         "tests/integration/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",
     ),
     _m(
+        "a refusal that was met without botocore is the last word",
+        "worker/direct.py",
+        "if answer.status_code not in TOLD:",
+        "if False:",
+        "tests/integration/test_direct.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
+    ),
+    _m(
+        "a connection is used again whatever address its host has by now",
+        "worker/paced.py",
+        "return self._place == (host, port) and self._address in addresses",
+        "return self._place == (host, port)",
+        "tests/integration/test_download.py::test_a_name_that_has_moved_is_asked_at_its_new_address",
+    ),
+    _m(
         "archive verdict at once",
         "worker/steps/archive.py",
         "if claim.now > services.timing.archive_verdict_at(job):",
