@@ -173,7 +173,7 @@ def _step(job_id: str, services: Services) -> None:
         accept.run(job_id, spec(0, "gmicloud"), services)
         submit.run(job_id, services)
     else:
-        poll.run_many([job_id], services)
+        poll.run(job_id, services)
 
 
 def _services(redis_url: str, clock: list[int], draw: Callable[[], float]) -> tuple[Services, Simulated]:

@@ -104,7 +104,7 @@ def _step(redis_url: str, evolink: EvoLink) -> Callable[[int], object]:
     polled = iter(range(jobs))
 
     def step(_: int) -> None:
-        poll.run_many([crowd.crowd_id(next(polled))], services)
+        poll.run(crowd.crowd_id(next(polled)), services)
 
     return step
 
