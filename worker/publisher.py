@@ -39,9 +39,17 @@ class Publisher:
     did not take them; it is only ever called from the publisher's own thread.
     """
 
-    def __init__(self, send: Callable[[Sequence[str]], None], *, batch: int = BATCH, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        send: Callable[[Sequence[str]], None],
+        *,
+        batch: int = BATCH,
+        gather_seconds: float = GATHER_SECONDS,
+        capacity: int = CAPACITY,
+    ) -> None:
         self._send = send
         self._batch = batch
+        self._gather_seconds = gather_seconds
         self._capacity = capacity
         self._changed = threading.Condition()
         self._waiting: dict[str, None] = {}
@@ -84,7 +92,7 @@ class Publisher:
     def _run(self) -> None:
         try:
             while batch := self._next_batch():
-                gather = min(GATHER_SECONDS * len(batch), MOST_GATHER_SECONDS)
+                gather = min(self._gather_seconds * len(batch), MOST_GATHER_SECONDS)
                 self._pause(gather if self._try_send(batch) else PAUSE_SECONDS)
         finally:
             self._sender = 0  # whatever has ended this thread, the next nudge begins another

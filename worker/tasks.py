@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
+GATHER_SECONDS = 0.05
+"""How long the jobs of a burst may wait to be started together; one that comes alone is started at once."""
 STORE_PAUSE_SECONDS = 2.0
 """How long a job that could not be recorded waits before its message goes back to the queue."""
 
@@ -70,7 +72,8 @@ def starter() -> Publisher:
 
 @cache
 def _starter(_pid: int) -> Publisher:
-    return Publisher(nudges.Sender(app, Step.SUBMIT), batch=sweep.JOBS_PER_MESSAGE[Step.SUBMIT])
+    sender, batch = nudges.Sender(app, Step.SUBMIT), sweep.JOBS_PER_MESSAGE[Step.SUBMIT]
+    return Publisher(sender, batch=batch, gather_seconds=GATHER_SECONDS)
 
 
 class GenerateRequest(Request):
