@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from worker.errors import StoreError
 
@@ -36,9 +37,9 @@ class Gate:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # no `threading.Semaphore`: under gevent, whoever gives a place back would let all others run first
-        self._free = [None] * places
-        self._queued = 0
-        self._freed = threading.Condition()
+        self._free = places
+        self._queue: deque[threading.Lock] = deque()
+        self._lock = threading.Lock()
         self._wait_seconds = wait_seconds
         self._monotonic = monotonic
         self._is_silent = False
@@ -71,29 +72,27 @@ class Gate:
                 self._come_back()
 
     def _enter(self) -> None:
-        if self._finds_place():
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._queue.append(turn)
+        if turn.acquire(timeout=self._wait_seconds):
             return
-        with self._freed:
-            self._queued += 1
-            try:
-                if not self._freed.wait_for(self._finds_place, self._wait_seconds):
-                    raise StoreError(
-                        f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks"
-                    )
-            finally:
-                self._queued -= 1
-
-    def _finds_place(self) -> bool:
-        with suppress(IndexError):
-            self._free.pop()  # each step of a list's is atomic: where there is room, nobody needs a lock
-            return True
-        return False
+        with self._lock:
+            if turn in self._queue:  # else it has come just now
+                self._queue.remove(turn)
+                raise StoreError(f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
 
     def _leave(self) -> None:
-        self._free.append(None)
-        if self._queued:
-            with self._freed:
-                self._freed.notify()
+        """Hand the place to who has queued longest: nobody who comes later may overtake."""
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._free += 1
 
     def _scout_or_heed(self) -> bool:
         """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""

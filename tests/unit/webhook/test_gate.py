@@ -14,9 +14,9 @@ from worker.errors import CallbackError, StoreError
 
 
 def is_waiting(thread: threading.Thread) -> bool:
-    """Whether *thread* stands still in a lock of `threading`."""
+    """Whether *thread* queues for a place."""
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code.co_name == "wait"
+    return frame is not None and frame.f_code.co_name == "_enter"
 
 
 class Clock:
@@ -84,6 +84,23 @@ def test_who_has_queued_while_the_store_fell_silent_does_not_try_it_too(clock: C
     queued.join()
 
     assert told == [SILENT]
+
+
+def test_who_has_queued_goes_in_before_who_comes_later(clock: Clock, wait_until: WaitUntil) -> None:
+    gate, order = Gate(places=1, wait_seconds=30, monotonic=clock), []
+
+    def go_in(who: str) -> None:
+        with gate.place():
+            order.append(who)
+
+    queued = threading.Thread(target=go_in, args=["first"])
+    with gate.place():
+        queued.start()
+        wait_until(lambda: is_waiting(queued))
+    go_in("second")
+    queued.join()
+
+    assert order == ["first", "second"]
 
 
 @pytest.mark.parametrize("times", [1, 3])
