@@ -14,16 +14,19 @@ connection that takes longer, and `worker_connections` caps how many there are.
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import ssl
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
@@ -43,6 +46,15 @@ BODY_BYTES = 64 * 1024
 
 OBJECTS_PER_COLLECTION = 10_000
 """A callback makes some hundreds, hardly any of them in a cycle."""
+
+MOST_WORKERS = 32
+"""That are counted; there are two, until somebody asks the master for more."""
+
+LEAD = 2
+"""How many connections more than another worker's one takes before it leaves the next to that one."""
+
+TURN_MS = 10
+"""How long a connection is left to a worker that has fewer; then whoever is there takes it."""
 
 NOT_HTTP = b"""HTTP/1.1 400 Bad Request\r
 Connection: close\r
@@ -75,8 +87,85 @@ class OneWrite:
             self._sock.sendall(b"".join(self._parts))
 
 
+class Held:
+    """How many connections each worker has, in memory that all of them share."""
+
+    NOBODY = -1
+
+    def __init__(self) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 4 * MOST_WORKERS)).cast("i")
+        for place in range(MOST_WORKERS):
+            self._counts[place] = self.NOBODY
+
+    def begin(self, place: int) -> None:
+        self._counts[place] = 0
+
+    def end(self, place: int) -> None:
+        self._counts[place] = self.NOBODY
+
+    def add(self, place: int, connections: int) -> None:
+        self._counts[place] += connections
+
+    def is_ahead(self, place: int) -> bool:
+        """Whether some other worker has fewer, by more than `LEAD`."""
+        mine = self._counts[place]
+        return any(self.NOBODY < other < mine - LEAD for other in self._counts)
+
+
+class Door(StreamServer):  # type: ignore[misc]  # as above
+    """Takes connections in turn with the other workers.
+
+    The kernel gives each to whoever wakes first, and where they are kept they stay: one worker was seen with 28
+    of 32, and what came over these waited for it while the other one slept.
+    """
+
+    max_accept = 4
+
+    def __init__(self, worker: Worker, listener: Any, pool: Any, **tls: Any) -> None:
+        super().__init__(listener, handle=partial(worker.handle, listener), spawn=pool, **tls)
+        self._place = worker.place
+        self._has_waited = False
+
+    def do_read(self) -> Any:
+        """The next connection; None to leave it, for a moment, to a worker that has fewer."""
+        if held.is_ahead(self._place) and not self._has_waited:
+            self.stop_accepting()
+            gevent.spawn(self._wait)
+            return None
+        self._has_waited = False
+        taken = super().do_read()
+        held.add(self._place, 1 if taken else 0)
+        return taken
+
+    def do_close(self, *taken: Any) -> None:
+        """What follows each connection's end, whatever ended it."""
+        held.add(self._place, -1)
+        super().do_close(*taken)
+        if not held.is_ahead(self._place):
+            self._go_on()
+
+    def _wait(self) -> None:
+        for _ in range(TURN_MS):
+            gevent.sleep(0.001)
+            if not held.is_ahead(self._place):
+                break
+        else:
+            self._has_waited = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn carries no types
     """Gunicorn's gevent worker, with an end to every wait for a client and no request line in any log."""
+
+    place = 0  # in `held`: `pre_fork` says which
+
+    def server_class(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> Door:
+        """What takes the connections of one address."""
+        return Door(self, listener, spawn, **({"ssl_context": ssl_context} if ssl_context else {}))
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection; the TLS handshake is still to be made."""
@@ -102,6 +191,18 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn carries no types
         if isinstance(exc, ParseException):
             with suppress(OSError):  # the client may be gone
                 util.write(client, NOT_HTTP)
+
+
+def pre_fork(server: Any, worker: Worker) -> None:
+    """Give a worker a place of its own among those that take turns."""
+    taken = {other.place for other in server.WORKERS.values()}
+    worker.place = next(place for place in count() if place not in taken) % MOST_WORKERS
+    held.begin(worker.place)
+
+
+def child_exit(_server: Any, worker: Worker) -> None:
+    """Have nobody wait for a worker that has ended."""
+    held.end(worker.place)
 
 
 def pre_request(_worker: Worker, req: Any) -> None:
@@ -179,6 +280,7 @@ try:
 except SettingsError as err:
     sys.exit(f"callsheet: {err}")
 
+held = Held()
 worker_class = Worker
 workers = 2
 worker_connections = 1000

@@ -6,9 +6,11 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +164,38 @@ def test_slow_clients_hold_up_nobody_and_are_cut_off(server: Server, lives: Live
         for connection in slow:
             connection.settimeout(30)
         assert {hear(connection) for connection in slow} == {b""}
+
+
+@contextlib.contextmanager
+def kept(server: Server, connections: int) -> Iterator[None]:
+    """So many connections, each answered once before the next is made, and kept."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(connections):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        yield
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process has open."""
+    files = Path("/proc", str(pid), "fd").iterdir()
+    return sum(str(file.readlink()).startswith("socket:") for file in files)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_stands_still_holds_up_nobody_and_takes_its_share_when_it_goes_on(server: Server) -> None:
+    master = str(server.process.pid)
+    idle = int(Path("/proc", master, "task", master, "children").read_text().split()[0])
+    before = sockets(idle)
+    os.kill(idle, signal.SIGSTOP)
+    try:
+        with kept(server, 40):
+            os.kill(idle, signal.SIGCONT)
+            with kept(server, 40):
+                assert 30 <= sockets(idle) - before <= 50
+    finally:
+        os.kill(idle, signal.SIGCONT)
 
 
 def test_what_gevent_patches_was_imported_by_nobody_before(server: Server) -> None:
