@@ -79,12 +79,22 @@ class Gate:
             turn = threading.Lock()
             turn.acquire()
             self._queue.append(turn)
-        if turn.acquire(timeout=self._wait_seconds):
-            return
+        try:
+            has_come = turn.acquire(timeout=self._wait_seconds)
+        except BaseException:  # gevent ends a request that takes too long wherever it waits
+            if not self._unqueued(turn):
+                self._leave()
+            raise
+        if not has_come and self._unqueued(turn):
+            raise StoreError(f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
+
+    def _unqueued(self, turn: threading.Lock) -> bool:
+        """Take *turn* out of the queue; False when it has come just now, and with it the place."""
         with self._lock:
-            if turn in self._queue:  # else it has come just now
-                self._queue.remove(turn)
-                raise StoreError(f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
+            if turn not in self._queue:
+                return False
+            self._queue.remove(turn)
+            return True
 
     def _leave(self) -> None:
         """Hand the place to who has queued longest: nobody who comes later may overtake."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,34 @@ def test_who_has_queued_while_the_store_fell_silent_does_not_try_it_too(clock: C
     queued.join()
 
     assert told == [SILENT]
+
+
+ENDED = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from gevent.event import Event
+from webhook.gate import Gate
+
+gate, is_over = Gate(places=1, wait_seconds=30), Event()
+
+def go_in():
+    with gate.place():
+        is_over.wait()
+
+holder, queued = gevent.spawn(go_in), gevent.spawn(go_in)
+gevent.idle()
+queued.kill()
+is_over.set()
+gevent.joinall([holder, queued])
+with gate.place():
+    print("in")
+"""
+
+
+def test_a_request_that_gevent_ends_while_it_queues_takes_no_place_along() -> None:
+    told = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=60, check=False)
+
+    assert told.stdout == "in\n", told.stderr
 
 
 def test_who_has_queued_goes_in_before_who_comes_later(clock: Clock, wait_until: WaitUntil) -> None:
