@@ -20,6 +20,7 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HeadersDict
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnectedError
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -110,7 +111,7 @@ class Direct:
             answer: AWSResponse = self._session.send(
                 AWSPreparedRequest(method, url, signed, content, stream_output=False)
             )
-        except HTTPClientError:
+        except (HTTPClientError, NotConnectedError):
             return None
         return answer
 

@@ -7,12 +7,14 @@ import hmac
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
+from deploy.local.ports import free_port
 from deploy.local.sandbox.mp4 import make
 from tests.integration import plain_s3
 from tests.integration.plain_s3 import Fault, PlainS3
@@ -107,6 +109,21 @@ def test_a_refusal_is_not_believed_before_the_client_has_met_it(
 
     assert bucket.find(key) == video
     assert {"put": "PutObject", "part": "UploadPart"}[operation] in through_client
+
+
+@BOTH
+def test_where_nobody_takes_a_connection_any_more_the_client_tries_again(
+    bucket: Bucket, key: str, through_client: list[str], content: bytes
+) -> None:
+    bucket.find(key)
+    route = bucket._direct._route
+    assert route is not None
+    bucket._direct._route = replace(route, base=f"http://127.0.0.1:{free_port()}/")
+
+    video = bucket.store_video(key, [content], declared_bytes=len(content))
+
+    assert bucket.find(key) == video
+    assert {"PutObject", "UploadPart"} & set(through_client)
 
 
 def test_what_the_client_did_tells_what_is_there_from_what_is_not(
