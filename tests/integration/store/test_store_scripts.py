@@ -144,6 +144,18 @@ def test_a_store_of_many_shards_works_like_one(client: redis.Redis) -> None:
     assert store.audit() == []
 
 
+def test_records_that_are_older_than_the_number_of_shards_are_not_left_behind(
+    client: redis.Redis, store: Store, lives: Lives
+) -> None:
+    lives.submitted()
+    client.delete(Keys().number())
+
+    with pytest.raises(StoreError, match="set CALLSHEET_SHARDS=1"):
+        Store(client, retention_ms=RETENTION, shards=7).get(JOB)
+
+    assert Store(client, retention_ms=RETENTION).get(JOB) is not None
+
+
 def test_without_a_clock_the_servers_time_counts(client: redis.Redis) -> None:
     store = Store(client, retention_ms=RETENTION)
     lives = Lives(store)
