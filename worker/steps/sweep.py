@@ -37,7 +37,7 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):
         # those of a newer Callsheet stay due, and must not stand before all others
-        due = [job_id for job_id in services.store.due(limit=BATCH + len(left)) if job_id not in left]
+        due = [job_id for job_id in services.store.due(limit=BATCH + len(left)) if job_id not in left][:BATCH]
         nudges = services.store.nudge(due, sent=_sent(waits)) if due else []
         left |= set(due) - {nudge.job_id for nudge in nudges}
         nudged += _nudge(nudges, publish)

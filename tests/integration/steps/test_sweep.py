@@ -175,6 +175,25 @@ def test_a_backlog_is_nudged_whole_in_one_tick(scene: Scene) -> None:
     assert len(scene.sweep()) == 1100
 
 
+def test_a_backlog_that_is_not_nudged_again_is_still_gone_through_in_batches(scene: Scene) -> None:
+    """Redis refuses a script what would be thousands at once, in its midst."""
+    for number in range(2 * sweep.BATCH + 100):
+        scene.store.accept(
+            f"job-{number}", spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v"
+        )
+    asked: list[Step] = []
+    scripts = 0
+
+    def count() -> None:
+        nonlocal scripts
+        scripts += 1
+
+    services = scene.but(store=scene.with_store(before={"nudge": count}))
+    sweep.run(services, lambda step, _: asked.append(step), lambda _: True)
+
+    assert (scripts, asked) == (3, [])
+
+
 def test_an_entry_without_a_record_is_removed_and_counted(scene: Scene) -> None:
     scene.store._client.zadd(scene.store._keys.due(0), {"ghost": 1})
 
