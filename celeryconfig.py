@@ -70,6 +70,7 @@ worker_hijack_root_logger = True
 worker_redirect_stdouts = False
 worker_send_task_events = True  # Flower; the internal tasks switch theirs off
 
+broker_heartbeat = 20  # a connection to RabbitMQ that carries nothing any more is found out in a minute, not in three
 broker_connection_retry = True
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the default gives up after 100 tries and stops the worker
@@ -79,7 +80,8 @@ task_publish_retry = False  # a nudge that cannot be sent is dropped: the job is
 # Whoever sends to a dead broker is told at once: kombu would try for seconds, and every step sends nudges.
 _give_up_soon = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
 broker_transport_options = (
-    {**_give_up_soon, "confirm_publish": True, "socket_timeout": 5}
+    # py-amqp waits for ever, unless told otherwise, for the answer of a broker that hangs
+    {**_give_up_soon, "confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
     if _AMQP
     else {
         **_give_up_soon,

@@ -1,4 +1,4 @@
-"""Rows Q4 and Q5: a RabbitMQ that crashes, and one that takes no message for want of memory."""
+"""Rows Q2, Q4 and Q5: a RabbitMQ whose connections carry nothing any more, that crashes, or takes no message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.chaos.checker import assert_sound
 from tests.chaos.rabbit import Rabbit, is_installed
 from tests.chaos.recorder import Recorder
 from tests.chaos.system import System
+from tests.chaos.wire import Wire
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -30,8 +31,16 @@ def rabbit() -> Iterator[Rabbit]:
 
 
 @pytest.fixture(scope="module")
-def hopping(rabbit: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(tmp_path_factory.mktemp("hopping"), broker_url=rabbit.url) as running:
+def wire(rabbit: Rabbit) -> Iterator[Wire]:
+    """The way of the whole system to RabbitMQ."""
+    with Wire(lambda: rabbit.port) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hopping(rabbit: Rabbit, wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    url = rabbit.url.replace(f":{rabbit.port}/", f":{wire.port}/")
+    with System(tmp_path_factory.mktemp("hopping"), broker_url=url) as running:
         yield running
 
 
@@ -43,6 +52,15 @@ def judged(hopping: System) -> Iterator[System]:
     for job_id in job_ids:
         hopping.settled(job_id)
     assert_sound(Recorder(hopping).history(job_ids))
+
+
+def test_q2_connections_to_rabbitmq_that_carry_nothing_any_more_are_found_out(judged: System, wire: Wire) -> None:
+    wire.half_open()
+    job_ids = [judged.record(provider) for provider in PROVIDERS]
+
+    for job_id in job_ids:
+        assert judged.settled(job_id, 200).state == "archived"
+        assert len(judged.posts(job_id)) == 1
 
 
 def test_q4_what_a_rabbitmq_has_confirmed_is_a_job_after_it_was_killed(judged: System, rabbit: Rabbit) -> None:
