@@ -25,6 +25,7 @@ QUEUES = ("callsheet", "callsheet.archive", "callsheet.sweep")
 LOADING_SECONDS = 60.0
 """Longer than any test lets it last."""
 ANSWERING = ("--loading-process-events-interval-bytes", "1024")
+BALLAST = tuple(f"ballast:{number}" for number in range(64))
 GARBAGE = (
     b"\x80\x04\x95\x10garbage",
     b"{not json",
@@ -153,6 +154,7 @@ def redis_loading(system: System) -> Iterator[None]:
     """Redis was killed, and reads its data again so slowly that it listens and answers LOADING all the while."""
     server, command = system.redis, system.redis.process.command
     with redis.Redis.from_url(server.url) as client:
+        client.mset({name: os.urandom(1024) for name in BALLAST})  # a file of a few jobs is read without a stop
         client.bgrewriteaof()  # only within the base file does it stop to answer
         system.wait(lambda: not dict(client.info("persistence"))["aof_rewrite_in_progress"], "one file")
         delay = round(LOADING_SECONDS * 1_000_000 / max(1, client.dbsize()))
@@ -167,6 +169,7 @@ def redis_loading(system: System) -> Iterator[None]:
                 server.process.command = command
                 server.kill()
                 server.start()
+                client.delete(*BALLAST)
 
 
 def _is_loading(client: redis.Redis) -> bool:
