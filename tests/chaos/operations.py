@@ -25,7 +25,7 @@ QUEUES = ("callsheet", "callsheet.archive", "callsheet.sweep")
 LOADING_SECONDS = 60.0
 """Longer than any test lets it last."""
 ANSWERING = ("--loading-process-events-interval-bytes", "1024")
-BALLAST = tuple(f"ballast:{number}" for number in range(64))
+BALLAST = tuple(f"ballast:{number}" for number in range(512))
 GARBAGE = (
     b"\x80\x04\x95\x10garbage",
     b"{not json",
