@@ -17,8 +17,9 @@ import redis
 MOST = 64
 """Scripts in one convoy: as many as the gate has places."""
 
-WAIT_SECONDS = 5.0
-"""The end of every wait for a reply, should the thread that fetches them have died. Redis' own silence ends sooner."""
+WAIT_SECONDS = 1.8
+"""The end of every wait for a reply, so that a provider has its answer in two seconds: a Redis that answers each
+command only just in time takes several to be connected to, and the thread that fetches replies may have died."""
 
 
 class Convoy(redis.Redis):

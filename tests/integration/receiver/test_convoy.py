@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -74,6 +75,39 @@ def test_while_redis_is_silent_who_waits_for_the_next_convoy_fails_with_those_th
             with pytest.raises(BlockingIOError):
                 silent.accept()  # nobody else came
             sent.close()
+
+
+def forward_slowly(listener: socket.socket, port: int) -> None:
+    """Serve one client of *listener* by the server at *port*; every answer takes 0.9 s on its way."""
+    client, _ = listener.accept()
+    with client, socket.create_connection(("127.0.0.1", port)) as server:
+
+        def ask() -> None:
+            while asked := client.recv(65536):
+                server.sendall(asked)
+            server.shutdown(socket.SHUT_WR)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ask)
+            while answered := server.recv(65536):
+                threading.Event().wait(0.9)
+                client.sendall(answered)
+
+
+def test_a_redis_that_answers_each_command_late_is_given_up_before_a_provider_has_waited_too_long(
+    redis_url: str,
+) -> None:
+    """To connect takes several commands."""
+    with connect(redis_url) as plain, socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        sha = plain.script_load(ECHO)
+        port = urlsplit(redis_url).port or 0
+        pool.submit(forward_slowly, listener, port)
+        late = redis_url.replace(f":{port}/", f":{listener.getsockname()[1]}/")
+        with (
+            connect(late, timeout_seconds=5.0, kind=Convoy) as client,
+            pytest.raises(redis.TimeoutError, match="no reply from Redis was fetched"),
+        ):
+            client.evalsha(sha, 0, "late")
 
 
 class Ending(_Run):
