@@ -16,7 +16,8 @@ from worker.steps import Step
 BROKER_TIMEOUT_SECONDS = 1.0
 
 
-def _queue(step: Step) -> str:
+def queue_of(step: Step) -> str:
+    """The name of the queue that the nudges of *step* go to."""
     return "callsheet.archive" if step is Step.ARCHIVE else "callsheet"
 
 
@@ -25,15 +26,15 @@ def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> Non
     app.send_task(
         f"callsheet.{step}",
         kwargs={"job_ids": list(job_ids)},
-        queue=_queue(step),
+        queue=queue_of(step),
         ignore_result=True,
         **options,
     )
 
 
-def wait(app: Celery, step: Step) -> bool:
-    """Whether messages wait in the queue that *step*'s nudges go to; False where the broker does not tell."""
-    queue = app.amqp.queues[_queue(step)]
+def are_waiting(app: Celery, name: str) -> bool:
+    """Whether messages wait in the queue of that *name*; False where the broker does not tell."""
+    queue = app.amqp.queues[name]
     declared = {"durable": queue.durable, "auto_delete": queue.auto_delete, "arguments": queue.queue_arguments}
     with app.connection_or_acquire() as connection:
         try:

@@ -193,8 +193,9 @@ def run_settle(job_ids: list[str]) -> None:
 @_internal("sweep")
 def run_sweep() -> None:
     """One tick of the clock."""
+    are_waiting = cache(partial(nudges.are_waiting, app))  # each queue is looked at once a tick
     try:
-        sweep.run(services(), nudge, cache(partial(nudges.wait, app)))
+        sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))
     except StoreError as err:
         log.error("sweep.missed", extra={"reason": str(err)})
 
