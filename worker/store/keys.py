@@ -62,7 +62,7 @@ class Keys:
     def due(self, shard: int) -> str:
         return f"{PREFIX}{{{shard}}}:due"
 
-    def number(self) -> str:
+    def shard_count(self) -> str:
         """How many shards there are."""
         return f"{PREFIX}{{0}}:shards"
 

@@ -108,11 +108,11 @@ class Scripts:
         Who comes first writes the number down; another one would not find the jobs, and pay for them again.
         """
         with store_errors():
-            if (held := self._unlooked.get(self._keys.number())) is None:
+            if (held := self._unlooked.get(self._keys.shard_count())) is None:
                 # records that are older than the number itself are in one
                 is_older = self._unlooked.exists(self._keys.due(0), self._keys.intents(0))
-                self._unlooked.set(self._keys.number(), 1 if is_older else self._keys.shards, nx=True)
-                held = self._unlooked.get(self._keys.number())
+                self._unlooked.set(self._keys.shard_count(), 1 if is_older else self._keys.shards, nx=True)
+                held = self._unlooked.get(self._keys.shard_count())
         if held != str(self._keys.shards):
             raise StoreError(f"the records of CALLSHEET_REDIS_URL are in other shards: set CALLSHEET_SHARDS={held!s}")
         return self._unlooked
