@@ -129,7 +129,6 @@ class Job:
         """
         _refuse_newer(job_id, record)
         stage = record.get("error_stage", "")
-        by_attempt = {name: text for name, text in record.items() if "." in name}
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -160,13 +159,11 @@ class Job:
             path=record.get("path", ""),
             lease=record.get("lease", ""),
             lease_until=_instant(record, "lease_until"),
-            request_ids=_by_attempt(by_attempt, "request_id"),
             cost=json.loads(record["cost"]) if record.get("cost") else {},
             usage=json.loads(record["usage"]) if record.get("usage") else {},
             videos=tuple(Video(**video) for video in json.loads(record["videos"])) if record.get("videos") else (),
             videos_attempt=_instant(record, "videos_attempt"),
-            ended=_by_attempt(by_attempt, "ended"),
-            begun={attempt: int(at) for attempt, at in _by_attempt(by_attempt, "begun_at").items()},
+            **_of_attempts(record),
             error=JobError(stage, record.get("error_code", ""), record.get("error_message", "")) if stage else None,
             generated_by=record.get("generated_by", ""),
             told=record.get("told", ""),
@@ -186,6 +183,16 @@ def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
     return dict(
         sorted((int(field[len(name) + 1 :]), text) for field, text in record.items() if field.startswith(f"{name}."))
     )
+
+
+def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
+    """What is kept for each attempt."""
+    numbered = {name: text for name, text in record.items() if "." in name}
+    return {
+        "request_ids": _by_attempt(numbered, "request_id"),
+        "ended": _by_attempt(numbered, "ended"),
+        "begun": {attempt: int(at) for attempt, at in _by_attempt(numbered, "begun_at").items()},
+    }
 
 
 def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
