@@ -59,6 +59,14 @@ def publishers(broker: Broker) -> Iterator[Callable[..., Publisher]]:
         each.close()
 
 
+def held_up(broker: Broker, publisher: Publisher) -> Publisher:
+    """*publisher*, whose message for the job `first` is on its way to a broker that has frozen."""
+    broker.freeze()
+    publisher.nudge("first")
+    broker.asked.acquire(timeout=10)
+    return publisher
+
+
 def test_a_nudge_is_sent(broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil) -> None:
     publisher = publishers()
 
@@ -80,10 +88,7 @@ def test_nothing_is_started_before_the_first_nudge(publishers: Callable[..., Pub
 def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one(
     broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil
 ) -> None:
-    publisher = publishers()
-    broker.freeze()
-    publisher.nudge("first")
-    broker.asked.acquire(timeout=10)
+    publisher = held_up(broker, publishers())
     for n in range(5):
         publisher.nudge(f"job-{n}")
 
@@ -96,10 +101,7 @@ def test_what_comes_while_a_message_is_on_its_way_goes_out_as_one(
 def test_a_job_that_waits_already_is_not_sent_twice(
     broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil
 ) -> None:
-    publisher = publishers()
-    broker.freeze()
-    publisher.nudge("first")
-    broker.asked.acquire(timeout=10)
+    publisher = held_up(broker, publishers())
     for _ in range(3):
         publisher.nudge("job-1")
 
@@ -112,10 +114,7 @@ def test_a_job_that_waits_already_is_not_sent_twice(
 def test_a_message_holds_a_hundred_jobs_at_most(
     broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil
 ) -> None:
-    publisher = publishers()
-    broker.freeze()
-    publisher.nudge("first")
-    broker.asked.acquire(timeout=10)
+    publisher = held_up(broker, publishers())
     wanted = [f"job-{n}" for n in range(2 * BATCH + 1)]
     for job_id in wanted:
         publisher.nudge(job_id)
@@ -130,10 +129,7 @@ def test_a_message_holds_a_hundred_jobs_at_most(
 def test_a_message_holds_as_few_jobs_as_are_asked_for(
     broker: Broker, publishers: Callable[..., Publisher], wait_until: WaitUntil
 ) -> None:
-    publisher = publishers(batch=2)
-    broker.freeze()
-    publisher.nudge("first")
-    broker.asked.acquire(timeout=10)
+    publisher = held_up(broker, publishers(batch=2))
     for n in range(3):
         publisher.nudge(f"job-{n}")
 
@@ -146,10 +142,7 @@ def test_a_message_holds_as_few_jobs_as_are_asked_for(
 def test_a_frozen_broker_holds_up_no_nudge_and_what_overflows_is_counted(
     broker: Broker, publishers: Callable[..., Publisher]
 ) -> None:
-    publisher = publishers(capacity=3)
-    broker.freeze()
-    publisher.nudge("on its way")
-    broker.asked.acquire(timeout=10)
+    publisher = held_up(broker, publishers(capacity=3))
 
     for n in range(10):
         publisher.nudge(f"job-{n}")

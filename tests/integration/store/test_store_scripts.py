@@ -148,7 +148,7 @@ def test_records_that_are_older_than_the_number_of_shards_are_not_left_behind(
     client: redis.Redis, store: Store, lives: Lives
 ) -> None:
     lives.submitted()
-    client.delete(Keys().number())
+    client.delete(Keys().shard_count())
 
     with pytest.raises(StoreError, match="set CALLSHEET_SHARDS=1"):
         Store(client, retention_ms=RETENTION, shards=7).get(JOB)
