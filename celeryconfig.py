@@ -12,10 +12,10 @@ from kombu import Exchange, Queue
 
 from worker import providers
 from worker.errors import SettingsError
-from worker.outbox import sign_messages
-from worker.sentinels import in_celerys_words
-from worker.settings import Settings
-from worker.timing import DAY
+from worker.jobs.timing import DAY
+from worker.messaging.signatures import sign_messages
+from worker.settings.redis_urls import in_celerys_words
+from worker.settings.settings import Settings
 
 try:
     _settings = Settings.from_env(os.environ)
@@ -36,8 +36,8 @@ result_extended = False  # arguments, and with them prompts, stay out of the res
 accept_content = ["json"]
 task_serializer = result_serializer = event_serializer = "json"
 
-# What is no message of ours is refused before Celery acts on it, which would end the worker (worker/inbox.py).
-worker_consumer = "worker.inbox:Inbox"
+# Every message is validated before Celery acts on it: a poison message would end the worker.
+worker_consumer = "worker.messaging.inbound:Inbox"
 
 # Over TLS a certificate is wanted, for the very name: kombu would take any (rediss) or any that is valid (amqps),
 # and Celery's backend would not start. What the URL itself says (?ssl_ca_certs=...) stands.

@@ -3,7 +3,7 @@
 Why gevent. 250 connections that send their headers and 250 that send their
 bodies at a byte per second held all threads of gthread, and of granian (which
 bounds slow headers, not slow bodies): a good callback waited until it was given
-up. Under gevent it is answered at once (tests/integration/receiver holds it to
+up. Under gevent it is answered at once (tests/integration/webhook holds it to
 that). Callbacks in flight together share one fsync of Redis; `make bench` says
 how many are accepted per second.
 
@@ -263,7 +263,7 @@ def _check_settings() -> None:
     status = 0
     try:
         from worker import providers
-        from worker.settings import Settings
+        from worker.settings.settings import Settings
 
         providers.build(Settings.from_env(os.environ))
     except SettingsError as err:

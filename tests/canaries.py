@@ -24,8 +24,8 @@ import redis
 import requests
 
 from deploy.local.processes import Process
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.stack import Stack
+from deploy.sandbox.client import SandboxControl
 
 LEAST_CHARACTERS = 16
 """What is shorter could stand anywhere by chance; the tests' own keys of that kind are no secrets."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from flask import Flask
 
 from webhook import callbacks, errors, health
+from worker.messaging.publisher import Publisher
 from worker.providers.base import Provider
-from worker.publisher import Publisher
 from worker.store import Store
 
 

@@ -28,11 +28,11 @@ from werkzeug.exceptions import (
 
 from webhook import strict_json
 from webhook.errors import answer
-from webhook.gate import Gate
-from worker import callbacks
+from webhook.overload import Gate
 from worker.errors import CallbackError, StoreError
-from worker.jobs import is_job_id
-from worker.providers import stored_event
+from worker.jobs import callback_token
+from worker.jobs.job import is_job_id
+from worker.providers import event_json
 from worker.providers.answers import code_word
 from worker.providers.base import CallbackTrust, EventKind, Provider, ProviderEvent
 from worker.store import Arrival, Store
@@ -83,7 +83,7 @@ class Receiver:
             raise NotFound
         if not is_job_id(job_id) or not ATTEMPT.fullmatch(attempt):
             raise NotFound
-        if not callbacks.is_valid(token, self.secrets, provider, job_id, int(attempt)):
+        if not callback_token.is_valid(token, self.secrets, provider, job_id, int(attempt)):
             raise NotFound
         return Address(adapter, job_id, int(attempt))
 
@@ -128,9 +128,9 @@ class Receiver:
             address.job_id,
             attempt=address.attempt,
             request_id=event.request_id,
-            fingerprint=stored_event.fingerprint(address.provider.name, event),
+            fingerprint=event_json.fingerprint(address.provider.name, event),
             is_terminal=event.is_terminal,
-            event_json=stored_event.dump(event),
+            event_json=event_json.dump(event),
         )
         if event.kind is EventKind.UNKNOWN:
             # one word: a sentence could be the prompt, which is not read here

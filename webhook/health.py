@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from webhook.errors import answer
 from worker.errors import StoreError
-from worker.publisher import Publisher
+from worker.messaging.publisher import Publisher
 from worker.store import Store
 
 

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from flask import Flask
 
 from webhook import create_app
-from webhook.convoy import Convoy
+from webhook.batching_redis import Convoy
 from worker import providers
 from worker.errors import SettingsError
+from worker.jobs.timing import DAY, ms
 from worker.logs import configure
-from worker.nudges import Sender
-from worker.publisher import Publisher
-from worker.settings import Settings
+from worker.messaging.nudges import Sender
+from worker.messaging.publisher import Publisher
+from worker.settings.settings import Settings
 from worker.steps import Step
 from worker.store import Store, connect
-from worker.timing import DAY, ms
 
 STORE_TIMEOUT_SECONDS = 1.0
 """A provider waits 10 s; the answer that Redis is silent is due within 2."""

@@ -15,14 +15,14 @@ from worker.logs import configure
 
 # Under kombu's own names, so that a URL stays what it is to all who read one
 TRANSPORT_ALIASES.update(
-    redis="worker.transports:RedisTransport",
-    rediss="worker.transports:RedisTransport",
-    sentinel="worker.transports:SentinelTransport",
-    amqp="worker.transports:AmqpTransport",
-    amqps="worker.transports:AmqpsTransport",
+    redis="worker.messaging.transports:RedisTransport",
+    rediss="worker.messaging.transports:RedisTransport",
+    sentinel="worker.messaging.transports:SentinelTransport",
+    amqp="worker.messaging.transports:AmqpTransport",
+    amqps="worker.messaging.transports:AmqpsTransport",
 )
 
-app = Celery("callsheet", include=["worker.tasks", "worker.control"], control="worker.mailbox:Control")
+app = Celery("callsheet", include=["worker.tasks", "worker.control"], control="worker.messaging.broadcasts:Control")
 app.config_from_object("celeryconfig")
 
 
@@ -37,6 +37,6 @@ def _share_memory(**_: Any) -> None:
     """Load what every child needs before it is forked, out of reach of its garbage collector, which would write to
     all of it: the pages stay shared."""
     import_module("worker.services")
-    import_module("worker.bucket")
+    import_module("worker.bucket.bucket")
     gc.collect()
     gc.freeze()

@@ -24,10 +24,10 @@ from typing import Any
 from celery import Celery
 from celery.result import AsyncResult
 
-from worker.outbox import sign_messages
-from worker.result import GENERATE
+from worker.messaging.results import GENERATE
+from worker.messaging.signatures import sign_messages
 from worker.services import Services
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.steps import accept
 
 __all__ = ["enqueue", "sign_messages"]

@@ -15,9 +15,10 @@ from celery.utils.functional import maybe_list
 from celery.worker.control import Panel, control_command
 
 from worker.errors import StoreError
-from worker.jobs import is_job_id
-from worker.steps import Step, cancel
-from worker.tasks import nudge, services
+from worker.jobs.job import is_job_id
+from worker.operations import cancel
+from worker.runtime import nudge, services
+from worker.steps import Step
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ token, key, prompt or signed URL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class CallsheetError(Exception):
@@ -50,9 +50,11 @@ class SettingsError(CallsheetError):
 class SpecError(CallsheetError):
     """The spec cannot be made; names every bad field with its limit and the model."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], *, unread: Collection[str] | None = None) -> None:
+        """With *unread*, the names of fields that were given but could not be read; None: no field was read."""
         super().__init__("spec refused: " + "; ".join(problems))
         self.problems = tuple(problems)
+        self.unread = unread
 
 
 class SpecConflict(CallsheetError):

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from worker import providers as provider_adapters
-from worker.download import Downloader
-from worker.jobs import Job
-from worker.limits import Limits
+from worker.guard.download import Downloader
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Limits
+from worker.jobs.timing import DAY, Timing, ms
 from worker.providers.base import CallbackTrust, Provider
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.store import Store, connect
-from worker.timing import DAY, Timing, ms
 
 if TYPE_CHECKING:
-    from worker.bucket import Bucket
+    from worker.bucket.bucket import Bucket
 
 
 class Results(Protocol):
@@ -57,7 +57,7 @@ class Services:
     @classmethod
     def from_settings(cls, settings: Settings, results: Callable[[Store], Results] | None = None) -> Services:
         """Put the real services together; nothing connects before it is used."""
-        from worker.bucket import Bucket  # brings boto3, which whoever only looks at records does without
+        from worker.bucket.bucket import Bucket  # brings boto3, which whoever only looks at records does without
 
         store = open_store(settings)
         return cls(

@@ -7,9 +7,8 @@ that Flower shows; the others are internal nudges, which may be lost or doubled.
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -18,35 +17,20 @@ from celery.exceptions import Ignore, Reject
 from celery.signals import worker_ready
 from celery.worker.request import Request
 
-from worker import nudges
 from worker.celery import app
 from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, StoreError
-from worker.jobs import Job, is_job_id
-from worker.publisher import Publisher
-from worker.result import GENERATE, CeleryResults, capture
-from worker.services import Services
-from worker.settings import Settings
-from worker.steps import Step, accept, sweep, turns
+from worker.jobs.job import Job, is_job_id
+from worker.messaging import nudges
+from worker.messaging.results import GENERATE, capture
+from worker.runtime import nudge, services, starter
+from worker.steps import Step, accept, batch, sweep
 
 log = logging.getLogger(__name__)
 
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
-GATHER_SECONDS = 0.05
-"""How long the jobs of a burst may wait to be started together; one that comes alone is started at once."""
 STORE_PAUSE_SECONDS = 2.0
 """How long a job that could not be recorded waits before its message goes back to the queue."""
-
-
-def services() -> Services:
-    """This process's services, put together at first use; a forked child gets its own."""
-    return _services(os.getpid())
-
-
-@cache
-def _services(_pid: int) -> Services:
-    settings = Settings.from_env(os.environ)
-    return Services.from_settings(settings, results=lambda store: CeleryResults(app, store))
 
 
 @worker_ready.connect
@@ -54,26 +38,6 @@ def look_at_durability(**_: Any) -> None:
     """Have a store that a power loss can set back said loudly, before anything is paid (`Scripts.durability`)."""
     with suppress(StoreError):  # a Redis that is not up yet is looked at by whoever writes first
         log.info("worker.ready", extra={"durability": services().store.durability})
-
-
-def nudge(step: Step, job_ids: Sequence[str]) -> None:
-    """Ask some worker to start *step* now; if that cannot be asked, the sweep will."""
-    try:
-        nudges.send(app, step, job_ids)
-    except Exception as err:  # noqa: BLE001  whatever the transport raises: a nudge may be lost
-        log.warning("nudge.unsent", extra={"step": step, "reason": type(err).__name__})
-
-
-def starter() -> Publisher:
-    """This process's publisher of submit nudges: a task that has recorded its job does not wait for the broker,
-    and what a burst records goes out in few messages, each of which costs as much as recording."""
-    return _starter(os.getpid())
-
-
-@cache
-def _starter(_pid: int) -> Publisher:
-    sender, batch = nudges.Sender(app, Step.SUBMIT), sweep.JOBS_PER_MESSAGE[Step.SUBMIT]
-    return Publisher(sender, batch=batch, gather_seconds=GATHER_SECONDS)
 
 
 class GenerateRequest(Request):
@@ -202,7 +166,7 @@ def run_sweep() -> None:
 
 def _take(step: Step, given: object) -> None:
     """Take a step for the jobs that a message names; nudge what comes next, many jobs of one step in one message."""
-    wanted = turns.take(step, _named(given), services())
+    wanted = batch.take(step, _named(given), services())
     for following in Step:
         job_ids = [job_id for job_id, named in wanted.items() if named is following]
         if job_ids:

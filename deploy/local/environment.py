@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
-from worker.settings import PROVIDER_NAMES
+from worker.settings.settings import PROVIDER_NAMES
 
 OF_THE_MACHINE = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "USER")
 OURS = re.compile(rf"CALLSHEET_\w+|FLOWER_\w+|({'|'.join(PROVIDER_NAMES).upper()})_\w+|PORT")

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.errors import LocalError, StoreError
 from worker.services import open_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.store import connect
 
 if TYPE_CHECKING:

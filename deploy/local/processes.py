@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from deploy.local.leftovers import birth, pid_file
-from deploy.local.undertaker import undertaker
+from deploy.local.orphans import undertaker
 from worker.errors import LocalError
 
 POLL_SECONDS = 0.05

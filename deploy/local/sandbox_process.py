@@ -44,7 +44,7 @@ class SandboxProcess:
             [
                 sys.executable,
                 "-m",
-                "deploy.local.sandbox",
+                "deploy.sandbox",
                 "--port",
                 str(self.port),
                 "--allow-loopback-callbacks",

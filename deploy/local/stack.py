@@ -22,7 +22,7 @@ from deploy.local.supervisor import Supervisor
 from deploy.local.tls import LocalTls
 from deploy.local.valkey import Valkey
 from worker.errors import LocalError
-from worker.settings import PROVIDER_NAMES, Settings
+from worker.settings.settings import PROVIDER_NAMES, Settings
 
 USUAL_PORTS = {"receiver": 8440, "Flower": 5555, "Valkey": 6380, "S3": 9000, "sandbox": 8441}
 PORT_VARIABLES = {"receiver": "PORT", "Flower": "FLOWER_PORT"}

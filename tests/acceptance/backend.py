@@ -11,7 +11,7 @@ from celery import Celery
 from celery.canvas import Signature
 from celery.result import AsyncResult
 
-from deploy.local.sandbox.client import SandboxControl
+from deploy.sandbox.client import SandboxControl
 
 GENERATE = "callsheet.generate"
 QUEUE = "callsheet"

@@ -10,7 +10,7 @@ from typing import Any
 
 import urllib3
 
-from deploy.local.sandbox.client import SandboxControl
+from deploy.sandbox.client import SandboxControl
 
 Entry = dict[str, Any]
 

@@ -12,7 +12,7 @@ from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.stack import Stack
 from deploy.local.tls import LocalTls
 from tests.conftest import WaitUntil
-from worker.settings import PROVIDER_NAMES
+from worker.settings.settings import PROVIDER_NAMES
 
 GENERATION_SECONDS = 0.5
 START_SECONDS = 60

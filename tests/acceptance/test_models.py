@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery.result import AsyncResult
 
-from deploy.local.sandbox import images
+from deploy.sandbox import images
 from tests.acceptance.backend import WORDS, a_spec, frame, new_id
 from tests.acceptance.conftest import Stage
 from tests.acceptance.ledger import Ledger

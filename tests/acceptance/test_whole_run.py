@@ -19,7 +19,7 @@ from tests.acceptance.objects import Proof
 from tests.acceptance.storm import Storm
 from tests.acceptance.system import System, alive
 from tests.conftest import WaitUntil
-from worker.settings import PROVIDER_NAMES
+from worker.settings.settings import PROVIDER_NAMES
 
 PATIENCE_SECONDS = 60
 LONG_GENERATION_SECONDS = 15

@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.sandbox import mp4
 from deploy.local.sandbox_process import SOURCE
 from deploy.local.tls import LocalTls
+from deploy.sandbox import mp4
 from tests.benchmarks.figures import Section, Spread, main
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.system import BenchmarkError, tell

@@ -12,12 +12,12 @@ import redis
 
 from tests.benchmarks.system import spec
 from worker import providers
-from worker.result import GENERATE, capture
-from worker.settings import Settings
-from worker.spec import choose_provider, parse_spec
-from worker.states import JobState
+from worker.jobs.states import JobState
+from worker.jobs.timing import DAY, ms
+from worker.messaging.results import GENERATE, capture
+from worker.providers.choice import choose_provider, read_spec
+from worker.settings.settings import Settings
 from worker.store import Store, connect
-from worker.timing import DAY, ms
 
 SECRET = "a-callback-secret-of-enough-length"
 TEMPLATE = "template0123456789012345678901234567"
@@ -93,7 +93,7 @@ def gather(redis_url: str, jobs: int, *, due_in_ms: int = HOUR_MS, only_records:
 def _make_template(store: Store, redis_url: str) -> None:
     """One job on its real way to `submitted`."""
     adapters = providers.build(Settings.from_env(environment(redis_url)))
-    asked = parse_spec(spec(0, "evolink"), adapters)
+    asked = read_spec(spec(0, "evolink"), adapters)
     provider, model = choose_provider(asked, adapters)
     store.accept(
         TEMPLATE,

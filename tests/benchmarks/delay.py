@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.stack import Stack
+from deploy.sandbox.client import SandboxControl
 from tests.benchmarks.figures import Section, main, percentile
 from tests.benchmarks.system import Backend, spec, system, tell, wait_for
+from worker.jobs.timing import DAY, LEAST_HISTORY, ms
 from worker.store import Store, connect
-from worker.timing import DAY, LEAST_HISTORY, ms
 
 PER_SECOND = 10
 SECONDS = 12

@@ -79,7 +79,7 @@ def measure() -> list[tuple[float, float, float]]:
     from worker.celery import app  # reads the environment when it is imported
     from worker.client import enqueue
     from worker.services import Services
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
     from worker.store import connect
 
     settings = Settings.from_env(os.environ)

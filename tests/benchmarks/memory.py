@@ -21,9 +21,9 @@ from deploy.local.stack import Stack
 from tests.benchmarks import procs
 from tests.benchmarks.figures import Section, number
 from tests.benchmarks.system import Backend, BenchmarkError, spec, system, tell, wait_for
+from worker.jobs.timing import DAY, ms
 from worker.services import open_store
 from worker.store import Store
-from worker.timing import DAY, ms
 
 JOBS = 6000
 SLICES = 10

@@ -25,10 +25,10 @@ from tests.benchmarks.figures import Section, main, number, percentile
 from tests.benchmarks.optimum import fewest_gets, log_normal_share
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.system import spec, tell
-from worker.jobs import Link
+from worker.jobs.job import Link
 from worker.providers.base import EventKind, Provider, ProviderEvent, Submission
 from worker.services import Services
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.steps import accept, poll, submit
 from worker.store import Store
 

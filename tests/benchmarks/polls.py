@@ -24,7 +24,7 @@ from worker.providers.base import Provider
 from worker.providers.evolink import EvoLink
 from worker.providers.http import Api, trust
 from worker.services import Services
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.steps import poll
 from worker.store import connect
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import redis
 import urllib3
 
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.stack import Stack
+from deploy.sandbox.client import SandboxControl
 from tests.benchmarks import procs
 from tests.benchmarks.figures import Section, main
 from tests.benchmarks.system import Backend, spec, system, tell

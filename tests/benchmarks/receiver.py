@@ -24,7 +24,7 @@ from tests.benchmarks import crowd, procs
 from tests.benchmarks.drive import Load, cycle, drive, post
 from tests.benchmarks.figures import Section, Spread, main
 from tests.benchmarks.system import tell
-from worker.callbacks import callback_url
+from worker.jobs.callback_token import callback_url
 
 ROUNDS = 3
 SECONDS = 1.5

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from deploy.local.stack import Stack
 from tests.benchmarks.figures import Section, Spread, main, percentile
 from tests.benchmarks.system import Backend, spec, system, tell, wait_for
-from worker.jobs import Job
-from worker.states import JobState
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
+from worker.jobs.timing import DAY, ms
 from worker.store import Store, connect
-from worker.timing import DAY, ms
 
 JOBS = 60
 ROUNDS = 3

@@ -13,10 +13,10 @@ from flask import Flask, Response
 
 from webhook import create_app
 from worker import providers
-from worker.publisher import Publisher
-from worker.settings import Settings
+from worker.jobs.timing import DAY, ms
+from worker.messaging.publisher import Publisher
+from worker.settings.settings import Settings
 from worker.store import Store, connect
-from worker.timing import DAY, ms
 
 
 def no_op() -> Flask:

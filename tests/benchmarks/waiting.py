@@ -16,9 +16,9 @@ from tests.benchmarks import crowd, procs
 from tests.benchmarks.figures import Section, Spread, main
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.system import system, tell
+from worker.jobs.states import JobState
 from worker.services import Services
-from worker.settings import Settings
-from worker.states import JobState
+from worker.settings.settings import Settings
 from worker.steps import Step, sweep
 from worker.store import Store
 

@@ -63,8 +63,8 @@ def _cpu_seconds() -> float:
 
 
 def by_callsheet(url: str, ca_file: str) -> Callable[[int], None]:
-    from worker.bucket import Bucket
-    from worker.download import Downloader
+    from worker.bucket.bucket import Bucket
+    from worker.guard.download import Downloader
 
     bucket = Bucket.connect(BUCKET, "callsheet")
     downloader = Downloader(ca_file=ca_file, allow_networks=(ip_network("127.0.0.0/8"),))

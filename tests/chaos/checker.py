@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tests.chaos import promises
 from tests.chaos.history import Breach, History, JobHistory
-from worker.jobs import Job
+from worker.jobs.job import Job
 
 LEAVES_TO = {
     "": {"accepted"},

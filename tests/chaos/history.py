@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.s3_gate import S3Call
-from worker.jobs import Job
-from worker.limits import Limits
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Limits
 from worker.store import TimelineEntry
 
 RECEIVER_SECONDS = 2.0

@@ -82,7 +82,7 @@ DOING = (
     ),
     _m(
         "a try that was taken over is begun by the paused one as well",
-        "worker/begun.py",
+        "worker/bucket/intents.py",
         "return None if found.by == by else found",
         "return None",
         f"{STEPS}/test_submit_crashes.py"
@@ -90,14 +90,14 @@ DOING = (
     ),
     _m(
         "a POST is written down in the bucket over an older one",
-        "worker/begun.py",
+        "worker/bucket/intents.py",
         "condition = ONLY_IF_ABSENT if is_guarded else {}",
         "condition: dict[str, str] = {}",
-        "tests/integration/test_begun.py::test_a_try_is_begun_once_and_the_next_asker_is_told_when",
+        "tests/integration/bucket/test_intents.py::test_a_try_is_begun_once_and_the_next_asker_is_told_when",
     ),
     _m(
         "cancelled is told of a job whose POST Redis has lost",
-        "worker/steps/cancel.py",
+        "worker/operations/cancel.py",
         "(begun := intents.begun_already(job, services))",
         "(begun := None)",
         f"{STEPS}/test_rollback.py::test_a_job_that_was_sent_is_not_told_as_cancelled",
@@ -111,7 +111,7 @@ DOING = (
     ),
     _m(
         "a late refusal fails a job that a callback has bound",
-        "worker/store/arguments.py",
+        "worker/store/move_arguments.py",
         "return FAILS[error.stage]",
         "return SOURCES[to]",
         f"{STORE}/test_store_moves.py::test_a_job_fails_only_at_the_stage_that_it_has_reached",
@@ -169,7 +169,7 @@ DOING = (
     ),
     _m(
         "no reconciliation of an unconfirmed submit",
-        "worker/steps/confirm.py",
+        "worker/steps/reconcile.py",
         "if self._provider.can_list:",
         "if False:",
         f"{STEPS}/test_confirm.py::test_a_request_that_the_list_shows_with_our_payload_is_bound",

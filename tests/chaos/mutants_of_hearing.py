@@ -12,15 +12,15 @@ HEARING = (
         "webhook/errors.py",
         "return _error(503)",
         'return answer(200, outcome="stored")',
-        "tests/integration/receiver/test_receiver_faults.py"
+        "tests/integration/webhook/test_receiver_faults.py"
         "::test_a_store_that_is_not_there_is_answered_503_until_it_is_back",
     ),
     _m(
         "token without attempt",
-        "worker/callbacks.py",
+        "worker/jobs/callback_token.py",
         "(PURPOSE, provider, job_id, str(attempt))",
         "(PURPOSE, provider, job_id)",
-        "tests/unit/test_callbacks.py",
+        "tests/unit/jobs/test_callback_token.py",
         True,
     ),
     _m(
@@ -32,7 +32,7 @@ HEARING = (
     ),
     _m(
         "candidate believed unread",
-        "worker/steps/confirm.py",
+        "worker/steps/reconcile.py",
         "return self._provider.fits(self._spec, event, begun_at=_begun_at(self._job))",
         "return True",
         f"{STEPS}/test_confirm.py::test_a_candidate_of_another_time_is_refused",
@@ -67,7 +67,7 @@ HEARING = (
     ),
     _m(
         "an index entry is void while its job is still binding",
-        "worker/store/index.py",
+        "worker/store/due_index.py",
         "return None not in known and request_id not in known",
         "return request_id not in known",
         f"{STORE}/test_store_binding.py::test_an_entry_whose_job_is_still_binding_is_not_void",
@@ -75,21 +75,21 @@ HEARING = (
     # --- late truth
     _m(
         "no late truth for failed(outcome_unknown)",
-        "worker/states.py",
+        "worker/jobs/states.py",
         'S.UNCONFIRMED, "failed(confirm)"})',
         "S.UNCONFIRMED})",
         f"{STEPS}/test_late_truth.py::test_a_callback_revives_a_job_whose_outcome_was_unknown",
     ),
     _m(
         "no late truth for expired",
-        "worker/states.py",
+        "worker/jobs/states.py",
         'frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"})',
         'frozenset({S.SUBMITTED, "failed(archive)"})',
         f"{STEPS}/test_late_truth.py::test_an_expired_jobs_video_is_archived_when_it_comes_after_all",
     ),
     _m(
         "no late truth for failed(archive)",
-        "worker/states.py",
+        "worker/jobs/states.py",
         'S.ARCHIVED: frozenset({S.GENERATED, "failed(archive)"})',
         "S.ARCHIVED: frozenset({S.GENERATED})",
         f"{STEPS}/test_late_truth.py::test_an_archive_that_failed_is_made_good_by_a_working_link",
@@ -97,38 +97,38 @@ HEARING = (
     # --- the archive
     _m(
         "key without attempt",
-        "worker/bucket.py",
+        "worker/bucket/bucket.py",
         "/{int(attempt)}-{int(n)}.mp4",
         "/1-{int(n)}.mp4",
-        "tests/integration/test_bucket.py::test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt",
+        "tests/integration/bucket/test_bucket.py::test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt",
     ),
     _m(
         "no conditional put",
-        "worker/bucket.py",
+        "worker/bucket/bucket.py",
         "make_visible(**(ONLY_IF_ABSENT if is_guarded else {}))",
         "make_visible()",
-        "tests/integration/test_bucket.py::test_other_bytes_never_replace_a_video",
+        "tests/integration/bucket/test_bucket.py::test_other_bytes_never_replace_a_video",
     ),
     _m(
         "unconditional put without a look first",
-        "worker/bucket.py",
+        "worker/bucket/bucket.py",
         "found = None if is_guarded else self.find(key)",
         "found = None",
-        "tests/integration/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",
+        "tests/integration/bucket/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",
     ),
     _m(
         "a refusal that was met without botocore is the last word",
-        "worker/direct.py",
+        "worker/bucket/fast_requests.py",
         "if answer.status_code not in TOLD:",
         "if False:",
-        "tests/integration/test_direct.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
+        "tests/integration/bucket/test_fast_requests.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
     ),
     _m(
         "a connection is used again whatever address its host has by now",
-        "worker/paced.py",
+        "worker/guard/connection.py",
         "return self._place == (host, port) and self._address in addresses",
         "return self._place == (host, port)",
-        "tests/integration/test_download.py::test_a_name_that_has_moved_is_asked_at_its_new_address",
+        "tests/integration/guard/test_download.py::test_a_name_that_has_moved_is_asked_at_its_new_address",
     ),
     _m(
         "archive verdict at once",
@@ -176,7 +176,7 @@ HEARING = (
     ),
     _m(
         "result write without version",
-        "worker/result.lua",
+        "worker/messaging/result.lua",
         "if held_ver >= ver then",
         "if false then",
         "tests/integration/results/test_result_versions.py::test_an_old_failure_told_late_does_not_replace_the_success",

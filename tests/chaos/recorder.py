@@ -21,8 +21,8 @@ from tests.chaos.history import History, JobHistory, Request, Sample
 from tests.chaos.promises import redis_bytes_for
 from tests.chaos.sampler import arguments, sample
 from tests.chaos.system import BUCKET, CANARIES, System
-from worker.limits import Limits
-from worker.states import JobState
+from worker.jobs.rate_limits import Limits
+from worker.jobs.states import JobState
 
 OCCUPYING = ("submitting", "unconfirmed", "submitted")
 TAKE = re.compile(r"take (job-[0-9a-z-]+)\.")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests.chaos.rig import Rig
-from worker.jobs import Job
+from worker.jobs.job import Job
+from worker.jobs.timing import HOUR, Timing
 from worker.services import Results, Services
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.store import Claim, Store
-from worker.timing import HOUR, Timing
 
 RIG_VARIABLE = "CHAOS_RIG"
 

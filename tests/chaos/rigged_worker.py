@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from tests.chaos.rigged import rigged_services
-from worker import tasks
+from worker import runtime, tasks
 from worker.celery import app
-from worker.result import CeleryResults
+from worker.messaging.results import CeleryResults
 from worker.services import Services
 
-__all__ = ["app"]
+__all__ = ["app", "tasks"]
 
 
 @cache
@@ -18,4 +18,4 @@ def _rigged(_pid: int) -> Services:
     return rigged_services(lambda store: CeleryResults(app, store))
 
 
-tasks._services = _rigged
+runtime._services = _rigged

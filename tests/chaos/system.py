@@ -22,9 +22,9 @@ import redis
 from celery import Celery
 
 from deploy.local.s3 import S3Server
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.stack import Stack
 from deploy.local.valkey import Valkey
+from deploy.sandbox.client import SandboxControl
 from tests.chaos.copied_code import copy_of_the_code, rigged_procfile
 from tests.chaos.ear import Ear
 from tests.chaos.history import RECEIVER_SECONDS, Outage
@@ -33,12 +33,13 @@ from tests.chaos.rig import Rig
 from tests.chaos.s3_gate import S3Gate
 from tests.chaos.wire import Wire
 from worker import providers as provider_adapters
-from worker.jobs import Job
-from worker.settings import PROVIDER_NAMES, Settings
-from worker.spec import choose_provider, parse_spec
+from worker.jobs.job import Job
+from worker.jobs.spec import parse_spec
+from worker.jobs.timing import DAY, ms
+from worker.providers.choice import choose_provider
+from worker.settings.settings import PROVIDER_NAMES, Settings
 from worker.steps import Step
 from worker.store import Store, connect
-from worker.timing import DAY, ms
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from tests.chaos.ear import Ear
 from tests.chaos.history import History, JobHistory, Outage, Request, Sample
 from tests.chaos.promises import MIB
 from tests.chaos.s3_gate import S3Call
-from worker.jobs import Job, Video
-from worker.limits import Limits
-from worker.states import JobState
+from worker.jobs.job import Job, Video
+from worker.jobs.rate_limits import Limits
+from worker.jobs.states import JobState
 from worker.store import TimelineEntry
 
 pytestmark = pytest.mark.subset

@@ -12,7 +12,7 @@ import redis
 
 from tests.chaos import operations as do
 from tests.chaos.system import System
-from worker.jobs import SCHEMA_VERSION
+from worker.jobs.job import SCHEMA_VERSION
 from worker.steps import Step
 
 pytestmark = pytest.mark.timeout(300)

@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from deploy.local.valkey import Valkey, server_binary
-from worker.jobs import Link, Video, videos_json
-from worker.states import JobState
+from worker.jobs.job import Link, Video, videos_json
+from worker.jobs.states import JobState
 from worker.store import Store, connect
 
 pytestmark = [pytest.mark.timeout(900)]

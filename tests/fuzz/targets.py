@@ -14,19 +14,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-from tests.integration.messages.letters import letter
+from tests.integration.messaging.letters import letter
 from webhook import strict_json
-from worker.addresses import is_public
-from worker.callbacks import is_valid
 from worker.errors import CallbackError, DownloadError, SpecError
-from worker.inbox import RefusedMessage, check
-from worker.links import HttpsUrl
-from worker.mp4 import Mp4Walk
-from worker.providers import ADAPTERS, stored_event
+from worker.guard.addresses import is_public
+from worker.guard.urls import HttpsUrl
+from worker.jobs.callback_token import is_valid
+from worker.messaging.inbound import RefusedMessage, check
+from worker.providers import ADAPTERS, event_json
 from worker.providers.answers import UnreadableError, clean, error_words, read_json
 from worker.providers.base import CallbackTrust
+from worker.providers.choice import read_spec
 from worker.providers.http import Api, trust
-from worker.spec import parse_spec
+from worker.video.mp4 import Mp4Walk
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 KEY = "sk-fuzz-0123456789abcdefghij"
@@ -48,8 +48,8 @@ def callback(data: bytes) -> None:
             event = provider.parse_callback(data)
         except CallbackError:
             continue
-        stored_event.dump(event).encode()
-        stored_event.fingerprint(provider.name, event)
+        event_json.dump(event).encode()
+        event_json.fingerprint(provider.name, event)
         assert KEY not in f"{event.error_code}{event.error_message}{event.status}{event.request_id}"
         assert f"{event.error_code}{event.error_message}{event.request_id}".isprintable()
 
@@ -64,7 +64,7 @@ def answer(data: bytes) -> None:
     assert KEY not in code + message
     assert (code + message).isprintable()
     for provider in PROVIDERS.values():
-        stored_event.dump(provider.event("r-1", provider.record(document))).encode()
+        event_json.dump(provider.event("r-1", provider.record(document))).encode()
 
 
 def link(data: bytes) -> None:
@@ -120,7 +120,7 @@ def spec(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     try:
-        parse_spec(fields, PROVIDERS).canonical_json().encode()
+        read_spec(fields, PROVIDERS).canonical_json().encode()
     except SpecError as err:
         assert all(problem.isprintable() for problem in err.problems)
 

@@ -19,7 +19,7 @@ from deploy.local.ports import free_port
 from worker import client
 from worker.client import enqueue
 from worker.errors import SettingsError, SpecConflict, SpecError, StoreError
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Store, connect
 
 ROOT = Path(__file__).parents[2]

@@ -27,8 +27,8 @@ from botocore.config import Config
 from celery import Celery
 
 from deploy.local.procfile import read_procfile
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.stack import Stack
+from deploy.sandbox.client import SandboxControl
 from tests.conftest import WaitUntil
 
 PROMPT = "a corgi that nobody may hear of, 7f3e9a"

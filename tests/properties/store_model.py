@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, UNPAID, JobState
+from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, UNPAID, JobState
 
 S = JobState
 BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}

@@ -28,8 +28,8 @@ from hypothesis.stateful import (
 )
 
 from tests.properties.store_model import RETENTION, Event, Model, Record
-from worker.jobs import Job, JobError
-from worker.states import RETRIES, SOURCES, JobState
+from worker.jobs.job import Job, JobError
+from worker.jobs.states import RETRIES, SOURCES, JobState
 from worker.store import Claim, Reply, Store, connect
 
 S = JobState

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.settings import NOT_YET, PROVIDER_NAMES, Settings
+from worker.settings.settings import NOT_YET, PROVIDER_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "env.example"

@@ -1,111 +1,79 @@
-"""Imports run one way (design section 8): a part knows what is below it and nothing above."""
+"""Imports run one way, by folder: a room knows the rooms below it and nothing above."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("worker", "webhook", "deploy")
 
 LAYERS = (
-    ("webhook", "worker.cli"),  # the doors
-    ("worker.control",),
-    ("worker.tasks", "worker.client"),
-    (
-        *("worker.celery", "worker.result", "worker.inbox", "worker.mailbox", "worker.nudges", "worker.outbox"),
-        "worker.transports",
-    ),
-    ("worker.steps",),
-    ("worker.services", "worker.outcome"),
-    ("worker.providers", "worker.store", "worker.bucket", "worker.download"),  # the axes
-    ("worker",),  # plain facts: jobs, states, spec, settings, callbacks, ...
-    ("worker.errors",),
+    {"worker.cli", "worker.control", "worker.tasks", "webhook"},  # the doors do not know each other
+    {"worker.client", "worker.runtime"},
+    {"worker.operations", "worker.messaging"},
+    {"worker.celery"},
+    {"worker.steps"},
+    {"worker.services"},
+    {"worker.store", "worker.providers", "worker.bucket", "worker.notifications"},  # the axes do not know each other
+    {"worker.settings"},
+    {"worker.jobs", "worker.video"},
+    {"worker.guard"},
+    {"worker.logs"},
+    {"worker.errors"},
 )
-AXES = ("worker.providers", "worker.store", "worker.bucket", "worker.download")
-KNOW_CELERY_OR_FLASK = (
-    *("worker.celery", "worker.client", "worker.control", "worker.inbox", "worker.mailbox", "worker.nudges"),
-    *("worker.outbox", "worker.result", "worker.tasks", "worker.transports"),
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+KNOW_CELERY_OR_FLASK = {
+    "worker.celery",
+    "worker.tasks",
+    "worker.control",
+    "worker.client",
+    "worker.messaging",
     "webhook",
-)
-FRAMEWORKS = ("celery", "kombu", "flask", "werkzeug")
+}
+FRAMEWORKS = {"celery", "kombu", "flask", "werkzeug"}
+
+FILES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for package in ("worker", "webhook", "deploy")
+    for file in (ROOT / package).rglob("*.py")
+}
 
 
-def _within(module: str, package: str) -> bool:
-    return module == package or module.startswith(package + ".")
+def room_of(module: str) -> str:
+    """The folder of *module*, or the module itself where it lies directly in `worker/`."""
+    return ".".join(module.split(".")[: 2 if module.startswith("worker.") else 1])
 
 
-def _layer(module: str) -> int:
-    """The index in LAYERS whose longest name holds *module*; a greater one is lower."""
-    matches = [(len(name), index) for index, names in enumerate(LAYERS) for name in names if _within(module, name)]
-    return max(matches)[1]
+def imports_of(module: str) -> set[str]:
+    """All modules that the source of *module* imports, wherever it does so."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, "relative imports hide where a name comes from"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & FILES.keys()) or {node.module}
+    return found
 
 
-@cache
-def _modules() -> dict[str, Path]:
-    files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+@pytest.mark.parametrize("module", sorted(name for name in FILES if room_of(name) in LEVEL))
+def test_a_room_imports_only_what_is_below_it(module: str) -> None:
+    own = room_of(module)
+    others = {room_of(target) for target in imports_of(module)} - {own, "worker"}
+
+    assert {room for room in others if room == "deploy" or LEVEL.get(room, len(LAYERS)) <= LEVEL[own]} == set()
 
 
-@cache
-def _imports(module: str, *, at_import: bool = False) -> frozenset[str]:
-    """What *module* imports: anywhere in its source, or only what runs when it is imported itself."""
-    tree = ast.parse(_modules()[module].read_text())
-    nodes = _run_at_import(tree.body) if at_import else ast.walk(tree)
-    return frozenset(target for node in nodes for target in _targets(node))
-
-
-def _run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        if isinstance(node, ast.Try):
-            yield from _run_at_import(node.body)
-        else:
-            yield node
-
-
-def _targets(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        assert node.module is not None, "relative imports hide where a name comes from"
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            yield inner if inner in _modules() else node.module
-
-
-def _offences(importers: tuple[str, ...], forbidden: tuple[str, ...], *, except_in: tuple[str, ...] = ()) -> list[str]:
-    return [
-        f"{module} imports {target}"
-        for module in _modules()
-        if any(_within(module, name) for name in importers) and not any(_within(module, name) for name in except_in)
-        for target in sorted(_imports(module))
-        if any(_within(target, name) for name in forbidden)
-    ]
-
-
-def test_the_search_sees_the_source() -> None:
-    assert "worker.errors" in _imports("worker.settings")
-    assert {"worker.errors", "worker.settings", "deploy.local.stack", "webhook"} <= _modules().keys()
-
-
-@pytest.mark.parametrize("module", sorted(m for m in _modules() if not _within(m, "deploy")))
-def test_a_part_knows_only_what_is_below_it(module: str) -> None:
-    above = [
-        target
-        for target in _imports(module)
-        if any(_within(target, package) for package in ("worker", "webhook")) and _layer(target) < _layer(module)
-    ]
-
-    assert above == []
+def test_each_folder_of_worker_stands_in_the_layers() -> None:
+    assert {room_of(module) for module in FILES if module.startswith("worker.")} - LEVEL.keys() == set()
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    graph = {module: _imports(module, at_import=True) & _modules().keys() - {module} for module in _modules()}
+    graph = {module: imports_of(module) & FILES.keys() - {module} for module in FILES}
 
     try:
         TopologicalSorter(graph).prepare()
@@ -113,26 +81,15 @@ def test_no_import_goes_in_a_circle() -> None:
         pytest.fail(f"a circle of imports: {' -> '.join(err.args[1])}")
 
 
-@pytest.mark.parametrize("axis", AXES)
-def test_the_axes_do_not_know_each_other(axis: str) -> None:
-    others = tuple(other for other in AXES if other != axis)
+def test_the_sandbox_imports_nothing_of_ours() -> None:
+    sandbox = [module for module in FILES if module.startswith("deploy.sandbox")]
 
-    assert _offences((axis,), others) == []
-
-
-def test_worker_never_imports_webhook() -> None:
-    assert _offences(("worker",), ("webhook",)) == []
-
-
-def test_the_sandbox_imports_neither_worker_nor_webhook() -> None:
-    assert _offences(("deploy.local.sandbox",), ("worker", "webhook")) == []
+    assert {
+        target for module in sandbox for target in imports_of(module) if target.startswith(("worker", "webhook"))
+    } == set()
 
 
 def test_only_the_celery_side_and_the_receiver_know_a_framework() -> None:
-    assert _offences(("worker",), FRAMEWORKS, except_in=KNOW_CELERY_OR_FLASK) == []
+    others = [module for module in FILES if module.startswith("worker") and room_of(module) not in KNOW_CELERY_OR_FLASK]
 
-
-def test_only_the_command_line_knows_the_local_system_and_only_when_asked() -> None:
-    assert _offences(("worker", "webhook"), ("deploy",), except_in=("worker.cli",)) == []
-    at_import = {module: _imports(module, at_import=True) for module in _modules() if _within(module, "worker.cli")}
-    assert [module for module, targets in at_import.items() if any(_within(t, "deploy") for t in targets)] == []
+    assert {module for module in others if {name.split(".")[0] for name in imports_of(module)} & FRAMEWORKS} == set()

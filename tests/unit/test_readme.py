@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from worker.models import ASKABLE, ModelRules
 from worker.providers import apimart, evolink, gmicloud
+from worker.providers.model import ASKABLE, ModelRules
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -17,9 +17,9 @@ from worker.cli.output import printable
 from worker.errors import CallsheetError, SettingsError, StoreError
 
 COMMANDS = {
-    "up": "worker.cli.local:up",
-    "demo": "worker.cli.demo:demo",
-    "sandbox": "worker.cli.local:sandbox",
+    "up": "deploy.local.commands:up",
+    "demo": "deploy.local.commands:demo",
+    "sandbox": "deploy.local.commands:sandbox",
     "submit": "worker.cli.submit:submit",
     "show": "worker.cli.show:show",
     "list": "worker.cli.listing:list_jobs",

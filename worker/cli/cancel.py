@@ -7,11 +7,11 @@ import os
 import click
 
 from worker.cli.verdict import FINAL_ALREADY, TOO_LATE, Verdict, checked_id, found, give, price
-from worker.jobs import Job
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
+from worker.operations import cancel as step
 from worker.services import Services
-from worker.settings import Settings
-from worker.states import JobState
-from worker.steps import cancel as step
+from worker.settings.settings import Settings
 from worker.store import Reply
 
 EXAMPLES = """\b

@@ -14,15 +14,15 @@ from itertools import islice
 
 import click
 
-from worker.cli import limits
 from worker.cli.output import emit_json, table, terminal_width
-from worker.cli.views import Reader
-from worker.durations import iso, parse_span, span
-from worker.explain import View, explain
-from worker.settings import PROVIDER_NAMES
-from worker.states import FINAL, JobState
+from worker.jobs.durations import iso, parse_span, span
+from worker.jobs.states import FINAL, JobState
+from worker.operations import limits
+from worker.operations.explain import View, explain
+from worker.operations.stuck import why_stuck
+from worker.operations.view import Reader
+from worker.settings.settings import PROVIDER_NAMES
 from worker.store import Outline, Store
-from worker.stuck import why_stuck
 
 MOST_RECORDS = 1_000_000
 """Records looked through when no index helps; then the search ends and says so."""

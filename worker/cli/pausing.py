@@ -7,10 +7,10 @@ import os
 import click
 
 from worker.cli.output import emit_json
-from worker.durations import moment
+from worker.jobs.durations import moment
+from worker.jobs.states import JobState
 from worker.services import open_store
-from worker.settings import PROVIDER_NAMES, Settings
-from worker.states import JobState
+from worker.settings.settings import PROVIDER_NAMES, Settings
 from worker.store import Store
 
 PAUSE_EXAMPLES = """\b

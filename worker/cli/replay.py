@@ -9,12 +9,12 @@ import click
 
 from worker.cli.output import emit_json, table, terminal_width
 from worker.cli.verdict import TOO_LATE, Verdict, checked_id, found, give
-from worker.durations import iso
 from worker.errors import CallsheetError
-from worker.providers import stored_event
+from worker.jobs.durations import iso
+from worker.operations import replay as step
+from worker.providers import event_json
 from worker.services import Services
-from worker.settings import Settings
-from worker.steps import replay as step
+from worker.settings.settings import Settings
 from worker.store import Store, StoredEvent
 
 EXAMPLES = """\b
@@ -102,7 +102,7 @@ def _list_events(events: tuple[StoredEvent, ...], *, as_json: bool) -> None:
             "at": iso(event.at),
             "attempt": event.attempt,
             "request_id": event.request_id,
-            "says": stored_event.load(event.text).status,
+            "says": event_json.load(event.text).status,
         }
         for n, event in enumerate(events, 1)
     ]

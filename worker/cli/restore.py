@@ -11,10 +11,10 @@ import click
 from worker.cli.board import Board, Line, is_live
 from worker.cli.output import emit_json, printable
 from worker.errors import CallsheetError
+from worker.operations import restore as step
+from worker.operations.restore import Outcome
 from worker.services import Services
-from worker.settings import Settings
-from worker.steps import restore as step
-from worker.steps.restore import Outcome
+from worker.settings.settings import Settings
 
 SHOWN_EVERY = 200
 EXAMPLES = """\b

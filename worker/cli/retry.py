@@ -8,13 +8,13 @@ import os
 import click
 
 from worker.cli.verdict import TOO_LATE, Verdict, checked_id, found, give, price
-from worker.durations import span
 from worker.errors import CallsheetError
-from worker.jobs import Job
+from worker.jobs.durations import span
+from worker.jobs.job import Job
+from worker.jobs.states import UNPAID, JobState
+from worker.operations import retry as step
 from worker.services import Services
-from worker.settings import Settings
-from worker.states import UNPAID, JobState
-from worker.steps import retry as step
+from worker.settings.settings import Settings
 from worker.store import Reply
 
 EXAMPLES = """\b

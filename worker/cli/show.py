@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from worker.cli import limits
 from worker.cli.output import emit_json, fields
-from worker.cli.views import Reader
-from worker.durations import iso, moment, span
 from worker.errors import CallsheetError
-from worker.explain import View, explain
-from worker.jobs import Job, is_job_id
-from worker.outcome import error_of
-from worker.states import JobState
+from worker.jobs.durations import iso, moment, span
+from worker.jobs.job import Job, is_job_id
+from worker.jobs.result import error_of
+from worker.jobs.states import JobState
+from worker.operations import limits
+from worker.operations.explain import View, explain
+from worker.operations.view import Reader
 from worker.store import TimelineEntry
 
 IMAGE_FIELDS = ("first_frame", "last_frame")

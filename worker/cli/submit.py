@@ -46,7 +46,7 @@ def submit(
 
     from worker.client import enqueue
     from worker.services import Services
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
     services = Services.from_settings(Settings.from_env(os.environ))
     job_id = str(enqueue(spec, job_id, services=services).id)

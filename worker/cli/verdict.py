@@ -10,7 +10,7 @@ import click
 
 from worker.cli.output import emit_json, printable
 from worker.errors import CallsheetError
-from worker.jobs import Job, is_job_id
+from worker.jobs.job import Job, is_job_id
 
 TOO_LATE = 3
 FINAL_ALREADY = 4

@@ -10,11 +10,11 @@ import click
 
 from worker.cli.board import Board, Line, is_live
 from worker.cli.output import emit_json, printable
-from worker.durations import span
 from worker.errors import CallsheetError, StoreError
-from worker.jobs import Job
-from worker.outcome import error_of, result_of
-from worker.states import JobState
+from worker.jobs.durations import span
+from worker.jobs.job import Job
+from worker.jobs.result import error_of, result_of
+from worker.jobs.states import JobState
 from worker.store import Store
 
 LOOK_SECONDS = 0.5
@@ -35,7 +35,7 @@ def wait_for(job_id: str, store: Store, *, timeout_seconds: float | None, as_jso
         click.echo(f"\nthe job goes on; look at it: callsheet show {job_id}", err=True)
         sys.exit(INTERRUPTED)
     if as_json:
-        emit_json(result_of(job, store))
+        emit_json(result_of(job, store.spec_json(job.id)))
     elif job.state is JobState.ARCHIVED:
         for video in job.videos:
             click.echo(f"{printable(video.uri)}  {video.bytes} bytes, {video.seconds:g} s, sha256 {video.sha256}")

@@ -13,11 +13,11 @@ import click
 from worker.cli.board import Board, Line, is_live
 from worker.cli.output import emit_json
 from worker.cli.verdict import checked_id, found
-from worker.cli.views import Reader
-from worker.durations import span
 from worker.errors import StoreError
-from worker.explain import View, explain
-from worker.states import JobState
+from worker.jobs.durations import span
+from worker.jobs.states import JobState
+from worker.operations.explain import View, explain
+from worker.operations.view import Reader
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0

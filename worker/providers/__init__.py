@@ -5,14 +5,14 @@ from __future__ import annotations
 import requests
 
 from worker.errors import SettingsError
-from worker.models import ASKABLE, priced
 from worker.providers.adapter import Adapter
 from worker.providers.apimart import ApiMart
 from worker.providers.base import Provider
 from worker.providers.evolink import EvoLink
 from worker.providers.gmicloud import GmiCloud
 from worker.providers.http import Api, trust
-from worker.settings import Settings
+from worker.providers.model import ASKABLE, priced
+from worker.settings.settings import Settings
 
 ADAPTERS: dict[str, type[Adapter]] = {adapter.name: adapter for adapter in (GmiCloud, EvoLink, ApiMart)}
 

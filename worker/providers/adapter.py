@@ -15,14 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.errors import CallbackError, NoSuchRequestError, ProviderError, RefusedError
-from worker.models import IMAGE_FIELDS, ModelRules, find_rules
+from worker.jobs.spec import JobSpec, words_in
 from worker.providers import answers
 from worker.providers.answers import UnreadableError, clean, error_words, read_json
 from worker.providers.base import CallbackTrust, EventKind, ProviderEvent, Submission
 from worker.providers.http import ANSWER_BYTES, Answer, Api
-from worker.providers.outcomes import fetch_error, submit_error
+from worker.providers.model import IMAGE_FIELDS, ModelRules, find_rules, model_names
 from worker.providers.payload import Payload
-from worker.spec import JobSpec, model_names, words_in
+from worker.providers.submit_errors import fetch_error, submit_error
 
 MODEL_CHARACTERS = 100
 CLOCK_SKEW_MS = 10 * 60 * 1000

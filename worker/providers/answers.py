@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from worker.jobs import Link
+from worker.jobs.job import Link
 
 MESSAGE_CHARACTERS = 500
 STATUS_CHARACTERS = 40

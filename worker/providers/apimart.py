@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.models import ModelRules
 from worker.providers import answers
 from worker.providers.adapter import Adapter
 from worker.providers.answers import error_words
 from worker.providers.base import EventKind, ProviderEvent
+from worker.providers.model import ModelRules
 
 MODELS = {
     "kling-3.0-turbo": ModelRules(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from worker.jobs import Link
-from worker.models import ModelRules
-from worker.spec import JobSpec
+from worker.jobs.job import Link
+from worker.jobs.spec import JobSpec
+from worker.providers.model import ModelRules
 
 
 class CallbackTrust(StrEnum):

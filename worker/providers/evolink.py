@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from worker.models import ModelRules
 from worker.providers.adapter import Adapter
 from worker.providers.answers import error_words
 from worker.providers.base import CallbackTrust, EventKind, ProviderEvent
+from worker.providers.model import ModelRules
 
 # Inferred from EvoLink's pages for the other Kling models: the turbo page was seen without its field names.
 FIRST_FRAME = "image_start"

@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import ProviderError
-from worker.models import ModelRules
+from worker.jobs.spec import JobSpec
 from worker.providers import answers
 from worker.providers.adapter import Adapter
 from worker.providers.answers import clean, error_words
 from worker.providers.base import EventKind, ProviderEvent
-from worker.spec import JobSpec
+from worker.providers.model import ModelRules
 
 _PAGES = "https://docs.gmicloud.ai/model-quickstarts/video"
 _REQUESTS = "/api/v1/ie/requestqueue/apikey/requests"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.images import is_same_image
-from worker.models import IMAGE_FIELDS, ModelRules
-from worker.spec import JobSpec
+from worker.jobs.images import is_same_image
+from worker.jobs.spec import JobSpec
+from worker.providers.model import IMAGE_FIELDS, ModelRules
 
 
 @dataclass(frozen=True)

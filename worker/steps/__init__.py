@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from worker.states import FINAL, JobState
+from worker.jobs.states import FINAL, JobState
 
 
 class Step(StrEnum):

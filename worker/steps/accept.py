@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import SpecConflict, SpecError
-from worker.jobs import is_job_id
+from worker.jobs.job import is_job_id
+from worker.jobs.spec import JobSpec
+from worker.providers.choice import choose_provider, read_spec
 from worker.services import Services
-from worker.spec import JobSpec, choose_provider, parse_spec
 from worker.store import Reply
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     """
     spec: JobSpec | None = None
     try:
-        spec = parse_spec(fields, services.providers)
+        spec = read_spec(fields, services.providers)
         provider, model = choose_provider(spec, services.providers)
         cost = services.providers[provider].models[model].cost(spec)
         _check_budget(cost, services.settings.daily_budget, provider, model)

@@ -16,13 +16,13 @@ from collections.abc import Collection
 from itertools import chain
 
 from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict
-from worker.jobs import Job, JobError, Video, videos_json
+from worker.jobs.job import Job, JobError, Video, videos_json
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, confirm, poll
-from worker.steps.copy import Lease, copy_generated, find_all
+from worker.steps import Step, poll, reconcile
+from worker.steps.copy_videos import Lease, copy_generated, find_all
 from worker.store import Claim
-from worker.timing import ms
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def _confirmed(job_id: str, services: Services) -> Step | None:
     """`ARCHIVE`, unless the job turns out to need something else."""
     claim = _claim(job_id, CONFIRMED_FIRST, services)
     if claim is not None and claim.job.state is JobState.UNCONFIRMED:
-        step = confirm.run(claim, services)
+        step = reconcile.run(claim, services)
         if step is not Step.POLL:
             return step
         claim = _claim(job_id, CONFIRMED_FIRST, services)

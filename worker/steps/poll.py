@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from functools import partial
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
-from worker.jobs import Job, JobError
-from worker.limits import Operation
-from worker.providers import stored_event
+from worker.jobs.job import Job, JobError
+from worker.jobs.rate_limits import Operation
+from worker.jobs.spec import words_in
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
+from worker.providers import event_json
 from worker.providers.answers import clean
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
-from worker.spec import words_in
-from worker.states import JobState
-from worker.steps import Step, asking, confirm
+from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim
-from worker.timing import ms
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def run(job_id: str, services: Services) -> Step | None:
     if claim is None:
         return None
     if claim.job.state is JobState.UNCONFIRMED:
-        return confirm.run(claim, services)
+        return reconcile.run(claim, services)
     return look(claim, services)
 
 
@@ -51,9 +51,9 @@ def look(claim: Claim, services: Services) -> Step | None:
     if provider is None or job.request_id is None:
         return _try_later(claim, services, f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY")
     try:
-        event = asking.in_turn(claim, services, partial(provider.fetch, job.request_id), is_urgent=bool(heard))
+        event = provider_turns.in_turn(claim, services, partial(provider.fetch, job.request_id), is_urgent=bool(heard))
     except NoRoomError as err:
-        asking.wait_in_line(claim, Operation.POLL, err.detail, services, is_urgent=bool(heard))
+        provider_turns.wait_in_line(claim, Operation.POLL, err.detail, services, is_urgent=bool(heard))
         return None
     except NoSuchRequestError as err:
         return _unknown_there(claim, services, err)
@@ -69,7 +69,7 @@ def _heard(claim: Claim, services: Services) -> list[ProviderEvent]:
         return []
     stored = services.store.events(claim.job.id)
     own = [event for event in stored if event.is_terminal and event.request_id == claim.job.request_id]
-    return [stored_event.load(event.text) for event in own]
+    return [event_json.load(event.text) for event in own]
 
 
 def _judge(claim: Claim, heard: Sequence[ProviderEvent], event: ProviderEvent, services: Services) -> bool:

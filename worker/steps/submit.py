@@ -15,20 +15,20 @@ from decimal import Decimal
 from functools import partial
 from typing import cast
 
-from worker.begun import Begun
-from worker.callbacks import callback_url
-from worker.durations import moment
+from worker.bucket.intents import Begun
 from worker.errors import BucketError, NotTakenError, ProviderError, StoreError
-from worker.jobs import Job
-from worker.limits import Limits, Operation, Refusal, in_words
+from worker.jobs.callback_token import callback_url
+from worker.jobs.durations import moment
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Limits, Operation, Refusal, in_words
+from worker.jobs.spec import JobSpec, parse_spec
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
 from worker.providers.base import Provider, Submission
 from worker.services import Services
-from worker.spec import JobSpec, parse_spec
-from worker.states import JobState
-from worker.steps import Step, asking, intents, report
-from worker.steps.images import resolve_images
+from worker.steps import Step, provider_turns, rollback_guard, submit_report
+from worker.steps.submit_images import resolve_images
 from worker.store import Claim, Reply
-from worker.timing import ms
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ def run(job_id: str, services: Services) -> Step | None:
         detail = "a callback came for a POST that is not on record"
         return _doubtful(claim, services, "callback", detail)
     if _is_overdue(claim, services):
-        if begun := intents.begun_already(job, services):
+        if begun := rollback_guard.begun_already(job, services):
             return _forgotten(claim, services, begun)
         message = f"no provider took it in time; {job.waiting_for}".strip("; ")
-        return report.failed(job, services, "submit_deadline", message, lease=claim.token)
+        return submit_report.failed(job, services, "submit_deadline", message, lease=claim.token)
     return _submit(claim, services)
 
 
@@ -73,7 +73,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     paused_at = services.store.paused().get(job.provider)
     if paused_at is not None:
         reason = f"{job.provider} to be resumed: paused by an operator since {moment(paused_at)}"
-        asking.wait_in_line(claim, Operation.SUBMIT, reason, services)
+        provider_turns.wait_in_line(claim, Operation.SUBMIT, reason, services)
         return None
     provider = services.providers.get(job.provider)
     if provider is None:
@@ -88,7 +88,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         name = job.provider.upper()
         return _wait(claim, services, f"a price of {job.model}, which the daily budget needs: set {name}_PRICES")
     try:
-        intents.recall(services)
+        rollback_guard.recall(services)
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell how many POSTs were begun: {err}")
     url = _callback_url(job, provider, services)
@@ -108,7 +108,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     except StoreError as err:
         # whether the intent was written is not known; that nothing was sent is
         log.error("intent.unanswered", extra={"job_id": job.id, "reason": str(err)})
-        return report.insist(services, partial(_withdraw, claim, services))
+        return submit_report.insist(services, partial(_withdraw, claim, services))
     if intent.word == "rolled_back":
         services.store.count("jobs_rolled_back")
         detail = "Redis has lost POSTs that were begun, and this may be one of them"
@@ -130,14 +130,14 @@ def _send(
     except BucketError as err:
         # nothing was sent, and `_abandoned` knows it by that name
         reason = f"the bucket to keep that it is sent: {err}"
-        return report.insist(services, partial(_wait, claim, services, reason, unsent_by=name))
+        return submit_report.insist(services, partial(_wait, claim, services, reason, unsent_by=name))
     if begun is not None:
-        return report.insist(services, partial(_forgotten, replace(claim, job=job), services, begun))
+        return submit_report.insist(services, partial(_forgotten, replace(claim, job=job), services, begun))
     if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
         unsent = NotTakenError(job.provider, "no_time", "the process was held up before it could send")
-        return report.insist(services, partial(report.not_taken, job, services, unsent))
-    step = report.insist(services, _post(intent, services, post, spec))
-    intents.keep(services)
+        return submit_report.insist(services, partial(submit_report.not_taken, job, services, unsent))
+    step = submit_report.insist(services, _post(intent, services, post, spec))
+    rollback_guard.keep(services)
     return step
 
 
@@ -145,14 +145,14 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
     """The lease of a try is over and it reported nothing. Its process POSTs only once the bucket names it."""
     job, lost = claim.job, "the process that sent it was lost"
     if claim.candidates or job.kept_in != services.bucket.place:
-        return report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
+        return submit_report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
     name = job.unsent_by or secrets.token_hex(8)
     try:
         begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=job.state_at)
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", unsent_by=name)
     if begun is not None:
-        return report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
+        return submit_report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
     reply = services.store.move(
         job.id,
         JobState.ACCEPTED,
@@ -165,23 +165,23 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
     return Step.SUBMIT if reply.applied else None
 
 
-def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> report.Report:
+def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> submit_report.Report:
     """POST; what became of it, as the report that the store must hear. Raises nothing."""
     job = cast("Job", intent.job)
     limits = services.limits(job.provider)
     try:
         submission = post()
     except ProviderError as err:
-        asking.failed(job.id, limits, Operation.SUBMIT, services, err)
-        return report.refused(intent, services, err)
+        provider_turns.failed(job.id, limits, Operation.SUBMIT, services, err)
+        return submit_report.refused(intent, services, err)
     except Exception as err:
         # a defect of ours, after the request may have left: money may be spent, so never again
         log.exception("submit.broke", extra={"job_id": job.id})
-        return partial(report.unconfirmed, job, services, type(err).__name__)
+        return partial(submit_report.unconfirmed, job, services, type(err).__name__)
     if intent.is_probe:
-        asking.answered(job.id, limits, Operation.SUBMIT, services)
+        provider_turns.answered(job.id, limits, Operation.SUBMIT, services)
     log.info("request.taken", extra={"job_id": job.id, "request_id": submission.request_id})
-    return partial(report.taken, job, services, submission, spec)
+    return partial(submit_report.taken, job, services, submission, spec)
 
 
 def _withdraw(claim: Claim, services: Services) -> Step | None:
@@ -214,7 +214,7 @@ def _doubtful(claim: Claim, services: Services, path: str, detail: str, *, begun
     if begun_at is None:
         # after the last thing on record, and not long before that was noticed
         begun_at = max(job.state_at, claim.now - ms(services.timing.show_after_seconds))
-    return report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
+    return submit_report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
 
 
 def _wait(claim: Claim, services: Services, reason: str, **more: str) -> Step | None:
@@ -231,7 +231,7 @@ def _busy(claim: Claim, services: Services, refusal: Refusal, limits: Limits) ->
     reason = in_words(refusal, limits)
     if refusal.why == "price":
         return _wait(claim, services, reason)
-    asking.wait_in_line(claim, Operation.SUBMIT, reason, services)
+    provider_turns.wait_in_line(claim, Operation.SUBMIT, reason, services)
     return None
 
 

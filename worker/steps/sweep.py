@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from worker.limits import Operation
+from worker.jobs.rate_limits import Operation
+from worker.jobs.states import JobState
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, intents, step_for
+from worker.steps import Step, rollback_guard, step_for
 from worker.store import Nudge
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     *waits* tells whether messages for a step wait in their queue: then those that
     whoever made a job due has sent are among them, and none is sent on top.
     """
-    intents.compare(services)
+    rollback_guard.compare(services)
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from worker.store.connect import connect
+from worker.store.jobs import Store
 from worker.store.replies import Arrival, Claim, Nudge, Outline, Reply, ServerFacts, StoredEvent, TimelineEntry
-from worker.store.store import Store
 
 __all__ = [
     "Arrival",

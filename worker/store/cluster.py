@@ -11,7 +11,7 @@ from redis import cluster
 from redis.connection import parse_url
 from redis.exceptions import MovedError, RedisClusterException
 
-from worker.clusters import node_urls
+from worker.settings.redis_urls import node_urls
 
 PORT = 6379
 

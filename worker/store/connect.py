@@ -10,9 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.clusters import is_cluster
 from worker.errors import StoreError
-from worker.sentinels import Sentinels, is_by_sentinel
+from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster
 from worker.store.cluster import Cluster
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 
 import redis
 
-from worker.store.admission import Admission
 from worker.store.keys import Keys
+from worker.store.rate_limits import Admission
 from worker.store.replies import Loss
 from worker.store.scripts import store_errors
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zlib import crc32
 
-from worker.jobs import is_job_id
+from worker.jobs.job import is_job_id
 
 PREFIX = "callsheet:"
 

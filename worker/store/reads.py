@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import redis
 
-from worker.jobs import SCHEMA_VERSION, Job, Link, is_job_id
-from worker.states import JobState
-from worker.store.fields import kept_as, named
+from worker.jobs.job import SCHEMA_VERSION, Job, Link, is_job_id
+from worker.jobs.states import JobState
+from worker.store.compression import unpack
 from worker.store.keys import Keys, job_id_of
-from worker.store.packing import unpack
+from worker.store.record_fields import kept_as, named
 from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
 from worker.store.scripts import Scripts, store_errors
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker.jobs import Job
-from worker.limits import Refusal
-from worker.states import JobState
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Refusal
+from worker.jobs.states import JobState
 
 
 @dataclass(frozen=True)

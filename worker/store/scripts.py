@@ -19,8 +19,8 @@ from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
 from worker.errors import NewerRecordError, NotDurableError, StoreError
 from worker.store.cluster import learn, master_of, masters
-from worker.store.fields import LUA
 from worker.store.keys import Keys
+from worker.store.record_fields import LUA
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from deploy.local.s3 import S3Server
 from deploy.local.sandbox_process import SandboxProcess
 from worker.cli import main
-from worker.jobs import Job, JobError, Video, videos_json
+from worker.jobs.job import Job, JobError, Video, videos_json
+from worker.jobs.states import JobState
 from worker.services import open_store
-from worker.settings import Settings
-from worker.states import JobState
+from worker.settings.settings import Settings
 from worker.store import Store
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.integration.cli.conftest import Lives, Run, is_one_clear_line
-from worker.jobs import JobError
-from worker.states import JobState
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
 from worker.store import Store
 
 

@@ -11,19 +11,19 @@ import pytest
 import redis
 import trustme
 
-from deploy.local.sandbox.client import SandboxControl
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
+from deploy.sandbox.client import SandboxControl
 from tests.integration.cli.conftest import Lives, Run
 from tests.integration.hosts import serve
 from worker import providers
-from worker.bucket import Bucket
-from worker.cli.doctor import inside, outside
-from worker.cli.doctor.findings import Finding, Mark
+from worker.bucket.bucket import Bucket
 from worker.errors import BucketError, StoreError
+from worker.operations.doctor import dependency_checks, store_checks
+from worker.operations.doctor.findings import Finding, Mark
 from worker.providers.base import Provider
 from worker.services import open_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.store import Store
 
 
@@ -90,7 +90,7 @@ def test_a_wrong_password_is_a_failure(environment: dict[str, str]) -> None:
     wrong = open_store(Settings.from_env({**environment, "CALLSHEET_REDIS_URL": url}))
 
     with pytest.raises(StoreError, match="Authentication"):
-        list(inside.redis(wrong))
+        list(store_checks.redis(wrong))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def without_aof(redis_client: redis.Redis) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_aof")
 def test_a_redis_that_can_lose_writes_is_a_loud_failure(store: Store) -> None:
-    (finding,) = bad(inside.redis(store))
+    (finding,) = bad(store_checks.redis(store))
 
     assert finding.mark is Mark.FAIL
     assert "PAID FOR TWICE" in finding.seen
@@ -113,7 +113,7 @@ def test_a_redis_that_evicts_is_a_failure(store: Store, redis_client: redis.Redi
     redis_client.config_set("maxmemory-policy", "allkeys-lru")
     redis_client.config_set("maxmemory", 10**9)
     try:
-        (finding,) = bad(inside.redis(store))
+        (finding,) = bad(store_checks.redis(store))
     finally:
         redis_client.config_set("maxmemory", 0)
         redis_client.config_set("maxmemory-policy", "noeviction")
@@ -126,7 +126,7 @@ def test_an_open_job_that_is_never_due_is_a_failure(store: Store, lives: Lives, 
     lives.accept("lost")
     redis_client.zrem("callsheet:{0}:due", "lost")
 
-    (finding,) = bad(inside.open_is_due(store))
+    (finding,) = bad(store_checks.open_is_due(store))
 
     assert finding.mark is Mark.FAIL
     assert finding.seen.startswith("lost is open")
@@ -135,7 +135,7 @@ def test_an_open_job_that_is_never_due_is_a_failure(store: Store, lives: Lives, 
 def test_a_due_entry_without_a_job_is_a_failure(store: Store, redis_client: redis.Redis) -> None:
     redis_client.zadd("callsheet:{0}:due", {"ghost": 1})
 
-    (finding,) = bad(inside.open_is_due(store))
+    (finding,) = bad(store_checks.open_is_due(store))
 
     assert finding.mark is Mark.FAIL
 
@@ -143,9 +143,9 @@ def test_a_due_entry_without_a_job_is_a_failure(store: Store, redis_client: redi
 def test_many_breaches_are_told_in_few_lines(store: Store, redis_client: redis.Redis) -> None:
     redis_client.zadd("callsheet:{0}:due", {f"ghost-{n}": 1 for n in range(100)})
 
-    findings = bad(inside.open_is_due(store))
+    findings = bad(store_checks.open_is_due(store))
 
-    assert len(findings) == inside.SHOWN_BREACHES + 1
+    assert len(findings) == store_checks.SHOWN_BREACHES + 1
     assert findings[-1].seen == "and 95 more"
 
 
@@ -153,7 +153,7 @@ def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redi
     lives.accept("waiting")
     redis_client.zadd("callsheet:{0}:due", {"waiting": store.now() - 10 * 60_000})
 
-    (finding,) = bad(inside.clock(store))
+    (finding,) = bad(store_checks.clock(store))
 
     assert finding.mark is Mark.WARN
     assert "one has been due for 10 min" in finding.seen
@@ -163,7 +163,7 @@ def test_counters_worth_alarm_are_warnings(store: Store) -> None:
     store.count("callbacks_orphaned")
     store.count("spec_conflicts", 3)
 
-    findings = bad(inside.counters(store))
+    findings = bad(store_checks.counters(store))
 
     assert [(finding.mark, finding.seen) for finding in findings] == [
         (Mark.WARN, "callbacks_orphaned is 1"),
@@ -173,7 +173,7 @@ def test_counters_worth_alarm_are_warnings(store: Store) -> None:
 
 def test_a_bucket_that_is_not_there_says_so(environment: dict[str, str]) -> None:
     with pytest.raises(BucketError, match="no such bucket here"):
-        list(outside.archive(Bucket.connect("no-such-bucket", "callsheet")))
+        list(dependency_checks.archive(Bucket.connect("no-such-bucket", "callsheet")))
 
 
 def test_a_bucket_that_is_not_ours_is_one_failure(callsheet_process: Run) -> None:
@@ -200,7 +200,7 @@ def test_a_key_that_is_not_taken_is_told_from_one_that_could_not_be_checked(
 ) -> None:
     control.script({"on": "list", "match": {"provider": "gmicloud"}, "status": status})
 
-    (finding,) = bad(outside.key(gmicloud))
+    (finding,) = bad(dependency_checks.key(gmicloud))
 
     assert finding.mark is mark
     assert words in finding.seen
@@ -210,7 +210,7 @@ def test_a_key_that_is_not_taken_is_told_from_one_that_could_not_be_checked(
 def test_a_provider_that_cannot_be_reached_is_a_failure(environment: dict[str, str]) -> None:
     settings = Settings.from_env({**environment, "GMICLOUD_BASE_URL": "https://127.0.0.1:1"})
 
-    (finding,) = bad(outside.key(providers.build(settings)["gmicloud"]))
+    (finding,) = bad(dependency_checks.key(providers.build(settings)["gmicloud"]))
 
     assert finding.mark is Mark.FAIL
     assert "cannot be reached" in finding.seen
@@ -220,7 +220,7 @@ def test_a_provider_that_cannot_be_reached_is_a_failure(environment: dict[str, s
 def test_a_public_url_that_does_not_answer_is_a_warning(environment: dict[str, str]) -> None:
     public = {"CALLSHEET_PUBLIC_URL": "https://127.0.0.1:1", "CALLSHEET_CALLBACK_SECRETS": "s" * 32}
 
-    (finding,) = bad(outside.public_url(Settings.from_env({**environment, **public})))
+    (finding,) = bad(dependency_checks.public_url(Settings.from_env({**environment, **public})))
 
     assert finding.mark is Mark.WARN
     assert "does not answer from here" in finding.seen
@@ -229,7 +229,7 @@ def test_a_public_url_that_does_not_answer_is_a_warning(environment: dict[str, s
 def test_a_public_url_that_is_somebody_else_s_is_a_warning(environment: dict[str, str]) -> None:
     public = {"CALLSHEET_PUBLIC_URL": environment["EVOLINK_BASE_URL"], "CALLSHEET_CALLBACK_SECRETS": "s" * 32}
 
-    (finding,) = bad(outside.public_url(Settings.from_env({**environment, **public})))
+    (finding,) = bad(dependency_checks.public_url(Settings.from_env({**environment, **public})))
 
     assert finding.seen.endswith("/live answers 401")
 
@@ -246,7 +246,7 @@ def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path, days: float, 
     leaf.cert_chain_pems[0].write_to_path(str(files.cert_file))
 
     with serve(files) as host:
-        (finding,) = outside.certificate(f"https://127.0.0.1:{host.port}", files.context())
+        (finding,) = dependency_checks.certificate(f"https://127.0.0.1:{host.port}", files.context())
 
     assert finding.mark is mark
     assert words in finding.seen

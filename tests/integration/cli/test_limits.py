@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.integration.cli.conftest import Lives, Run
-from worker.limits import Limits, Operation, Place
-from worker.states import JobState
+from worker.jobs.rate_limits import Limits, Operation, Place
+from worker.jobs.states import JobState
 from worker.store import Store
 
 LIMITS = {"EVOLINK_MAX_CONCURRENT": "1", "EVOLINK_REQUESTS_PER_MINUTE": "60", "CALLSHEET_DAILY_BUDGET": "25.5"}

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.integration.cli.conftest import Lives, Run, is_one_clear_line
-from worker.providers import stored_event
+from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.store import Store
 
@@ -26,7 +26,7 @@ def called(store: Store, status: str, *, terminal: bool = True, attempt: int = 1
         request_id="r-j1",
         fingerprint=status,
         is_terminal=terminal,
-        event_json=stored_event.dump(event),
+        event_json=event_json.dump(event),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.conftest import VIDEO, Lives, Run
-from worker import s3
-from worker.outcome import manifest_of
+from worker.bucket import client as s3
+from worker.jobs.manifest import manifest_of
 from worker.store import Store
 
 
@@ -24,7 +24,9 @@ def lost(store: Store, lives: Lives, environment: dict[str, str], bucket_name: s
         job = store.get(job_id)
         assert job is not None
         key = f"callsheet/2026/11/20/{job_id}/job.json"
-        client.put_object(Bucket=bucket_name, Key=key, Body=json.dumps(manifest_of(job, store)).encode())
+        client.put_object(
+            Bucket=bucket_name, Key=key, Body=json.dumps(manifest_of(job, store.spec_json(job.id))).encode()
+        )
     store._client.flushall()
     yield client
     client.close()

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.integration.cli.conftest import ROOT, Lives, Run, is_one_clear_line
-from worker.jobs import JobError
-from worker.states import JobState
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
 from worker.store import Store
 
 SIGNED = "https://cdn.example.com/start.png?X-Amz-Signature=0123456789"

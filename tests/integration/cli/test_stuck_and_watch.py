@@ -6,8 +6,8 @@ import json
 import signal
 
 from tests.integration.cli.conftest import Lives, Run, Start, is_one_clear_line
-from worker.jobs import JobError
-from worker.states import JobState
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
 from worker.store import Store
 
 

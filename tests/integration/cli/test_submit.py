@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import WaitUntil
 from tests.integration.cli.conftest import Lives, Run, Start, is_one_clear_line
-from worker.jobs import JobError
-from worker.states import JobState
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
 from worker.store import Store
 
 TEXT = ("--model", "kling-3.0-turbo", "--provider", "apimart", "--prompt", "A corgi on the beach")

@@ -15,8 +15,8 @@ from deploy.local.stack import Stack
 from tests.conftest import WaitUntil
 from tests.integration import cluster
 from tests.integration.cluster import ClusterServers
+from worker.jobs.states import JobState
 from worker.services import open_store
-from worker.states import JobState
 from worker.store.keys import Keys
 
 SHARDS = 8

@@ -125,7 +125,7 @@ import json, os, sys, time
 from pathlib import Path
 from deploy.local.health import log_says
 from deploy.local.processes import Process
-from deploy.local.undertaker import undertaker
+from deploy.local.orphans import undertaker
 here = Path(sys.argv[1])
 child = Process("child", ["/bin/sh", "-c", "sleep 600 & echo ready; wait"], directory=here, logs=here,
                 env={"PATH": os.defpath}, is_ready=log_says("ready"))

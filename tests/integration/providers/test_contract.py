@@ -16,10 +16,10 @@ import requests
 from deploy.local.sandbox_process import SandboxProcess
 from tests.integration.providers.conftest import KEY
 from worker.errors import NoSuchRequestError, NotTakenError, ProviderError, RefusedError, UnconfirmedError
+from worker.jobs.spec import JobSpec
 from worker.providers import ADAPTERS
 from worker.providers.adapter import Adapter
 from worker.providers.base import CallbackTrust, EventKind, ProviderEvent, Submission
-from worker.spec import JobSpec
 
 PROMPT = "a canary that no error and no event may ever sing"
 FRAME = "https://example.com/frame-1280x720.png"

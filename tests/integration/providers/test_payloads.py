@@ -11,10 +11,10 @@ import pytest
 
 from tests.integration.providers.wire import Wire
 from worker import errors
+from worker.jobs.spec import JobSpec
 from worker.providers import ADAPTERS
 from worker.providers.adapter import Adapter
 from worker.providers.base import CallbackTrust, ProviderEvent
-from worker.spec import JobSpec
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 FILES = sorted(PAYLOADS.glob("*/*.json"))

@@ -16,12 +16,12 @@ from deploy.local.tls import LocalTls
 from tests.integration.providers.conftest import KEY
 from tests.integration.providers.wire import Line, Wire
 from worker.errors import NoSuchRequestError, NotTakenError, ProviderError, RefusedError, UnconfirmedError
+from worker.jobs.spec import JobSpec
 from worker.providers import build
 from worker.providers.adapter import Adapter
 from worker.providers.base import Submission
 from worker.providers.http import Api, trust
-from worker.settings import Settings
-from worker.spec import JobSpec
+from worker.settings.settings import Settings
 
 Connect = Callable[..., Adapter]
 

@@ -17,9 +17,9 @@ from celery.app.task import Context
 from celery.result import AsyncResult
 
 from tests.integration.store.conftest import OUTCOME_UNKNOWN, RETENTION, VIDEO, Clock
-from worker.jobs import Job, JobError, Link, videos_json
-from worker.result import GENERATE, CeleryResults, capture
-from worker.states import JobState
+from worker.jobs.job import Job, JobError, Link, videos_json
+from worker.jobs.states import JobState
+from worker.messaging.results import GENERATE, CeleryResults, capture
 from worker.store import Reply, Store, connect
 
 S = JobState

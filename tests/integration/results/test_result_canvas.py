@@ -14,7 +14,7 @@ from deploy.local.ports import free_port
 from tests.integration.results.conftest import JOB, Studio
 from tests.integration.store.conftest import OUTCOME_UNKNOWN
 from worker.errors import JobFailed, ResultError
-from worker.states import JobState
+from worker.jobs.states import JobState
 
 S = JobState
 

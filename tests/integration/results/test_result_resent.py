@@ -12,11 +12,11 @@ from celery.result import AsyncResult
 
 from deploy.local.valkey import Valkey
 from tests.conftest import WaitUntil
-from tests.integration.messages.conftest import PATIENCE_SECONDS, QUEUE, Office
+from tests.integration.messaging.conftest import PATIENCE_SECONDS, QUEUE, Office
 from worker.errors import JobFailed
-from worker.jobs import Job, JobError
-from worker.spec import parse_spec
-from worker.states import JobState
+from worker.jobs.job import Job, JobError
+from worker.jobs.spec import parse_spec
+from worker.jobs.states import JobState
 from worker.store import Store, connect
 
 S = JobState

@@ -13,7 +13,7 @@ from celery.exceptions import TaskRevokedError
 from deploy.local.ports import free_port
 from tests.integration.results.conftest import JOB, Studio
 from worker.errors import JobFailed, ResultError
-from worker.states import JobState
+from worker.jobs.states import JobState
 
 S = JobState
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import urllib3
 
-from deploy.local.sandbox.client import SandboxControl
-from deploy.local.sandbox.clock import Clock
-from deploy.local.sandbox.sandbox import Options
-from deploy.local.sandbox.server import SandboxServer
 from deploy.local.tls import LocalTls
+from deploy.sandbox.client import SandboxControl
+from deploy.sandbox.clock import Clock
+from deploy.sandbox.sandbox import Options
+from deploy.sandbox.server import SandboxServer
 
 START = 1_795_000_000.0
 GMI = "/gmicloud/api/v1/ie/requestqueue/apikey/requests"

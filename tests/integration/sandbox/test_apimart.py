@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.sandbox import images
+from deploy.sandbox import images
 
 SUBMIT = "/apimart/v1/videos/generations"
 MODEL = "kling-3.0-turbo"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from deploy.local.sandbox.clock import Clock, Timetable
-from deploy.local.sandbox.deliveries import Deliveries, Letter
-from deploy.local.sandbox.generations import Asked, Fate, Generation, Generations
-from deploy.local.sandbox.history import History
-from deploy.local.sandbox.sandbox import Options
 from deploy.local.tls import LocalTls
+from deploy.sandbox.clock import Clock, Timetable
+from deploy.sandbox.deliveries import Deliveries, Letter
+from deploy.sandbox.generations import Asked, Fate, Generation, Generations
+from deploy.sandbox.history import History
+from deploy.sandbox.sandbox import Options
 
 Wait = Callable[..., Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from deploy.local.sandbox.client import ControlError
+from deploy.sandbox.client import ControlError
 
 GMI = "/gmicloud/api/v1/ie/requestqueue/apikey/requests"
 APIMART = "/apimart/v1/videos/generations"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.sandbox import mp4
+from deploy.sandbox import mp4
 
 DAY = 24 * 3600
 

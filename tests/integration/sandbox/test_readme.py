@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deploy.local.sandbox import images
-from deploy.local.sandbox.faults import CallbackRule, DownloadRule, GenerationRule, Match, PollRule, SubmitRule
-from deploy.local.sandbox.generations import Asked, Fate, Generation, Generations
+from deploy.sandbox import images
+from deploy.sandbox.faults import CallbackRule, DownloadRule, GenerationRule, Match, PollRule, SubmitRule
+from deploy.sandbox.generations import Asked, Fate, Generation, Generations
 
-README = (Path(__file__).parents[3] / "deploy/local/sandbox/README.md").read_text()
+README = (Path(__file__).parents[3] / "deploy/sandbox/README.md").read_text()
 
 
 def test_the_example_rules_are_taken(control: Any) -> None:

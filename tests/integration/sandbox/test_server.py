@@ -20,11 +20,11 @@ import pytest
 import urllib3
 from click.testing import CliRunner
 
-from deploy.local.sandbox.__main__ import main
-from deploy.local.sandbox.client import ControlError, SandboxControl
-from deploy.local.sandbox.history import History
-from deploy.local.sandbox.sandbox import Options
 from deploy.local.tls import LocalTls
+from deploy.sandbox.__main__ import main
+from deploy.sandbox.client import ControlError, SandboxControl
+from deploy.sandbox.history import History
+from deploy.sandbox.sandbox import Options
 
 APIMART = "/apimart/v1/videos/generations"
 BODY = {"model": "kling-3.0-turbo", "prompt": "a corgi"}
@@ -287,7 +287,7 @@ def test_links_lead_to_where_the_caller_came_from(caller: Any, control: Any, ser
 
 def test_the_command_says_where_it_listens_and_stops_when_told(tls: LocalTls, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "deploy.local.sandbox", "--port", "0"],
+        [sys.executable, "-m", "deploy.sandbox", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,

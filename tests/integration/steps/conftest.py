@@ -18,27 +18,27 @@ import redis
 import requests
 
 from deploy.local.s3 import S3Server
-from deploy.local.sandbox.client import SandboxControl
-from deploy.local.sandbox.clock import Clock
-from deploy.local.sandbox.sandbox import Options
-from deploy.local.sandbox.server import SandboxServer
 from deploy.local.tls import LocalTls
+from deploy.sandbox.client import SandboxControl
+from deploy.sandbox.clock import Clock
+from deploy.sandbox.sandbox import Options
+from deploy.sandbox.server import SandboxServer
 from webhook.callbacks import Address, Receiver
 from worker import providers as provider_adapters
-from worker import s3 as s3_client
-from worker.bucket import Bucket
-from worker.download import Downloader
+from worker.bucket import client as s3_client
+from worker.bucket.bucket import Bucket
 from worker.errors import ResultError, StoreError
-from worker.jobs import Job
+from worker.guard.download import Downloader
+from worker.jobs.job import Job
+from worker.jobs.spec import JobSpec, parse_spec
+from worker.jobs.states import JobState
+from worker.jobs.timing import DAY, HOUR, MINUTE, ms
 from worker.providers.base import Provider, ProviderEvent, Submission
 from worker.providers.http import new_session, trust
 from worker.services import Services
-from worker.settings import PROVIDER_NAMES, ProviderSettings, Settings
-from worker.spec import JobSpec, parse_spec
-from worker.states import JobState
-from worker.steps import Step, accept, archive, poll, settle, step_for, submit, sweep
+from worker.settings.settings import PROVIDER_NAMES, ProviderSettings, Settings
+from worker.steps import Step, accept, archive, deliver, poll, step_for, submit, sweep
 from worker.store import Store, connect
-from worker.timing import DAY, HOUR, MINUTE, ms
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Scene", "Told"]
 
@@ -265,7 +265,7 @@ class Scene:
         self.unconfirmed(provider, job_id, **fields)
         self.advance(2 * HOUR + 2)
         poll.run(job_id, self.services)
-        settle.run(job_id, self.services)
+        deliver.run(job_id, self.services)
         return self._in(JobState.FAILED, job_id)
 
     def expired(self, provider: str = "gmicloud", job_id: str = JOB, *, seconds: float = 9 * HOUR) -> Job:
@@ -274,7 +274,7 @@ class Scene:
         self.submitted(provider, job_id)
         self.advance(6 * HOUR + 1)
         poll.run(job_id, self.services)
-        settle.run(job_id, self.services)
+        deliver.run(job_id, self.services)
         return self._in(JobState.EXPIRED, job_id)
 
     def archive_failed(self, provider: str = "gmicloud", job_id: str = JOB) -> Job:
@@ -282,7 +282,7 @@ class Scene:
         self.generated(provider, job_id)
         self.advance(8 * DAY)
         archive.run(job_id, self.services)
-        settle.run(job_id, self.services)
+        deliver.run(job_id, self.services)
         return self._in(JobState.FAILED, job_id)
 
     def strangers(self, provider: str, **fields: Any) -> ProviderEvent:
@@ -301,7 +301,7 @@ class Scene:
         if step is Step.ARCHIVE:
             turn = archive.run(job_id, services or self.services)
             return turn and turn[1]
-        runs = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.SETTLE: settle.run}
+        runs = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.SETTLE: deliver.run}
         return runs[step](job_id, services or self.services)
 
     def look(self, job_id: str = JOB, services: Services | None = None) -> Step | None:

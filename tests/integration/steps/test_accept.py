@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.steps.conftest import DAY, JOB, Scene, failing
 from worker.errors import SpecConflict, SpecError, StoreError
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.steps import accept
 from worker.store import Reply
 

@@ -16,14 +16,14 @@ from deploy.local.ports import free_port
 from deploy.local.tls import LocalTls
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, once
-from worker.bucket import Bucket
-from worker.download import Downloader
-from worker.jobs import Link, Video
-from worker.paced import Limits
+from worker.bucket.bucket import Bucket
+from worker.guard.connection import Limits
+from worker.guard.download import Downloader
+from worker.jobs.job import Link, Video
+from worker.jobs.states import JobState
+from worker.jobs.timing import Timing
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, archive, turns
-from worker.timing import Timing
+from worker.steps import Step, archive, batch
 
 S = JobState
 
@@ -214,7 +214,7 @@ def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> 
 def test_an_archive_that_redis_did_not_hear_of_is_marked_the_next_time(scene: Scene) -> None:
     scene.generated()
 
-    found = turns.take(Step.ARCHIVE, [JOB], scene.but(store=scene.with_store(before={"move": failing()})))
+    found = batch.take(Step.ARCHIVE, [JOB], scene.but(store=scene.with_store(before={"move": failing()})))
     scene.look_when_due()
 
     assert found == {}
@@ -389,7 +389,7 @@ def test_many_jobs_of_one_message_are_archived_though_one_is_broken(
         scene.run(Step.POLL, f"job-{number}")
     scene.store._client.set(scene.store._keys.of("job-2")[5], "no JSON")
 
-    found = turns.take(Step.ARCHIVE, [f"job-{number}" for number in range(4)], scene.services)
+    found = batch.take(Step.ARCHIVE, [f"job-{number}" for number in range(4)], scene.services)
 
     assert found == {}
     assert [scene.job(f"job-{number}").state for number in range(4)] == [S.ARCHIVED] * 2 + [S.GENERATED, S.ARCHIVED]
@@ -401,7 +401,7 @@ def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Sce
     scene.accepted("gmicloud", "accepted")
     scene.archived("gmicloud", "archived")
 
-    assert turns.take(Step.ARCHIVE, ["accepted", "archived", "nobody"], scene.services) == {}
+    assert batch.take(Step.ARCHIVE, ["accepted", "archived", "nobody"], scene.services) == {}
 
 
 def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene
 from tests.integration.steps.test_archive import without_s3
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.steps import Step
 
 S = JobState

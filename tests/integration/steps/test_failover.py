@@ -12,9 +12,10 @@ from tests.integration import failover
 from tests.integration.failover import Failover
 from tests.integration.steps.conftest import Scene
 from worker.errors import StoreError
+from worker.jobs.states import JobState
+from worker.operations import cancel
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import accept, cancel, submit
+from worker.steps import accept, submit
 from worker.store import Store, connect
 
 S = JobState

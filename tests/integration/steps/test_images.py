@@ -15,9 +15,9 @@ from deploy.local.s3 import S3Server
 from deploy.local.tls import LocalTls
 from tests.integration.steps.conftest import FRAME, JOB, Scene
 from tests.integration.steps.test_archive import without_s3
-from worker import s3
-from worker.bucket import Bucket
-from worker.states import JobState
+from worker.bucket import client as s3
+from worker.bucket.bucket import Bucket
+from worker.jobs.states import JobState
 from worker.steps import Step
 
 S = JobState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene, once
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.steps import Step
 
 S = JobState

@@ -11,9 +11,10 @@ import pytest
 from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB, Scene
 from worker import providers as provider_adapters
 from worker.errors import SpecError
-from worker.limits import Operation
-from worker.states import JobState
-from worker.steps import Step, accept, retry
+from worker.jobs.rate_limits import Operation
+from worker.jobs.states import JobState
+from worker.operations import retry
+from worker.steps import Step, accept
 
 S = JobState
 MORE = ("job-2", "job-3", "job-4")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.steps.conftest import Scene
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.steps import Step
 
 

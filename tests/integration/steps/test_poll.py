@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
-from worker.jobs import JobError
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
+from worker.jobs.timing import LEAST_HISTORY
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, turns
-from worker.timing import LEAST_HISTORY
+from worker.steps import Step, batch
 
 S = JobState
 
@@ -281,7 +281,7 @@ def test_two_looks_at_once_move_the_job_once(scene: Scene) -> None:
     scene.submitted()
     scene.advance(61)
 
-    found = turns.take(Step.POLL, [JOB, JOB], scene.services)
+    found = batch.take(Step.POLL, [JOB, JOB], scene.services)
 
     assert found == {JOB: Step.ARCHIVE}
     assert scene.moves().count("generated") == 1
@@ -328,7 +328,7 @@ def test_many_jobs_of_one_message_are_polled_though_one_is_broken(
     scene.finish()
     scene.store._client.set(scene.store._keys.of("job-2")[3], "an events key of the wrong type")
 
-    found = turns.take(Step.POLL, [f"job-{number}" for number in range(5)], scene.services)
+    found = batch.take(Step.POLL, [f"job-{number}" for number in range(5)], scene.services)
 
     assert found == {f"job-{number}": Step.ARCHIVE for number in (0, 1, 3, 4)}
     assert "step.postponed" in caplog.messages

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.integration.steps.conftest import Scene
-from worker.states import JobState
-from worker.steps import Step, replay
+from worker.jobs.states import JobState
+from worker.operations import replay
+from worker.steps import Step
 
 
 def replayed(scene: Scene) -> str:

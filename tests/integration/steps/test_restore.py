@@ -7,11 +7,12 @@ import json
 import pytest
 
 from tests.integration.steps.conftest import Scene
-from worker.jobs import Job
-from worker.outcome import result_of
-from worker.states import JobState
-from worker.steps import accept, restore, retry
-from worker.steps.restore import Outcome
+from worker.jobs.job import Job
+from worker.jobs.result import result_of
+from worker.jobs.states import JobState
+from worker.operations import restore, retry
+from worker.operations.restore import Outcome
+from worker.steps import accept
 
 S = JobState
 
@@ -38,14 +39,14 @@ def restored(scene: Scene, *, apply: bool = True) -> list[Outcome]:
 @pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
 def test_a_lost_record_comes_back_as_it_was(scene: Scene, provider: str) -> None:
     before = archived(scene, provider, metadata={"order": "1007"})
-    result = result_of(before, scene.store)
+    result = result_of(before, scene.store.spec_json(before.id))
     forget(scene)
 
     outcomes = restored(scene)
 
     after = scene.job()
     assert outcomes == [Outcome("job-1", "restored")]
-    assert result_of(after, scene.store) == result
+    assert result_of(after, scene.store.spec_json(after.id)) == result
     assert (after.state, after.is_open, after.is_tombstone) == (S.ARCHIVED, False, False)
     assert (after.ver, after.spec_sha256, after.accepted_at) == (before.ver, before.spec_sha256, before.accepted_at)
     assert after.request_ids == before.request_ids

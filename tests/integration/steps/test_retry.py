@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.steps.conftest import HOUR, Scene, once
-from worker.states import JobState
-from worker.steps import Step, retry
+from worker.jobs.states import JobState
+from worker.operations import retry
+from worker.steps import Step
 
 S = JobState
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.integration.steps.conftest import HOUR, MINUTE, Scene, killed
 from worker.errors import BucketError
+from worker.jobs.states import JobState
+from worker.operations import cancel
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, cancel, intents, submit
+from worker.steps import Step, rollback_guard, submit
 from worker.store import Store
 
 S = JobState
@@ -234,7 +235,7 @@ def test_a_loss_is_noticed_once_not_by_everybody_anew(scene: Scene) -> None:
 
     scene.sweep()
     scene.sweep()
-    intents.compare(another_process(scene))
+    rollback_guard.compare(another_process(scene))
 
     loss = scene.store.last_loss()
     assert loss is not None

@@ -12,13 +12,14 @@ import pytest
 from deploy.local.ports import free_port
 from tests.integration.steps.conftest import API_KEY, HOUR, JOB, Scene
 from worker import providers as provider_adapters
-from worker.jobs import JobError
+from worker.jobs.job import JobError
+from worker.jobs.spec import parse_spec
+from worker.jobs.states import JobState
+from worker.operations import retry
 from worker.providers.apimart import ApiMart
 from worker.providers.http import Api, trust
 from worker.services import Services
-from worker.spec import parse_spec
-from worker.states import JobState
-from worker.steps import Step, retry, submit
+from worker.steps import Step, submit
 
 S = JobState
 PROVIDERS = ("gmicloud", "evolink", "apimart")

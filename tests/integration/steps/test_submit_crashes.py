@@ -11,14 +11,14 @@ import pytest
 
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, Scene, failing, killed
-from worker.begun import Begun
-from worker.bucket import Bucket
+from worker.bucket.bucket import Bucket
+from worker.bucket.intents import Begun
 from worker.errors import BucketError, StoreError
-from worker.jobs import JobError
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
 from worker.services import Services
-from worker.states import JobState
-from worker.steps import Step, report, submit
-from worker.store.fields import kept_as, named
+from worker.steps import Step, submit, submit_report
+from worker.store.record_fields import kept_as, named
 
 S = JobState
 
@@ -228,7 +228,7 @@ def test_a_redis_that_stays_away_leaves_the_post_to_be_found(scene: Scene) -> No
     with pytest.raises(StoreError):
         scene.run(Step.SUBMIT, services=scene.but(store=scene.with_store(before={"bind": failing(1000)})))
 
-    assert len(scene.slept) == report.REPORT_TRIES
+    assert len(scene.slept) == submit_report.REPORT_TRIES
     scene.look_when_due()
     scene.look()
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
-from worker.jobs import SCHEMA_VERSION
-from worker.states import JobState
+from worker.jobs.job import SCHEMA_VERSION
+from worker.jobs.states import JobState
 from worker.steps import Step, step_for, sweep
 
 S = JobState

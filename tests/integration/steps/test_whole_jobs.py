@@ -13,9 +13,9 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from tests.integration.steps.conftest import HOUR, Scene, killed
 from worker.errors import CallbackError, StoreError
-from worker.jobs import Job
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
 from worker.services import Services
-from worker.states import JobState
 from worker.steps import Step, sweep
 
 S = JobState

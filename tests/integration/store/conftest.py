@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from worker.jobs import Job, JobError, Link, Video, videos_json
-from worker.states import JobState
+from worker.jobs.job import Job, JobError, Link, Video, videos_json
+from worker.jobs.states import JobState
 from worker.store import Arrival, Claim, Reply, Store, connect
 
 S = JobState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 
 from tests.integration.store.conftest import JOB, RETENTION, Clock, Lives
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Store, TimelineEntry
 
 FOUR_MONTHS = RETENTION + 90 * 24 * 60 * 60_000

@@ -17,9 +17,9 @@ from tests.integration.store.conftest import (
     Clock,
     Lives,
 )
-from worker.states import RETRIES, UNPAID, JobState
+from worker.jobs.states import RETRIES, UNPAID, JobState
 from worker.store import Store
-from worker.store.fields import named
+from worker.store.record_fields import named
 
 S = JobState
 

@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from tests.integration.store.conftest import BRINGS, JOB, MINUTE, RETENTION, Clock, Lives
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Store
-from worker.store.fields import kept_as
+from worker.store.record_fields import kept_as
 
 S = JobState
 OTHER = "job-2"

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, OUTCOME_UNKNOWN, RETENTION, Clock, Lives
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Arrival, Store
 
 S = JobState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.store.conftest import JOB, LEASE, MINUTE, REFUSED, Clock, Lives
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Store
 
 S = JobState

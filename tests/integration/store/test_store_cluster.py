@@ -13,7 +13,7 @@ from tests.integration import cluster
 from tests.integration.cluster import ClusterServers
 from tests.integration.store.conftest import LEASE, RETENTION, Clock, Lives
 from worker.errors import StoreError
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Store, connect
 from worker.store.keys import Keys
 

@@ -9,8 +9,8 @@ import redis
 
 from tests.integration.store.conftest import JOB, LEASE, RETENTION, Lives
 from worker.errors import NotDurableError
-from worker.jobs import Job
-from worker.states import JobState
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
 from worker.store import Claim, Store, connect, scripts
 
 S = JobState

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from tests.integration.store.conftest import DAY, JOB, MINUTE, REFUSED, RETENTION, Clock, Lives
-from worker.jobs import JobError
-from worker.limits import Limits, Operation, Place, Refusal
-from worker.states import JobState
+from worker.jobs.job import JobError
+from worker.jobs.rate_limits import Limits, Operation, Place, Refusal
+from worker.jobs.states import JobState
 from worker.store import Claim, Reply, Store, connect
 
 S = JobState

@@ -20,8 +20,8 @@ from tests.integration.store.conftest import (
     Clock,
     Lives,
 )
-from worker.jobs import JobError, Link, videos_json
-from worker.states import FAILS, SOURCES, STAGES, JobState
+from worker.jobs.job import JobError, Link, videos_json
+from worker.jobs.states import FAILS, SOURCES, STAGES, JobState
 from worker.store import Reply, Store, TimelineEntry
 
 S = JobState

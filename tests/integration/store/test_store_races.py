@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.store.conftest import ANY_STATE, LEASE, LINK_DEAD, MINUTE, RETENTION, Lives
-from worker.states import JobState
+from worker.jobs.states import JobState
 from worker.store import Claim, Store, connect
 
 S = JobState

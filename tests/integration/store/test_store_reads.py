@@ -5,8 +5,8 @@ from __future__ import annotations
 import redis
 
 from tests.integration.store.conftest import DAY, JOB, MINUTE, RETENTION, Clock, Lives
-from worker.jobs import Link
-from worker.states import JobState
+from worker.jobs.job import Link
+from worker.jobs.states import JobState
 from worker.store import Store, connect
 
 S = JobState

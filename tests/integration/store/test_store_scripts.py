@@ -10,11 +10,11 @@ import redis
 
 from tests.integration.store.conftest import JOB, LEASE, RETENTION, Lives
 from worker.errors import StoreError
-from worker.jobs import Link
-from worker.states import JobState
+from worker.jobs.job import Link
+from worker.jobs.states import JobState
 from worker.store import Store, connect
-from worker.store.fields import kept_as
 from worker.store.keys import Keys
+from worker.store.record_fields import kept_as
 from worker.store.scripts import SCRIPTS
 
 S = JobState

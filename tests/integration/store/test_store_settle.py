@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, Clock, Lives
-from worker.jobs import Job
-from worker.states import FINAL, JobState
+from worker.jobs.job import Job
+from worker.jobs.states import FINAL, JobState
 from worker.store import Reply, Store
 
 S = JobState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.store import Store
-from worker.store.index import MAX_TOOK
+from worker.store.due_index import MAX_TOOK
 
 
 def test_what_was_learned_of_a_model_is_told_of_it_alone(store: Store) -> None:

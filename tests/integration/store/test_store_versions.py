@@ -10,10 +10,10 @@ import redis
 
 from tests.integration.store.conftest import JOB, MINUTE, Lives
 from worker.errors import NewerRecordError, StoreError
-from worker.jobs import SCHEMA_VERSION
-from worker.states import JobState
+from worker.jobs.job import SCHEMA_VERSION
+from worker.jobs.states import JobState
 from worker.store import Store
-from worker.store.fields import kept_as
+from worker.store.record_fields import kept_as
 
 S = JobState
 KEY = f"callsheet:{{0}}:job:{JOB}"

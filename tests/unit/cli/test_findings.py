@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.doctor import inside, line
-from worker.cli.doctor.findings import Check, Finding, Mark, examine, fail, ok
-from worker.cli.doctor.inside import durability, eviction, networks
+from worker.cli.doctor import line
 from worker.errors import StoreError
-from worker.settings import Settings
+from worker.operations.doctor import store_checks
+from worker.operations.doctor.findings import Check, Finding, Mark, examine, fail, ok
+from worker.operations.doctor.store_checks import durability, eviction, networks
+from worker.settings.settings import Settings
 from worker.store import ServerFacts
 
 ENV = {"CALLSHEET_REDIS_URL": "redis://h", "CALLSHEET_BUCKET": "bucket", "EVOLINK_API_KEY": "k"}
@@ -101,7 +102,7 @@ def test_records_must_never_be_evicted(policy: str | None, memory: int | None, m
     assert eviction(facts(policy=policy, memory=memory)).mark is mark
 
 
-@pytest.mark.parametrize("name", inside.ALARMS)
+@pytest.mark.parametrize("name", store_checks.ALARMS)
 def test_every_alarm_is_counted_by_somebody(name: str) -> None:
     root = Path(__file__).parents[3]
     sources = [*(root / "worker").rglob("*.py"), *(root / "webhook").rglob("*.py"), *(root / "worker").rglob("*.lua")]

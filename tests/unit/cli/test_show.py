@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from worker.cli.show import document, shown_spec, text
-from worker.explain import View
-from worker.jobs import Job, JobError, Video
-from worker.states import JobState
+from worker.jobs.job import Job, JobError, Video
+from worker.jobs.states import JobState
+from worker.jobs.timing import Timing
+from worker.operations.explain import View
 from worker.store import TimelineEntry
-from worker.timing import Timing
 
 SIGNED = "https://cdn.example.com/start.png?X-Amz-Signature=abc"
 NOW = 1_795_000_000_000

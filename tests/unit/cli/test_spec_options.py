@@ -7,7 +7,7 @@ import pytest
 
 from worker.cli.spec_options import SPEC_BYTES, spec_from_json, spec_from_options
 from worker.errors import SpecError
-from worker.spec import JobSpec, parse_spec
+from worker.jobs.spec import JobSpec, parse_spec
 
 
 def options(**given: object) -> dict[str, object]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from worker.jobs.spec import JobSpec
 from worker.providers.base import EventKind, ProviderEvent
 from worker.providers.evolink import EvoLink
 from worker.providers.gmicloud import GmiCloud
 from worker.providers.http import Api, trust
-from worker.spec import JobSpec
 
 TLS = trust(None)
 GMI = GmiCloud(Api("gmicloud", "https://example.com", "sk-0123456789", TLS))

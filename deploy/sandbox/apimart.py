@@ -1,0 +1,106 @@
+"""APIMart: a flat body with a plain number as duration, `{"code", "data"}` around every answer; poll only.
+
+https://docs.apimart.ai/en/api-reference/videos/kling-3.0-turbo/generation
+https://docs.apimart.ai/en/api-reference/tasks/status
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from deploy.sandbox import checks
+from deploy.sandbox.answers import Refusal
+from deploy.sandbox.generations import Asked, Generation, Phase
+from deploy.sandbox.wire_format import Route
+
+SUBMIT = "/v1/videos/generations"
+TASKS = "/v1/tasks/"
+BALANCES = ("/v1/balance", "/v1/user/balance")
+
+MODEL = "kling-3.0-turbo"
+FIELDS = ("model", "prompt", "first_frame_image", "aspect_ratio", "resolution", "duration", "watermark")
+SHOT_MARKERS = ("[Ss]hot",)
+ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+WORDS = {
+    Phase.WAITING: "pending",
+    Phase.STARTING: "processing",
+    Phase.RUNNING: "processing",
+    Phase.COMPLETED: "completed",
+    Phase.FAILED: "failed",
+    Phase.CANCELLED: "cancelled",
+}
+
+
+class ApiMart:
+    """The wire format of APIMart."""
+
+    name = "apimart"
+
+    def route(self, method: str, path: str) -> Route | None:
+        if method == "POST" and path == SUBMIT:
+            return Route("submit")
+        if method == "GET" and path in BALANCES:
+            return Route("account")
+        if method == "GET" and path.startswith(TASKS):
+            return Route("poll", path.removeprefix(TASKS))
+        return None
+
+    def read(self, body: Any) -> Asked:
+        if not isinstance(body, dict):
+            raise Refusal(400, "invalid_request", "the body must be an object")
+        if body.get("model") != MODEL:
+            raise checks.bad("model", "the model does not exist")
+        checks.only(body, FIELDS, MODEL)
+        by_image = "first_frame_image" in body
+        frame = checks.image(body, "first_frame_image", inline=True, required=by_image)
+        prompt = checks.text(body, "prompt", longest=3072, required=not by_image)
+        resolution = checks.choice(body, "resolution", tuple(checks.SHORT_SIDES), "720p")
+        ratio = checks.RATIOS[checks.choice(body, "aspect_ratio", tuple(checks.RATIOS), "16:9")]
+        if by_image:  # aspect_ratio is taken and has no effect
+            ratio = frame or checks.RATIOS["16:9"]
+        seconds = checks.whole_seconds(body)
+        checks.storyboard(prompt, seconds, SHOT_MARKERS)
+        if not isinstance(body.get("watermark", False), bool):
+            raise checks.bad("watermark", "watermark must be a boolean")
+        return Asked(MODEL, body, seconds, *checks.picture_size(resolution, ratio), resolution)
+
+    def new_id(self, rng: random.Random) -> str:
+        return "task_" + "".join(rng.choices(ULID_DIGITS, k=26))
+
+    def submitted(self, generation: Generation) -> dict[str, Any]:
+        return {"code": 200, "data": [{"status": "submitted", "task_id": generation.request_id}]}
+
+    def record(self, generation: Generation, now: float, word: str | None = None) -> dict[str, Any]:
+        phase = generation.phase(now)
+        task: dict[str, Any] = {
+            "id": generation.request_id,
+            "status": word or WORDS[phase],
+            "progress": generation.progress(now) if phase is not Phase.WAITING else 0,
+            "created": int(generation.created_at),
+            "estimated_time": math.ceil(generation.fate.seconds),
+        }
+        if phase is Phase.COMPLETED:
+            dies = int(generation.links_die_at)
+            task["result"] = {"videos": [{"url": [url], "expires_at": dies} for url in generation.links]}
+            task["completed"] = int(generation.finishes_at)
+            task["actual_time"] = round(generation.fate.seconds)
+        elif phase is Phase.FAILED:
+            task["error"] = {"code": generation.fate.code, "message": generation.fate.message, "type": "task_error"}
+        return {"code": 200, "data": task}
+
+    def listed(self, _generations: Sequence[Generation], _now: float, /) -> None:
+        return None
+
+    def account(self) -> dict[str, Any]:
+        left = {"remain_credits": 1000000.0, "used_credits": 0.0, "unlimited_quota": False}
+        return {"success": True, "remain_balance": 1000.0, "used_balance": 0.0, **left}
+
+    def error(self, refusal: Refusal) -> dict[str, Any]:
+        return {"error": {"code": refusal.status, "message": refusal.message, "type": refusal.code}}
+
+    def unknown(self) -> Refusal:
+        return Refusal(404, "task_not_found", "the task does not exist")

@@ -1,0 +1,167 @@
+"""The control plane: what happened, what shall happen, and what time it is. Loopback only.
+
+Everything is JSON; a mistake in a request is answered 400 with the field and the reason.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deploy.sandbox.answers import Answer, Call, json_answer
+from deploy.sandbox.clock import Timetable
+from deploy.sandbox.deliveries import Letter, encoded
+from deploy.sandbox.endpoint import Office
+from deploy.sandbox.faults import RULES, Rule
+from deploy.sandbox.generations import Generation
+from deploy.sandbox.history import History
+from deploy.sandbox.wire_format import Wire
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Script(_Strict):
+    rules: list[Any]
+
+
+class _Advance(_Strict):
+    advance_seconds: Annotated[float, Field(ge=0, le=400 * 24 * 3600)] = 0
+
+
+class _Callback(_Strict):
+    """A callback to send now. *change* is laid over the true body, *body* or *text* stand in for it."""
+
+    request_id: str
+    url: str | None = None
+    status: str | None = None
+    change: dict[str, Any] = {}
+    body: Any = None
+    text: str | None = None
+    content_type: str = "application/json"
+    copies: Annotated[int, Field(ge=1, le=50)] = 1
+    at_once: bool = False
+
+
+class Control:
+    """Answers everything under `/_control`."""
+
+    def __init__(
+        self, office: Office, history: History, timetable: Timetable, wires: Mapping[str, Wire], token: str | None
+    ) -> None:
+        self._office = office
+        self._history = history
+        self._timetable = timetable
+        self._wires = wires
+        self._token = token
+        self._routes: dict[tuple[str, str], Callable[[Call], Any]] = {
+            ("GET", "/_control/history"): self._read_history,
+            ("GET", "/_control/requests"): self._read_requests,
+            ("GET", "/_control/script"): self._read_script,
+            ("POST", "/_control/script"): self._add_script,
+            ("GET", "/_control/clock"): self._read_clock,
+            ("POST", "/_control/clock"): self._move_clock,
+            ("POST", "/_control/callback"): self._send_callback,
+            ("POST", "/_control/reset"): self._reset,
+        }
+
+    def answer(self, call: Call) -> Answer:
+        if not call.from_loopback:
+            return json_answer(403, {"error": "the control plane is for this machine only"})
+        if self._token is not None and not hmac.compare_digest(call.bearer.encode(), self._token.encode()):
+            return json_answer(401, {"error": "wrong or missing control token"})
+        run = self._routes.get((call.method, call.path))
+        if run is None:
+            return json_answer(404, {"error": f"no {call.method} {call.path}; see README.md of the sandbox"})
+        try:
+            return json_answer(200, run(call))
+        except ValidationError as err:
+            wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in err.errors()]
+            return json_answer(400, {"error": "; ".join(wrong)})
+        except ValueError as err:
+            return json_answer(400, {"error": str(err)})
+
+    # --- what happened
+
+    def _read_history(self, call: Call) -> dict[str, Any]:
+        query = dict(call.query)
+        since = int(query.pop("since", "0"))
+        if unknown := set(query) - {"provider", "request_id", "kind"}:
+            raise ValueError(f"history cannot be filtered by {', '.join(sorted(unknown))}")
+        return {"entries": self._history.read(since=since, **query)}
+
+    def _read_requests(self, call: Call) -> dict[str, Any]:
+        provider = call.query.get("provider")
+        held = list(self._office.generations.newest_first())[::-1]
+        return {"requests": [self._described(item) for item in held if provider in (None, item.provider)]}
+
+    def _described(self, generation: Generation) -> dict[str, Any]:
+        now = self._office.clock.now()
+        asked = generation.asked
+        return {
+            "request_id": generation.request_id,
+            "provider": generation.provider,
+            "model": asked.model,
+            "state": generation.phase(now).value,
+            "progress": generation.progress(now),
+            "outcome": generation.fate.outcome.value,
+            "created_at": generation.created_at,
+            "finishes_at": generation.finishes_at,
+            "links_die_at": generation.links_die_at,
+            "links": generation.links,
+            "video": {"seconds": asked.video_seconds, "width": asked.width, "height": asked.height},
+            "callback_url": asked.callback_url,
+        }
+
+    # --- what shall happen
+
+    def _read_script(self, _call: Call) -> dict[str, Any]:
+        return {"rules": self._office.rules.listed()}
+
+    def _add_script(self, call: Call) -> dict[str, Any]:
+        rules: list[Rule] = RULES.validate_python(_Script.model_validate(call.json()).rules)
+        return {"rules": self._office.rules.add(rules)}
+
+    def _read_clock(self, _call: Call) -> dict[str, Any]:
+        return {"now": self._office.clock.now()}
+
+    def _move_clock(self, call: Call) -> dict[str, Any]:
+        return {"now": self._office.clock.advance(_Advance.model_validate(call.json()).advance_seconds)}
+
+    def _reset(self, _call: Call) -> dict[str, Any]:
+        """Forget rules, requests, history and planned callbacks; the clock shows wall time again."""
+        self._timetable.clear()
+        self._office.rules.clear()
+        self._office.generations.clear()
+        self._history.clear()
+        self._office.clock.reset()
+        return {"now": self._office.clock.now()}
+
+    def _send_callback(self, call: Call) -> dict[str, Any]:
+        order = _Callback.model_validate(call.json())
+        generation = self._office.generations.by_id(order.request_id)
+        if generation is None:
+            raise ValueError(f"no request {order.request_id}")
+        letter = self._letter(order, generation)
+        deliveries = self._office.deliveries
+        letters = [letter] * order.copies
+        entries = deliveries.send_at_once(letters) if order.at_once else [deliveries.send(item) for item in letters]
+        return {"deliveries": entries}
+
+    def _letter(self, order: _Callback, generation: Generation) -> Letter:
+        url = order.url or generation.asked.callback_url
+        if url is None:
+            raise ValueError(f"request {order.request_id} has no callback_url; give url")
+        if not url.startswith("https://"):
+            raise ValueError("url must be https")
+        if order.text is not None:
+            return Letter(generation, url, order.text.encode(errors="surrogatepass"), "ordered", order.content_type)
+        body = order.body
+        if body is None:
+            wire = self._wires[generation.provider]
+            body = wire.record(generation, self._office.clock.now(), order.status) | order.change
+        return Letter(generation, url, encoded(body), "ordered", order.content_type)

@@ -1,0 +1,54 @@
+"""What a provider's wire format is to the rest of the sandbox."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from deploy.sandbox.answers import Refusal
+from deploy.sandbox.generations import Asked, Generation
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a method and path mean."""
+
+    verb: Literal["submit", "poll", "list", "account"]
+    request_id: str = ""
+
+
+class Wire(Protocol):
+    """One provider's paths, bodies and words."""
+
+    name: str
+
+    def route(self, method: str, path: str) -> Route | None:
+        """What the path below the provider's prefix means; None for none of its own.
+
+        Raises `Refusal` for an id that this provider would not even look up.
+        """
+
+    def read(self, body: Any) -> Asked:
+        """Check a submit body as strictly as the provider does; raises `Refusal`."""
+
+    def new_id(self, rng: random.Random) -> str: ...
+
+    def submitted(self, generation: Generation) -> Any:
+        """The answer to the submit."""
+
+    def record(self, generation: Generation, now: float, word: str | None = None) -> Any:
+        """The answer to a poll at *now*, also the callback's body; *word* overrides the status word."""
+
+    def listed(self, generations: Sequence[Generation], now: float, /) -> Any:
+        """The answer to a list call, newest first."""
+
+    def account(self) -> Any:
+        """The answer to a balance call."""
+
+    def error(self, refusal: Refusal) -> Any:
+        """The body that goes with an error status."""
+
+    def unknown(self) -> Refusal:
+        """How an id that does not exist is refused."""

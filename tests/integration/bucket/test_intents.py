@@ -1,0 +1,138 @@
+"""The bucket's memory of POSTs: each try is begun once, whoever asks, and whatever S3 can and cannot do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration import plain_s3
+from tests.integration.plain_s3 import Fault, PlainS3
+from worker.bucket.bucket import Bucket
+from worker.bucket.intents import Begun
+from worker.errors import BucketError
+
+KEY = "callsheet/.callsheet/intents/job-1/1-1"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PlainS3]:
+    with plain_s3.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
+    server.reset()
+    for name, value in {"ENDPOINT_URL_S3": server.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    return server
+
+
+@pytest.fixture
+def bucket(s3: PlainS3) -> Iterator[Bucket]:
+    bucket = Bucket.connect("videos", "callsheet")
+    yield bucket
+    for client in (bucket._client, bucket._quick):
+        client.close()
+
+
+@pytest.fixture(params=["kept", "ignored", "unknown"])
+def conditions(s3: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
+    """An S3 that keeps conditions, one that takes no notice of them, and one that refuses them."""
+    s3.keeps_conditions, s3.knows_conditions = request.param == "kept", request.param != "unknown"
+    return s3
+
+
+@pytest.mark.usefixtures("conditions")
+def test_a_try_is_begun_once_and_the_next_asker_is_told_when(bucket: Bucket) -> None:
+    answers = [bucket.begin("job-1", 1, 1, by=name, at=at) for name, at in (("a", 1_000), ("b", 2_000), ("c", 3_000))]
+
+    assert answers == [None, Begun(1_000, "a"), Begun(1_000, "a")]
+    assert bucket.begun("job-1", 1, 1) == Begun(1_000, "a")
+
+
+@pytest.mark.usefixtures("conditions")
+def test_whoever_began_it_may_ask_again(bucket: Bucket) -> None:
+    answers = [bucket.begin("job-1", 1, 1, by="a", at=1_000) for _ in range(2)]
+
+    assert answers == [None, None]
+
+
+def test_of_many_who_ask_at_once_one_begins(bucket: Bucket) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: bucket.begin("job-1", 1, 1, by=f"{n}", at=n), range(8)))
+
+    assert answers.count(None) == 1
+
+
+@pytest.mark.usefixtures("conditions")
+def test_tries_attempts_and_jobs_are_begun_each_for_itself(bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+
+    others = [bucket.begin(*of, by="b", at=2_000) for of in (("job-1", 1, 2), ("job-1", 2, 1), ("job-2", 1, 1))]
+
+    assert others == [None, None, None]
+    assert bucket.begun("job-2", 1, 2) is None
+
+
+def test_our_own_first_request_whose_answer_was_lost_is_not_taken_for_another(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.probe()
+    s3.faults["put"] = Fault(is_answer_lost=True)
+
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) is None
+    assert s3.count("put", KEY) == 2
+
+
+def test_another_request_under_way_is_waited_out(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.probe()
+    s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=2)
+
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) is None
+
+
+def test_where_s3_always_speaks_of_another_request_nothing_is_known(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.probe()
+    s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=9)
+
+    with pytest.raises(BucketError, match="again and again"):
+        bucket.begin("job-1", 1, 1, by="a", at=1_000)
+
+
+def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(s3: PlainS3, bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+    s3.faults["get"] = Fault(403, "AccessDenied", times=9)
+
+    with pytest.raises(BucketError, match="denies"):
+        bucket.begin("job-1", 1, 1, by="b", at=2_000)
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"[]", b'{"begun_at": "soon"}', b"x" * 2_000_000])
+def test_an_object_that_is_not_ours_still_says_that_the_try_was_begun(
+    s3: PlainS3, bucket: Bucket, content: bytes
+) -> None:
+    s3.objects[KEY] = (content, {})
+
+    assert bucket.begin("job-1", 1, 1, by="a", at=1_000) == Begun(None, "")
+    assert s3.objects[KEY][0] == content
+
+
+@pytest.mark.usefixtures("s3")
+def test_an_s3_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{closed.getsockname()[1]}")
+    away = Bucket.connect("videos", "callsheet")
+
+    with pytest.raises(BucketError) as begun:
+        away.begun("job-1", 1, 1)
+    with pytest.raises(BucketError) as begin:
+        away.begin("job-1", 1, 1, by="a", at=1_000)
+
+    assert (begun.value.reason, begin.value.reason) == ("unreachable", "unreachable")
+
+
+def test_only_a_job_s_id_makes_a_key(bucket: Bucket) -> None:
+    with pytest.raises(BucketError, match="only a job's id"):
+        bucket.begin("../etc", 1, 1, by="a", at=1_000)

@@ -1,0 +1,721 @@
+"""The download guard against real hosts that misbehave, and against links that lead elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import itertools
+import logging
+import socket
+import traceback
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.local.tls import LocalTls
+from deploy.sandbox.mp4 import make
+from tests.integration.hosts import Host, Talk, chunked, ok, serve, status
+from worker.errors import DownloadError, LinkDeadError
+from worker.guard.addresses import Address
+from worker.guard.connection import Limits
+from worker.guard.connection_pool import KEPT_SECONDS, MOST_KEPT, KeptConnections
+from worker.guard.download import Downloader
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+CLIP = make(640, 360, 2)
+CANARY = "X-Signature=canary-5f1e"
+MIB = 2**20
+
+
+@pytest.fixture
+def host(tls: LocalTls) -> Iterator[Host]:
+    with serve(tls) as host:
+        yield host
+
+
+@pytest.fixture
+def downloader(tls: LocalTls) -> Downloader:
+    return guard(tls)
+
+
+def guard(tls: LocalTls, **options: object) -> Downloader:
+    """A downloader for the loopback host, which also answers to any name."""
+    given = {"ca_file": str(tls.ca_file), "allow_networks": LOOPBACK, "resolve": to_loopback, **options}
+    return Downloader(**given)  # type: ignore[arg-type]  # options as the tests name them
+
+
+def to_loopback(_host: str, _port: int) -> Sequence[Address]:
+    return [ipaddress.ip_address("127.0.0.1")]
+
+
+def fetch(downloader: Downloader, url: str) -> bytes:
+    with downloader.open(url) as download:
+        return b"".join(download.chunks())
+
+
+def refusal(downloader: Downloader, url: str) -> DownloadError:
+    """The error that *url* meets; no part of the link may stand in it, nor in what caused it."""
+    with pytest.raises(DownloadError) as caught:
+        fetch(downloader, f"{url}?{CANARY}" if "?" not in url else url)
+    told = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in told
+    assert "/video.mp4" not in told
+    return caught.value
+
+
+class Recorder:
+    """Stands where connections are made, and makes none."""
+
+    def __init__(self) -> None:
+        self.dialled: list[str] = []
+
+    def __call__(self, address: Address, port: int, timeout_seconds: float) -> socket.socket:
+        self.dialled.append(str(address))
+        raise ConnectionRefusedError
+
+
+# What comes as it should
+
+
+def test_a_body_comes_whole_with_its_declared_length(host: Host, downloader: Downloader) -> None:
+    url = host.answer(ok(CLIP, "Content-Type: text/plain"))
+
+    with downloader.open(url) as download:
+        body = b"".join(download.chunks())
+
+    assert body == CLIP
+    assert download.declared_bytes == len(CLIP)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chunked(CLIP[:1], CLIP[1:1000], CLIP[1000:]),
+        chunked(CLIP, end=b"0;last\r\nTrailer: x\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CLIP,
+        b"HTTP/1.0 200 OK\r\n\r\n" + CLIP,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + ok(CLIP),
+        ok(CLIP, "Content-Encoding: identity"),
+        ok(CLIP, f"Content-Length: {len(CLIP)}"),
+    ],
+    ids=["chunked", "trailers", "until closed", "HTTP/1.0", "interim answer", "identity", "length said twice"],
+)
+def test_a_body_comes_whole_in_every_form_we_read(host: Host, downloader: Downloader, answer: bytes) -> None:
+    url = host.answer(answer)
+
+    assert fetch(downloader, url) == CLIP
+
+
+def test_a_body_without_a_length_declares_none(host: Host, downloader: Downloader) -> None:
+    url = host.answer(chunked(CLIP))
+
+    with downloader.open(url) as download:
+        assert download.declared_bytes is None
+
+
+def test_we_ask_for_the_bytes_as_they_are_and_say_nothing_else(host: Host, downloader: Downloader) -> None:
+    url = host.answer(ok(CLIP))
+
+    fetch(downloader, f"{url}?sig=a%2Fb")
+
+    request, *headers = host.heads[0].strip().splitlines()
+    assert request == "GET /video.mp4?sig=a%2Fb HTTP/1.1"
+    assert sorted(headers) == [
+        "Accept-Encoding: identity",
+        "Accept: */*",
+        f"Host: localhost:{host.port}",
+        "User-Agent: callsheet",
+    ]
+
+
+def test_proxies_of_the_environment_are_not_used(
+    host: Host, downloader: Downloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert fetch(downloader, host.answer(ok(CLIP))) == CLIP
+
+
+def test_memory_stays_small_whatever_the_body(host: Host, downloader: Downloader) -> None:
+    chunk = bytes(MIB)
+    url = host.answer(lambda talk: talk.say(ok(b"", length=64 * MIB), *[chunk] * 64))
+
+    tracemalloc.start()
+    with downloader.open(url) as download:
+        received = sum(len(chunk) for chunk in download.chunks())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert received == 64 * MIB
+    assert peak < 8 * MIB
+
+
+# Who we talk to
+
+
+def test_the_host_is_asked_for_by_name_at_the_address_that_was_checked(host: Host, tls: LocalTls) -> None:
+    asked = []
+
+    def resolve(name: str, _port: int) -> Sequence[Address]:
+        asked.append(name)
+        return to_loopback(name, 0)
+
+    fetch(guard(tls, resolve=resolve), host.answer(ok(CLIP)))
+
+    assert asked == ["localhost"]
+    assert host.server_names == ["localhost"]
+
+
+def test_a_certificate_for_another_name_is_refused_before_anything_is_asked(host: Host, tls: LocalTls) -> None:
+    host.answer(ok(CLIP))
+
+    error = refusal(guard(tls), host.url(name="cdn.example.com"))
+
+    assert error.reason == "tls"
+    assert host.heads == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(host: Host, tls: LocalTls) -> None:
+    error = refusal(guard(tls, ca_file=None), host.answer(ok(CLIP)))
+
+    assert error.reason == "tls"
+    assert host.heads == []
+
+
+def test_our_own_ca_is_trusted_beside_those_of_the_system(
+    host: Host, tls: LocalTls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = LocalTls(tmp_path).ensure()
+    monkeypatch.setenv("SSL_CERT_FILE", str(other.ca_file))
+    downloader = guard(tls)
+
+    with serve(other) as other_host:
+        bodies = [fetch(downloader, here.answer(ok(CLIP))) for here in (host, other_host)]
+
+    assert bodies == [CLIP, CLIP]
+
+
+def test_an_address_can_stand_in_the_link_itself(host: Host, downloader: Downloader) -> None:
+    host.answer(ok(CLIP))
+
+    assert fetch(downloader, host.url(name="127.0.0.1")) == CLIP
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(host: Host, tls: LocalTls) -> None:
+    addresses = [ipaddress.ip_address(text) for text in ("127.0.0.2", "127.0.0.1")]
+
+    body = fetch(guard(tls, resolve=lambda _host, _port: addresses), host.answer(ok(CLIP)))
+
+    assert body == CLIP
+
+
+# Where we do not go
+
+BLOCKED = [
+    "127.0.0.1",
+    "10.0.0.1",
+    "169.254.169.254",
+    "100.100.100.200",
+    "168.63.129.16",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "::ffff:127.0.0.1",
+    "::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a00:1",
+    "2002:7f00:1::",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "fe80::1",
+    "fd00:ec2::254",
+]
+
+
+@pytest.mark.parametrize("address", BLOCKED)
+def test_a_name_that_leads_inside_is_refused_without_a_connection(address: str) -> None:
+    dial = Recorder()
+    downloader = Downloader(resolve=lambda _host, _port: [ipaddress.ip_address(address)], dial=dial)
+
+    error = refusal(downloader, "https://metadata.google.internal/video.mp4")
+
+    assert error.reason == "address"
+    assert dial.dialled == []
+
+
+@pytest.mark.parametrize("address", BLOCKED)
+def test_an_address_inside_is_refused_without_a_connection(address: str) -> None:
+    dial = Recorder()
+    literal = f"[{ipaddress.ip_address(address)}]" if ":" in address else address
+
+    error = refusal(Downloader(dial=dial), f"https://{literal}/video.mp4")
+
+    assert error.reason == "address"
+    assert dial.dialled == []
+
+
+def test_one_bad_address_among_good_ones_refuses_the_name() -> None:
+    dial = Recorder()
+    addresses = [ipaddress.ip_address(text) for text in ("93.184.216.34", "10.0.0.1")]
+
+    error = refusal(Downloader(resolve=lambda _host, _port: addresses, dial=dial), "https://cdn.example.com/video.mp4")
+
+    assert error.reason == "address"
+    assert dial.dialled == []
+
+
+def test_a_name_that_changes_its_address_is_reached_only_where_it_was_checked() -> None:
+    dial = Recorder()
+    answers = itertools.chain(["93.184.216.34"], itertools.repeat("127.0.0.1"))
+    downloader = Downloader(resolve=lambda _host, _port: [ipaddress.ip_address(next(answers))], dial=dial)
+
+    error = refusal(downloader, "https://rebinding.example/video.mp4")
+
+    assert error.reason == "connect"
+    assert dial.dialled == ["93.184.216.34"]
+
+
+@pytest.mark.parametrize("url", ["https://cdn.example.com:22/video.mp4", "https://93.184.216.34:8443/video.mp4"])
+def test_a_public_host_is_asked_on_port_443_only(url: str) -> None:
+    dial = Recorder()
+    downloader = Downloader(
+        resolve=lambda _host, _port: [ipaddress.ip_address("93.184.216.34")], dial=dial, allow_networks=LOOPBACK
+    )
+
+    error = refusal(downloader, url)
+
+    assert error.reason == "port"
+    assert dial.dialled == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/video.mp4", "file:///etc/passwd", "https://user@localhost/video.mp4"]
+)
+def test_a_link_outside_the_grammar_is_refused_without_a_look(url: str) -> None:
+    dial, asked = Recorder(), []
+
+    def resolve(name: str, _port: int) -> Sequence[Address]:
+        asked.append(name)
+        return []
+
+    error = refusal(Downloader(resolve=resolve, dial=dial), url)
+
+    assert error.reason == "url"
+    assert (dial.dialled, asked) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("media.example", "connect"),
+        ("eu.cdn.media.example", "connect"),
+        ("evilmedia.example", "host"),
+        ("media.example.evil.com", "host"),
+        ("93.184.216.34", "host"),
+    ],
+)
+def test_only_the_hosts_of_the_allow_list_are_asked(name: str, reason: str) -> None:
+    dial = Recorder()
+    public = [ipaddress.ip_address("93.184.216.34")]
+    downloader = Downloader(media_hosts=["media.example"], resolve=lambda _host, _port: public, dial=dial)
+
+    error = refusal(downloader, f"https://{name}/video.mp4")
+
+    assert error.reason == reason
+    assert bool(dial.dialled) == (reason == "connect")
+
+
+def test_a_name_without_an_address_is_told_apart() -> None:
+    def unknown(_host: str, _port: int) -> Sequence[Address]:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    assert refusal(Downloader(resolve=unknown), "https://gone.example/video.mp4").reason == "resolve"
+    assert refusal(Downloader(resolve=lambda *_: []), "https://gone.example/video.mp4").reason == "resolve"
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed_without_what_the_first_host_said(host: Host, downloader: Downloader, code: int) -> None:
+    host.answer(ok(CLIP), "/moved")
+    url = host.answer(status(code, "Location: /moved?sig=2", "Set-Cookie: id=1; Secure", "Refresh: 0; url=/x"))
+
+    body = fetch(downloader, f"{url}?sig=1")
+
+    assert body == CLIP
+    assert host.heads[1].startswith("GET /moved?sig=2 HTTP/1.1\r\n")
+    assert not [word for word in ("cookie", "authorization", "referer") if word in host.heads[1].lower()]
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("https://10.0.0.1/x", "address"),
+        ("https://169.254.169.254/latest/meta-data/", "address"),
+        ("https://[::1]/x", "address"),
+        ("https://93.184.216.34:8443/x", "port"),
+        ("http://localhost/x", "url"),
+        ("//user@localhost/x", "url"),
+        ("file:///etc/passwd", "url"),
+        ("https://localhost/\tx\\", "url"),
+        ("", "status"),
+    ],
+)
+def test_every_hop_is_checked_like_the_first(host: Host, downloader: Downloader, location: str, reason: str) -> None:
+    url = host.answer(status(302, f"Location: {location}"))
+
+    error = refusal(downloader, url)
+
+    assert error.reason == reason
+    assert len(host.heads) == 1
+
+
+def test_a_redirect_may_not_leave_the_allow_list(host: Host, tls: LocalTls) -> None:
+    url = host.answer(status(302, f"Location: {host.url(name='127.0.0.1')}"))
+
+    error = refusal(guard(tls, media_hosts=["localhost"]), url)
+
+    assert error.reason == "host"
+
+
+def test_three_redirects_are_followed_and_no_more(host: Host, downloader: Downloader) -> None:
+    host.answer(ok(CLIP), "/3")
+    for hop in range(3):
+        host.answer(status(302, f"Location: /{hop + 1}"), f"/{hop}")
+    host.answer(status(302, "Location: /0"), "/one-more")
+
+    assert fetch(downloader, host.url("/0")) == CLIP
+    assert refusal(downloader, host.url("/one-more")).reason == "redirects"
+
+
+# What the host says
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_a_link_that_is_gone_is_told_apart(host: Host, downloader: Downloader, code: int) -> None:
+    error = refusal(downloader, host.answer(status(code)))
+
+    assert isinstance(error, LinkDeadError)
+    assert str(code) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (status(429, "Retry-After: 5"), "busy"),
+        (status(500), "busy"),
+        (status(503), "busy"),
+        (status(401, 'WWW-Authenticate: Basic realm="x"'), "status"),
+        (status(204), "status"),
+        (status(206, "Content-Range: bytes 0-1/2"), "status"),
+        (status(304), "status"),
+        (status(400), "status"),
+        (ok(gzip.compress(CLIP), "Content-Encoding: gzip"), "encoding"),
+        (ok(CLIP, "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip"), "encoding"),
+        (ok(CLIP, "Content-Encoding: identity", "Content-Encoding: br"), "encoding"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "encoding"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "encoding"),
+        (ok(CLIP, "Content-Length: 7"), "headers"),
+        (ok(CLIP, length=-1), "headers"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\n0123456789", "headers"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n01234", "headers"),
+        (ok(b"", length=10 * 1024**3), "too_large"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n", "protocol"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * MIB + b"\r\n\r\n", "headers"),
+        (b"HTTP/9.9 200 OK\r\n\r\n", "protocol"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
+        (CLIP, "protocol"),
+        (b"", "cut"),
+    ],
+)
+def test_an_answer_we_cannot_use_is_refused_by_its_kind(
+    host: Host, downloader: Downloader, answer: bytes, reason: str
+) -> None:
+    error = refusal(downloader, host.answer(answer))
+
+    assert error.reason == reason
+    assert not isinstance(error, LinkDeadError)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (ok(CLIP[:-1], length=len(CLIP)), "truncated"),
+        (ok(b"", length=1), "truncated"),
+        (chunked(CLIP, end=b""), "truncated"),
+        (chunked(CLIP, end=b"ff\r\nshort"), "truncated"),
+        (chunked(CLIP, end=b"5\r\n01234XX"), "truncated"),
+        (chunked(CLIP, end=b"-1\r\n" + CLIP), "protocol"),
+        (chunked(CLIP, end=b"0x10\r\n" + CLIP), "protocol"),
+        (chunked(CLIP, end=b"\r\n"), "protocol"),
+        (chunked(CLIP, end=b"1;" + b"x" * 300 + b"\r\n"), "truncated"),
+    ],
+)
+def test_a_body_that_does_not_end_as_it_should_is_refused(
+    host: Host, downloader: Downloader, answer: bytes, reason: str
+) -> None:
+    assert refusal(downloader, host.answer(answer)).reason == reason
+
+
+def test_a_connection_reset_in_the_body_is_told(host: Host, downloader: Downloader) -> None:
+    def reset(talk: Talk) -> None:
+        talk.say(ok(CLIP[:1000], length=len(CLIP)))
+        talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        socket.close(talk.sock.detach())
+
+    assert refusal(downloader, host.answer(reset)).reason in ("cut", "truncated")
+
+
+# What the host does not end
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", bytes(65536)),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + bytes(65536) + b"\r\n"),
+    ],
+    ids=["until closed", "chunked"],
+)
+def test_a_body_without_end_is_cut_off_at_the_limit(host: Host, tls: LocalTls, head: bytes, part: bytes) -> None:
+    def pour(talk: Talk) -> None:
+        talk.say(head)
+        talk.repeat(part)
+
+    error = refusal(guard(tls, limits=Limits(max_bytes=MIB)), host.answer(pour))
+
+    assert error.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "part", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"], ids=["bare", "with headers"]
+)
+def test_interim_answers_without_end_are_cut_off(host: Host, downloader: Downloader, part: bytes) -> None:
+    error = refusal(downloader, host.answer(lambda talk: talk.repeat(part)))
+
+    assert error.reason == "headers"
+
+
+def test_a_host_that_falls_silent_is_left(host: Host, tls: LocalTls) -> None:
+    def stall(talk: Talk) -> None:
+        talk.say(ok(CLIP[:1000], length=len(CLIP)))
+        talk.closing.wait(10)
+
+    error = refusal(guard(tls, limits=Limits(stall_seconds=0.2)), host.answer(stall))
+
+    assert error.reason == "stalled"
+
+
+def test_a_host_that_never_answers_is_left(host: Host, tls: LocalTls) -> None:
+    def stay_silent(talk: Talk) -> None:
+        talk.closing.wait(10)
+
+    error = refusal(guard(tls, limits=Limits(stall_seconds=0.2)), host.answer(stay_silent))
+
+    assert error.reason == "stalled"
+
+
+def test_a_host_that_never_shakes_hands_is_left(tls: LocalTls) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://localhost:{silent.getsockname()[1]}/video.mp4"
+
+        error = refusal(guard(tls, limits=Limits(connect_seconds=0.2)), url)
+
+    assert error.reason == "tls"
+
+
+class Clock:
+    """Moves on by a fixed step whenever somebody looks."""
+
+    def __init__(self, step_seconds: float) -> None:
+        self.now = 0.0
+        self._step = step_seconds
+
+    def __call__(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+def test_a_host_below_the_least_rate_is_left(host: Host, tls: LocalTls) -> None:
+    # a wait takes a second of this clock, and brings less than a MiB
+    limits = Limits(total_seconds=1e9, least_bytes_per_second=MIB, rate_window_seconds=20)
+
+    def drip(talk: Talk) -> None:
+        talk.say(ok(b"", length=1024 * MIB))
+        talk.repeat(bytes(100))
+
+    error = refusal(guard(tls, limits=limits, clock=Clock(1.0)), host.answer(drip))
+
+    assert error.reason == "slow"
+
+
+@pytest.mark.parametrize(
+    "start", [ok(b"", length=100 * MIB), b"HTTP/1.1 200 OK\r\nX: ", b""], ids=["body", "head", "status"]
+)
+def test_a_host_that_drips_is_left_when_the_time_is_up(host: Host, tls: LocalTls, start: bytes) -> None:
+    # a wait takes a second or two of this clock, and brings too little for any other limit
+    limits = Limits(total_seconds=20, least_bytes_per_second=0)
+
+    def drip(talk: Talk) -> None:
+        talk.say(start)
+        talk.repeat(b"x")
+
+    error = refusal(guard(tls, limits=limits, clock=Clock(1.0)), host.answer(drip))
+
+    assert error.reason == "timeout"
+
+
+def test_time_that_we_take_ourselves_does_not_make_the_host_slow(host: Host, tls: LocalTls) -> None:
+    clock = Clock(0.0)
+    limits = Limits(total_seconds=1e6, least_bytes_per_second=MIB, rate_window_seconds=1)
+    url = host.answer(ok(bytes(4 * MIB)))
+
+    with guard(tls, limits=limits, clock=clock).open(url) as download:
+        for _ in download.chunks():
+            clock.now += 100
+
+    assert clock.now >= 1000
+
+
+# Connections that are used again
+
+
+def test_the_next_video_comes_over_the_same_connection(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(3)]
+
+    assert bodies == [CLIP] * 3
+    assert (len(host.heads), len(host.server_names)) == (3, 1)
+
+
+def test_a_connection_that_the_host_has_closed_is_not_missed(host: Host, downloader: Downloader) -> None:
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(3)]
+
+    assert bodies == [CLIP] * 3
+    assert len(host.server_names) == 3
+
+
+def test_a_connection_that_ends_instead_of_an_answer_is_made_anew(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    first = host.answer(ok(CLIP), "/first.mp4")
+
+    def answer_newcomers(talk: Talk) -> None:
+        if len(host.server_names) == 1:
+            raise OSError
+        talk.say(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for url in (first, host.answer(answer_newcomers))]
+
+    assert bodies == [CLIP] * 2
+    assert len(host.server_names) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ok(CLIP, "Connection: close"),
+        chunked(CLIP),
+        ok(CLIP) + bytes(100_000),
+        ok(CLIP).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+    ids=["closing", "chunked", "more than declared", "old"],
+)
+def test_a_connection_whose_answer_did_not_end_in_order_is_not_used_again(
+    host: Host, downloader: Downloader, answer: bytes
+) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(answer)
+
+    bodies = [fetch(downloader, url) for _ in range(2)]
+
+    assert bodies == [CLIP] * 2
+    assert len(host.server_names) == 2
+
+
+def test_a_connection_that_was_left_early_is_not_used_again(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    url = host.answer(ok(bytes(4 * MIB)))
+
+    with downloader.open(url) as download:
+        next(download.chunks())
+
+    assert fetch(downloader, url) == bytes(4 * MIB)
+    assert len(host.server_names) == 2
+
+
+def test_a_name_that_has_moved_is_asked_at_its_new_address(host: Host, tls: LocalTls) -> None:
+    host.answers_per_connection = 9
+    addresses = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "10.0.0.1"]])
+    dialled = []
+
+    def resolve(_host: str, _port: int) -> Sequence[Address]:
+        return [ipaddress.ip_address(text) for text in next(addresses)]
+
+    def dial(address: Address, port: int, timeout_seconds: float) -> socket.socket:
+        dialled.append(str(address))
+        return socket.create_connection(("127.0.0.1", port), timeout_seconds)
+
+    downloader = guard(tls, resolve=resolve, dial=dial)
+    url = host.answer(ok(CLIP))
+
+    bodies = [fetch(downloader, url) for _ in range(2)]
+    error = refusal(downloader, url)
+
+    assert bodies == [CLIP] * 2
+    assert dialled == ["127.0.0.1", "127.0.0.2"]
+    assert error.reason == "port"
+
+
+def test_few_connections_are_kept_and_not_for_long(host: Host, downloader: Downloader) -> None:
+    host.answers_per_connection = 9
+    clock = Clock(0.0)
+    downloader._kept = KeptConnections(clock)
+    url = host.answer(ok(CLIP))
+
+    fetch(downloader, url)
+    clock.now += KEPT_SECONDS + 1
+    fetch(downloader, url)
+    with ExitStack() as many:
+        downloads = [many.enter_context(downloader.open(url)) for _ in range(MOST_KEPT + 1)]
+        bodies = [b"".join(download.chunks()) for download in downloads]
+
+    assert bodies == [CLIP] * (MOST_KEPT + 1)
+    assert len(host.server_names) == 2 + MOST_KEPT
+    assert len(downloader._kept._idle) == MOST_KEPT
+
+
+# What stays unsaid
+
+
+def test_no_log_line_holds_any_of_the_link(
+    host: Host, downloader: Downloader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = host.answer(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n" + CLIP)
+
+    with downloader.open(f"{url}?{CANARY}") as download:
+        list(download.chunks())
+
+    assert CANARY not in caplog.text
+
+
+def test_a_connection_is_closed_when_its_reader_leaves(host: Host, downloader: Downloader) -> None:
+    def pour(talk: Talk) -> None:
+        talk.say(ok(b"", length=2**30))
+        talk.repeat(bytes(65536))
+
+    def leave_early() -> None:
+        with downloader.open(host.answer(pour)) as download:
+            next(download.chunks())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        leave_early()

@@ -1,0 +1,43 @@
+"""What a caller hangs on the task may be nonsense deep inside: the job ends and is told all the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.conftest import WaitUntil
+from tests.integration.messaging.conftest import PATIENCE_SECONDS, Office
+from tests.integration.messaging.letters import letter
+
+SPEC = {
+    "model": "kling-v3-turbo-image-to-video",
+    "prompt": "a corgi",
+    "first_frame": "https://pictures.example.com/frame-640x640.png",
+    "duration": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("job_id", "embed"),
+    [
+        ("odd-chord", {"chord": {"task": "a", "kwargs": 5, "options": 7, "subtask_type": "chord"}}),
+        ("odd-chain", {"chain": [{"task": "a", "options": 5, "subtask_type": "chain", "kwargs": 3}]}),
+        ("odd-links", {"callbacks": [{"task": "a", "args": 1}], "errbacks": [{"task": "a", "args": {"b": 1}}]}),
+    ],
+)
+def test_a_cancelled_job_is_told_whatever_hangs_on_it(
+    office: Office, wait_until: WaitUntil, job_id: str, embed: Mapping[str, Any]
+) -> None:
+    office.after(lambda: office.post(letter("callsheet.generate", kwargs=SPEC, embed=embed, headers={"id": job_id})))
+
+    office.app.control.revoke(job_id)
+
+    wait_until(lambda: _told(office, job_id) == "REVOKED", PATIENCE_SECONDS)
+    assert "Traceback" not in office.worker.output()
+
+
+def _told(office: Office, job_id: str) -> str:
+    return str(json.loads(office.redis.get(f"celery-task-meta-{job_id}") or '{"status": ""}')["status"])

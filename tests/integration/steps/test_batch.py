@@ -1,0 +1,59 @@
+"""Turns: the jobs of one message are worked on together, and what became final is settled in the same breath."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.integration.steps.conftest import JOB, Scene, failing
+from worker.jobs.states import JobState
+from worker.steps import Step, batch
+
+S = JobState
+
+
+def test_jobs_of_one_message_are_sent_to_their_provider_together(scene: Scene) -> None:
+    names = [f"job-{number}" for number in range(4)]
+    for name in names:
+        scene.accepted("gmicloud", name)
+    met = threading.Barrier(len(names), timeout=30)
+    services = scene.but(store=scene.with_store(before={"begin": met.wait}))
+
+    found = batch.take(Step.SUBMIT, names, services)
+
+    assert found == {}
+    assert [scene.job(name).state for name in names] == [S.SUBMITTED] * 4
+    assert [scene.posts(name) for name in names] == [1] * 4
+
+
+def test_a_job_named_twice_is_sent_once(scene: Scene) -> None:
+    scene.accepted()
+
+    batch.take(Step.SUBMIT, [JOB, JOB], scene.services)
+
+    assert scene.posts() == 1
+
+
+def test_what_is_archived_is_settled_in_the_same_turn(scene: Scene) -> None:
+    scene.generated()
+
+    found = batch.take(Step.ARCHIVE, [JOB], scene.services)
+
+    assert found == {}
+    assert not scene.job().is_open
+
+
+def test_a_job_that_could_not_be_settled_stays_due(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.generated()
+    services = scene.but(store=scene.with_store(before={"settle": failing(times=9)}))
+
+    batch.take(Step.ARCHIVE, [JOB], services)
+
+    assert scene.job().state is S.ARCHIVED
+    assert scene.job().is_open
+    assert "step.postponed" in caplog.messages
+
+
+def test_no_job_is_no_work(scene: Scene) -> None:
+    assert batch.take(Step.POLL, [], scene.services) == {}

@@ -1,0 +1,441 @@
+"""Confirm: an unconfirmed POST is settled by what can be proven with our own key, and never by a second POST."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB, MINUTE, Scene, once
+from worker.jobs.job import JobError
+from worker.jobs.states import JobState
+from worker.services import Services
+from worker.steps import Step
+
+S = JobState
+FORGED = "task-unified-1795000000-forged00"
+
+
+def blind(scene: Scene) -> Services:
+    """The services of an operator who took every provider away."""
+    return scene.but(providers={})
+
+
+def test_a_request_that_the_list_shows_with_our_payload_is_bound(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud")
+
+    next_step = scene.run(Step.POLL)
+
+    assert next_step is Step.POLL
+    assert scene.is_due()
+    assert [scene.job().request_id] == scene.created()
+    assert scene.told.started_jobs[-1].state is S.SUBMITTED
+
+
+def test_a_request_of_another_payload_in_the_list_is_not_bound(scene: Scene) -> None:
+    scene.strangers("gmicloud")
+    scene.unconfirmed("gmicloud", created=False)
+
+    scene.run(Step.POLL)
+
+    assert scene.job().state is S.UNCONFIRMED
+    assert scene.job().request_id is None
+
+
+def test_a_list_that_echoes_no_payload_binds_nothing(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud")
+    record = {"request_id": scene.created()[0], "model": "kling-3.0-turbo-t2v", "created_at": int(scene.clock.now)}
+    scene.rule("list", body={"requests": [{**record, "status": "processing"}]})
+
+    scene.run(Step.POLL)
+
+    assert scene.job().state is S.UNCONFIRMED
+
+
+def test_an_equal_request_from_long_before_the_post_is_not_bound(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud", "old")
+    scene.advance(11 * MINUTE)
+    scene.unconfirmed("gmicloud", created=False, prompt="a corgi for old.")
+
+    scene.run(Step.POLL)
+
+    assert scene.job().state is S.UNCONFIRMED
+
+
+@pytest.mark.parametrize("created", [2, 1])
+def test_two_jobs_of_the_same_spec_unconfirmed_at_once_never_share_a_request(scene: Scene, created: int) -> None:
+    scene.unconfirmed("gmicloud", "job-1", prompt="two corgis")
+    scene.unconfirmed("gmicloud", "job-2", created=created == 2, prompt="two corgis")
+    together = threading.Barrier(2)
+
+    def confirm(job_id: str) -> None:
+        together.wait()
+        scene.run(Step.POLL, job_id)
+
+    threads = [threading.Thread(target=confirm, args=(job_id,)) for job_id in ("job-1", "job-2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    bound = [scene.job(job_id).request_id for job_id in ("job-1", "job-2")]
+    assert {request_id for request_id in bound if request_id} == {
+        request["request_id"] for request in scene.control.requests()
+    }
+    assert len([request_id for request_id in bound if request_id]) == created
+
+
+def test_a_list_that_fails_for_now_is_read_again(scene: Scene) -> None:
+    scene.rule("list", status=500, times=3)
+    scene.unconfirmed("gmicloud")
+    scene.run(Step.POLL)
+
+    for _ in range(3):
+        assert scene.job().state is S.UNCONFIRMED
+        assert scene.due_in() <= MINUTE
+        scene.look_when_due()
+
+    assert scene.job().state is S.SUBMITTED
+
+
+def test_a_list_that_shows_nothing_is_read_less_and_less_often(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud", created=False)
+    looks = 0
+
+    while scene.job().state is S.UNCONFIRMED:
+        scene.look_when_due()
+        looks += 1
+
+    assert looks < 40, "two hours"
+
+
+def test_a_list_that_asks_us_to_wait_is_not_asked_sooner(scene: Scene) -> None:
+    scene.rule("list", status=429, retry_after=300)
+    scene.unconfirmed("gmicloud")
+
+    scene.run(Step.POLL)
+
+    assert scene.due_in() >= 300
+
+
+def test_without_a_list_the_job_waits_for_its_callback_until_the_deadline(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+
+    scene.run(Step.POLL)
+
+    assert 2 * HOUR <= scene.due_in() < 2 * HOUR + MINUTE
+    assert scene.job().waiting_for == "evolink to tell whether it took the request"
+    assert scene.gets() == 0
+
+
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
+def test_the_deadline_fails_the_job_as_outcome_unknown(scene: Scene, provider: str) -> None:
+    scene.unconfirmed(provider, created=False)
+
+    scene.advance(2 * HOUR + 1)
+    next_step = scene.run(Step.POLL)
+
+    assert next_step is Step.SETTLE
+    assert scene.job().error == JobError(
+        "confirm",
+        "outcome_unknown",
+        f"{provider} never told whether it took the request; it may have been paid: check its billing page",
+    )
+    scene.follow()
+    assert scene.told.states == ["failed"]
+    assert scene.posts() == 1
+    assert scene.job().is_open is (provider == "gmicloud"), "only a list can still tell by itself"
+
+
+def test_a_minute_before_the_deadline_nothing_is_given_up(scene: Scene) -> None:
+    scene.unconfirmed("apimart", created=False)
+
+    scene.advance(2 * HOUR - MINUTE)
+    scene.run(Step.POLL)
+
+    assert scene.job().state is S.UNCONFIRMED
+
+
+def test_a_providers_removal_does_not_keep_an_unconfirmed_job_for_ever(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud")
+    scene.run(Step.POLL, services=blind(scene))
+    scene.advance(2 * HOUR + 1)
+
+    scene.run(Step.POLL, services=blind(scene))
+
+    assert scene.moves()[-1] == "failed(confirm)"
+
+
+def test_a_candidate_that_the_provider_confirms_is_bound_and_its_video_archived(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    scene.run(Step.POLL)
+    scene.finish()
+
+    assert scene.deliver(request_id=scene.created()[0]) == "stored"
+    assert scene.is_due()
+    job = scene.follow(step=Step.ARCHIVE)
+
+    assert job.state is S.ARCHIVED
+    assert job.generated_by == "callback"
+    assert scene.posts() == 1
+
+
+def test_a_candidate_is_never_believed_unread(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    scene.run(Step.POLL)
+
+    scene.deliver(request_id=FORGED)
+    scene.follow()
+
+    assert scene.job().state is S.UNCONFIRMED
+    assert scene.job().request_id is None
+    assert scene.objects() == {}
+
+
+def test_a_forged_candidate_does_not_push_out_the_true_one(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    for number in range(7):
+        scene.deliver(request_id=f"task-unified-1795000000-forged0{number}")
+
+    scene.deliver(request_id=scene.created()[0])
+    scene.follow()
+
+    assert [scene.job().request_id] == scene.created()
+
+
+def test_a_set_of_candidates_that_is_full_turns_the_callback_away_until_there_is_room(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    for number in range(8):
+        scene.deliver(request_id=f"task-unified-1795000000-forged0{number}")
+    with pytest.raises(Exception, match="503"):
+        scene.deliver(request_id=scene.created()[0])
+    scene.advance(10 * MINUTE)
+    scene.follow()
+
+    scene.deliver(request_id=scene.created()[0])
+    scene.follow()
+
+    assert [scene.job().request_id] == scene.created()
+
+
+def test_a_candidate_of_another_time_is_refused(scene: Scene) -> None:
+    old = scene.strangers("evolink")
+    scene.advance(11 * MINUTE)
+    scene.unconfirmed("evolink", created=False)
+
+    scene.deliver(request_id=old.request_id)
+    scene.follow()
+
+    assert scene.job().state is S.UNCONFIRMED
+    assert scene.store.candidates(JOB) == {}
+    assert scene.counter("candidates_refused") == 1
+
+
+def test_a_candidate_that_belongs_to_another_job_is_refused(scene: Scene) -> None:
+    other = scene.submitted("evolink", "other")
+    scene.unconfirmed("evolink", created=False)
+
+    scene.deliver(request_id=other.request_id)
+    scene.follow()
+
+    assert scene.job().state is S.UNCONFIRMED
+    assert scene.store.candidates(JOB) == {}
+    assert scene.job("other") == other
+
+
+def test_a_candidate_whose_get_fails_for_now_is_kept(scene: Scene) -> None:
+    scene.rule("poll", status=500, times=3)
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+
+    scene.run(Step.POLL)
+    scene.advance(11 * MINUTE)
+    scene.run(Step.POLL)
+    scene.look_when_due()
+
+    assert list(scene.store.candidates(JOB)) == scene.created()
+    scene.look_when_due()
+    assert scene.job().state is S.SUBMITTED
+
+
+def test_a_candidate_read_too_often_is_read_when_the_provider_says(scene: Scene) -> None:
+    scene.rule("poll", status=429, retry_after=120)
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+
+    scene.run(Step.POLL)
+
+    assert scene.due_in() >= 120
+
+
+def test_a_candidate_that_the_provider_shows_late_is_bound(scene: Scene) -> None:
+    scene.rule("poll", not_found_seconds=5 * MINUTE, times=None)
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+
+    while scene.job().state is S.UNCONFIRMED:
+        assert list(scene.store.candidates(JOB)) == scene.created()
+        scene.look_when_due()
+
+    assert [scene.job().request_id] == scene.created()
+
+
+def test_only_no_such_id_over_ten_minutes_drops_a_candidate(scene: Scene) -> None:
+    scene.unconfirmed("evolink", created=False)
+    scene.deliver(request_id=FORGED)
+    scene.run(Step.POLL)
+
+    scene.advance(10 * MINUTE - 1)
+    scene.run(Step.POLL)
+    kept = list(scene.store.candidates(JOB))
+    scene.advance(MINUTE)
+    scene.run(Step.POLL)
+
+    assert kept == [FORGED]
+    assert scene.store.candidates(JOB) == {}
+
+
+def test_reading_candidates_does_not_count_as_contradiction(scene: Scene) -> None:
+    scene.unconfirmed("evolink", created=False)
+    scene.deliver(request_id=FORGED)
+
+    scene.advance(11 * MINUTE)
+    scene.run(Step.POLL)
+
+    assert scene.job().contradictions == 0
+
+
+def test_a_job_with_an_unread_candidate_is_not_given_up_at_the_deadline(scene: Scene) -> None:
+    scene.rule("poll", status=500, times=None)
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+
+    scene.advance(3 * HOUR)
+    scene.run(Step.POLL)
+
+    assert scene.job().state is S.UNCONFIRMED
+
+
+def test_a_candidate_that_nobody_can_read_is_kept_but_does_not_keep_the_caller_waiting_for_ever(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+
+    scene.advance(DAY + 1)
+    scene.run(Step.POLL, services=blind(scene))
+    scene.run(Step.SETTLE)
+
+    assert scene.told.states == ["failed"]
+    assert scene.job().is_open
+    assert scene.follow().state is S.ARCHIVED, "once the provider is back"
+    assert scene.posts() == 1
+
+
+def test_a_candidate_that_nobody_can_read_does_not_keep_a_job_open_beyond_the_retention(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    scene.deliver(request_id=scene.created()[0])
+    scene.advance(DAY + 1)
+    scene.run(Step.POLL, services=blind(scene))
+    scene.run(Step.SETTLE)
+
+    scene.advance(30 * DAY)
+    scene.run(Step.SETTLE, services=blind(scene))
+
+    assert scene.job().closed_at is not None
+
+
+def test_a_callback_while_the_job_is_given_up_is_not_lost(scene: Scene) -> None:
+    """The candidate comes between the step's last look at the set and its verdict."""
+    scene.unconfirmed("evolink")
+    request_id = scene.created()[0]
+    scene.advance(2 * HOUR + 1)
+    busy = scene.with_store(before={"move": once(lambda: scene.deliver(request_id=request_id))})
+
+    scene.run(Step.POLL, services=scene.but(store=busy))
+
+    assert scene.moves()[-1] == "failed(confirm)"
+    scene.run(Step.SETTLE)
+    scene.run(Step.SETTLE)
+    assert scene.job().request_id == request_id
+
+
+def test_a_callback_while_a_candidate_is_being_read_makes_the_job_due_again(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    request_id = scene.created()[0]
+    scene.deliver(request_id=FORGED)
+    busy = scene.with_store(before={"rest": once(lambda: scene.deliver(request_id=request_id))})
+
+    scene.run(Step.POLL, services=scene.but(store=busy))
+
+    assert scene.is_due()
+
+
+def test_a_look_that_outlasts_its_lease_leaves_the_job_to_whoever_took_over(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud", created=False)
+    slow = scene.with_store(before={"candidates": once(lambda: scene.advance(46))})
+
+    next_step = scene.run(Step.POLL, services=scene.but(store=slow))
+
+    assert next_step is None
+    assert scene.is_due()
+    assert scene.calls("GET") == []
+
+
+def test_the_verdict_of_a_look_that_outlasted_its_lease_does_not_count(scene: Scene) -> None:
+    scene.unconfirmed("apimart", created=False)
+    scene.advance(2 * HOUR + 1)
+
+    def take_over() -> None:
+        scene.advance(46)
+        assert scene.store.claim(JOB, states=(S.UNCONFIRMED,), lease_ms=45_000) is not None
+
+    slow = scene.with_store(before={"move": once(take_over)})
+    next_step = scene.run(Step.POLL, services=scene.but(store=slow))
+
+    assert next_step is None
+    assert scene.job().state is S.UNCONFIRMED
+
+
+def test_many_slow_candidates_do_not_cost_the_lease(scene: Scene) -> None:
+    scene.unconfirmed("evolink")
+    for number in range(5):
+        scene.deliver(request_id=f"task-unified-1795000000-forged0{number}")
+    request_id = scene.created()[0]
+    scene.deliver(request_id=request_id)
+    slow = scene.with_store(after={"renew": lambda: scene.advance(25)})
+
+    scene.run(Step.POLL, services=scene.but(store=slow))
+
+    assert scene.job().request_id == request_id
+
+
+def test_an_archive_message_confirms_an_unconfirmed_job_first(scene: Scene) -> None:
+    scene.unconfirmed("gmicloud")
+    scene.advance(GENERATION_SECONDS + 1)
+
+    next_step = scene.run(Step.ARCHIVE)
+
+    assert next_step is Step.SETTLE
+    assert scene.moves()[3:] == ["submitted", "generated", "archived"]
+
+
+def test_an_archive_message_that_ends_the_wait_starts_what_is_owed(scene: Scene) -> None:
+    scene.unconfirmed("apimart", created=False)
+    scene.advance(2 * HOUR + 1)
+
+    assert scene.run(Step.ARCHIVE) is Step.SETTLE
+
+
+def test_a_crash_between_taking_the_id_and_binding_it_orphans_no_paid_request(scene: Scene) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    scene.unconfirmed("gmicloud")
+    store: Any = scene.with_store()
+    store.__dict__["_move"] = lambda *_, **__: die()
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(Step.POLL, services=scene.but(store=store))
+
+    scene.look_when_due()
+
+    assert [scene.job().request_id] == scene.created()

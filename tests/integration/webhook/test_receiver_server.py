@@ -1,0 +1,302 @@
+"""The shipped server: what is not HTTP, who is too slow, how it starts and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from deploy.local.tls import LocalTls
+from deploy.local.valkey import Valkey
+from tests.conftest import WaitUntil
+from tests.integration.store.conftest import JOB, Lives
+from tests.integration.webhook.conftest import SECRET, body, environment, path
+from tests.integration.webhook.server import ROOT, Server, command, hear
+from worker.jobs.callback_token import token
+from worker.store import Store
+
+TOKEN = token(SECRET, "evolink", JOB, 1)
+HEAD = f"POST {path()} HTTP/1.1\r\nHost: evil.example\r\nContent-Type: application/json\r\n".encode()
+CLOSE = b"Connection: close"
+CHUNKED = b"Transfer-Encoding: chunked"
+NO_FILES = {"CALLSHEET_TLS_CERT": "/nowhere/cert.pem", "CALLSHEET_TLS_KEY": "/nowhere/key.pem"}
+
+
+def head(*lines: bytes) -> bytes:
+    return HEAD + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+
+
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
+
+
+@pytest.fixture(scope="module")
+def server(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("web"), environment(valkey.url))
+    with running.process:
+        yield running
+
+
+def archive_messages(client: redis.Redis, job_id: str) -> list[dict[str, Any]]:
+    """The messages about *job_id* in the archiver's queue: each with its `task` and its `kwargs`."""
+    found = []
+    for raw in client.lrange("callsheet.archive", 0, -1):
+        message = json.loads(raw)
+        _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+        found.append({"task": message["headers"]["task"], "kwargs": kwargs})
+    return [message for message in found if job_id in message["kwargs"]["job_ids"]]
+
+
+def test_a_callback_ends_as_a_message_for_the_archiver(
+    server: Server, lives: Lives, redis_client: redis.Redis, wait_until: WaitUntil
+) -> None:
+    lives.submitted("called-back")
+
+    assert server.deliver(to=path("called-back")) == (200, b'{"outcome": "stored"}')
+
+    [message] = wait_until(lambda: archive_messages(redis_client, "called-back"))
+    assert message == {"task": "callsheet.archive", "kwargs": {"job_ids": ["called-back"]}}
+
+
+def test_the_process_lives_and_is_ready(server: Server, redis_url: str) -> None:
+    assert server.ask("/live") == (200, b'{"status": "live"}')
+    status, text = server.ask("/ready")
+
+    assert status == 200
+    assert json.loads(text).items() >= {"status": "ready", "redis": "up", "durability": "always"}.items()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(head(CLOSE, CHUNKED) + chunked(body()), id="in a chunk"),
+        pytest.param(head(CLOSE, b"Content-Length: %d" % len(body())) + body(), id="with its length"),
+        pytest.param(
+            head(CLOSE, b"Expect: 100-continue", b"Content-Length: %d" % len(body())) + body(), id="as expected"
+        ),
+        pytest.param(
+            head(b"Content-Length: %d" % len(body()))
+            + body()
+            + b"GET /live HTTP/1.1\r\nHost: a\r\n"
+            + CLOSE
+            + b"\r\n\r\n",
+            id="with a request behind it",
+        ),
+    ],
+)
+def test_a_callback_may_come_in_any_form_of_http(server: Server, lives: Lives, text: bytes) -> None:
+    lives.submitted()
+
+    assert b'{"outcome": "stored"}' in server.say(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(head(b"Content-Length: 5000") + body(), id="a body shorter than its length"),
+        pytest.param(head(b"Content-Length: 0"), id="no body"),
+        pytest.param(head(b"Content-Length: -5") + body(), id="a negative length"),
+        pytest.param(head(b"Content-Length: 5", b"Content-Length: 6") + body(), id="two lengths"),
+        pytest.param(head(b"Content-Length: 5", CHUNKED) + chunked(body()), id="length and chunks"),
+        pytest.param(head(b"Transfer-Encoding: xchunked") + chunked(body()), id="an unknown transfer coding"),
+        pytest.param(head(CHUNKED) + b"zz\r\n" + body(), id="a chunk of no size"),
+        pytest.param(head(CHUNKED) + b"5\r\n{", id="a chunk cut short"),
+        pytest.param(head(CHUNKED) + b"1\r\n{\r\n0\r\nbad\r\n\r\n", id="a bad trailer"),
+        pytest.param(head(*[b"X-%d: a" % n for n in range(101)]), id="101 headers"),
+        pytest.param(head(b"X: " + b"a" * 65536), id="a header of 64 KB"),
+        pytest.param(head(b"X: a\x00b"), id="NUL in a header"),
+        pytest.param(b"POST /" + b"a" * 8192 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="a path of 8 KB"),
+        pytest.param(f"POST {path()}\r\n".encode(), id="HTTP/0.9"),
+        pytest.param(f"POST {path()} HTTP/9.9\r\n\r\n".encode(), id="HTTP/9.9"),
+        pytest.param(f"po st {path()} HTTP/1.1\r\n\r\n".encode(), id="a broken method"),
+        pytest.param(f"\x00{path()}\r\n\r\n".encode(), id="no HTTP at all"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", id="TLS on the plain port"),
+    ],
+)
+def test_what_is_not_http_is_refused_or_cut_off_and_changes_nothing(
+    server: Server, lives: Lives, store: Store, text: bytes
+) -> None:
+    lives.submitted()
+
+    heard = server.say(text, then_shut=True)
+
+    assert heard == b"" or heard.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert store.events(JOB) == ()
+    assert server.is_up()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(head(b"Content-Length: 99999999999"), id="by its length"),
+        pytest.param(head(CHUNKED) + b"20000\r\n" + b" " * 131072 + b"\r\n", id="by its chunks"),
+    ],
+)
+def test_a_body_without_end_is_too_large_and_is_not_read_to_its_end(server: Server, lives: Lives, text: bytes) -> None:
+    lives.submitted()
+
+    heard = server.say(text)
+
+    assert heard.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nConnection: close\r\n" in heard
+
+
+def test_slow_clients_hold_up_nobody_and_are_cut_off(server: Server, lives: Lives, wait_until: WaitUntil) -> None:
+    lives.submitted()
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(server.connect()) for _ in range(500)]
+        for n, connection in enumerate(slow):
+            connection.sendall(HEAD if n % 2 else head(b"Content-Length: 1000") + b"{")
+
+        answers = [server.deliver() for _ in range(5)]
+
+        assert [status for status, _ in answers] == [200] * 5
+        for connection in slow:
+            connection.settimeout(30)
+        assert {hear(connection) for connection in slow} == {b""}
+
+
+@contextlib.contextmanager
+def kept(server: Server, connections: int) -> Iterator[None]:
+    """So many connections, each answered once before the next is made, and kept."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(connections):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        yield
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process has open."""
+    files = Path("/proc", str(pid), "fd").iterdir()
+    return sum(str(file.readlink()).startswith("socket:") for file in files)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_stands_still_holds_up_nobody_and_takes_its_share_when_it_goes_on(server: Server) -> None:
+    master = str(server.process.pid)
+    idle = int(Path("/proc", master, "task", master, "children").read_text().split()[0])
+    before = sockets(idle)
+    os.kill(idle, signal.SIGSTOP)
+    try:
+        with kept(server, 40):
+            os.kill(idle, signal.SIGCONT)
+            with kept(server, 40):
+                assert 30 <= sockets(idle) - before <= 50
+    finally:
+        os.kill(idle, signal.SIGCONT)
+
+
+def test_what_gevent_patches_was_imported_by_nobody_before(server: Server) -> None:
+    log = server.process.log.read_text()
+
+    assert "Booting worker" in log
+    assert "Warning" not in log
+
+
+def test_no_log_holds_a_token(server: Server, lives: Lives) -> None:
+    lives.submitted()
+
+    server.deliver()
+    server.deliver(b"{")
+    server.ask(path())
+    server.ask(path() + "/more")
+    server.say(f"POST {path()}\r\n\r\n".encode())
+    server.say(f"POST {path()} HTTP/9.9\r\n\r\n".encode())
+    server.say(head(b"X: a\x00b"))
+
+    log = server.process.log.read_text()
+    assert "callback.taken" in log
+    assert "connection.refused" in log
+    assert TOKEN not in log
+    assert "Traceback" not in log
+
+
+def test_a_server_asked_to_end_ends_in_order(
+    valkey: Valkey, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = Server(tmp_path_factory.mktemp("web"), environment(valkey.url))
+    with server.process:
+        server.ask("/live")
+
+        server.process.stop()
+
+        assert server.process.fate == "ended with status 0"
+
+
+ONE_CALLBACK = """
+import sys
+from webhook.wsgi import application
+url, data = sys.argv[1:]
+print(application().test_client().post(url, data=data, content_type="application/json").status_code)
+"""
+
+
+def test_a_message_that_waits_is_sent_before_the_process_ends(
+    lives: Lives, redis_client: redis.Redis, valkey: Valkey
+) -> None:
+    lives.submitted("the-last")
+    env = {"PATH": os.environ["PATH"], **environment(valkey.url)}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", ONE_CALLBACK, path("the-last"), body()],
+        cwd=ROOT, env=env, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stdout) == (0, b"200\n")
+    assert len(archive_messages(redis_client, "the-last")) == 1
+
+
+def test_the_server_speaks_tls_itself_when_it_has_a_certificate(
+    valkey: Valkey, lives: Lives, tls: LocalTls, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    files = {"CALLSHEET_TLS_CERT": str(tls.cert_file), "CALLSHEET_TLS_KEY": str(tls.key_file)}
+    server = Server(tmp_path_factory.mktemp("web"), {**environment(valkey.url), **files}, tls=tls.context())
+    lives.submitted()
+
+    with server.process:
+        half_shaken = [server.connect() for _ in range(20)]
+        answer = server.deliver()
+        plain = server.say(b"GET /live HTTP/1.0\r\n\r\n")
+
+        assert answer == (200, b'{"outcome": "stored"}')
+        assert b"200" not in plain
+        for connection in half_shaken:
+            connection.settimeout(30)
+            assert hear(connection) == b""
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"CALLSHEET_REDIS_URL": ""}, ["CALLSHEET_REDIS_URL"]),
+        ({"CALLSHEET_REDIS_URL": "", "CALLSHEET_BUCKET": ""}, ["CALLSHEET_REDIS_URL", "CALLSHEET_BUCKET"]),
+        ({"PORT": "http"}, ["PORT"]),
+        ({"PORT": "65536"}, ["PORT"]),
+        ({"CALLSHEET_TLS_CERT": __file__}, ["CALLSHEET_TLS_KEY"]),
+        (
+            {"CALLSHEET_TLS_CERT": "/nowhere", "CALLSHEET_TLS_KEY": "/nowhere"},
+            ["CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY"],
+        ),
+    ],
+)
+def test_a_wrong_environment_is_one_line_and_exit_1(wrong: Mapping[str, str], named: list[str]) -> None:
+    env = {"PATH": os.environ["PATH"], **environment("redis://127.0.0.1:1/0"), **wrong}
+
+    ended = subprocess.run(command(), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert [name for name in named if name not in ended.stderr] == []

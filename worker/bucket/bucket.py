@@ -1,0 +1,240 @@
+"""The archive: every object that Callsheet puts into your bucket, and how it gets there exactly once.
+
+    <prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced
+                                                    /job.json             the job's manifest
+                                                    /input-<field>.<ext>  an image that the caller sent inline
+    <prefix>/.callsheet/                                                  the POSTs that were begun (intents.py)
+
+A video becomes visible only whole, verified and under a condition that fails
+when the key is taken. Its facts stand in the object's own metadata; a video sent
+in parts has only the job's id there, since the rest is not known when it begins,
+and is read back when somebody needs to know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+from botocore.exceptions import ClientError
+
+from worker.bucket import client as s3
+from worker.bucket.intents import ONLY_IF_ABSENT, TAKEN, BegunPosts
+from worker.bucket.multipart import PART_BYTES, Multipart, exactly
+from worker.errors import BucketError, NotAVideoError, ObjectConflict
+from worker.jobs.images import split_s3
+from worker.jobs.job import Video
+from worker.video.mp4 import VideoFacts
+from worker.video.verified_stream import Content, Intake
+
+VIDEO_TYPE = "video/mp4"
+IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
+VIDEO_KEY = re.compile(r".*/(?P<job_id>[A-Za-z0-9_-]{1,64})/\d+-\d+\.mp4", re.DOTALL)
+READ_BACK_BYTES = 1024**2
+ONE_PUT_BYTES = 2 * PART_BYTES
+"""Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
+
+Publish = Callable[..., None]
+"""Makes an object visible; takes the condition as keyword arguments."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the bucket proved able to do, besides taking and deleting an object."""
+
+    keeps_conditions: bool
+
+
+class Bucket(BegunPosts):
+    """One bucket and our prefix in it. Threads may share it."""
+
+    @classmethod
+    def connect(cls, name: str, prefix: str) -> Bucket:
+        """The bucket *name* at the S3 that boto3's environment names; sends nothing yet."""
+        patient, hurried = s3.connect()
+        return cls(patient, name, prefix, hurried)
+
+    def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
+        """Where the *n*-th video of an attempt belongs."""
+        return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.mp4"
+
+    def find(self, key: str) -> Video | None:
+        """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours."""
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+            if self._direct.is_absent(key):
+                return None
+            try:
+                head = self._client.head_object(Bucket=self.name, Key=key)
+            except ClientError as err:
+                if s3.status_of(err) == 404:
+                    return None
+                raise
+        said = head.get("Metadata", {})
+        if said.get("job-id") != _owner(key):
+            raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
+        content = _from_metadata(said, head["ContentLength"]) or self._read_back(key)
+        return self._video(key, content)
+
+    def store_video(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        declared_bytes: int | None,
+        before_complete: Callable[[], object] = lambda: None,
+    ) -> Video:
+        """Put the video that *chunks* bring at *key*, or find that the very same bytes are there already.
+
+        *before_complete* is called before the request that makes the object visible, and may raise.
+        Raises `DownloadError` for what is not a whole video of *declared_bytes*, `ObjectConflict` when
+        the key holds other bytes, `BucketError` for anything else about S3. Then nothing was stored,
+        unless S3 took the last request and its answer was lost: `find` tells.
+        """
+        intake = Intake(chunks, declared_bytes)
+        is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
+        first = bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
+        filled = intake.fill(first)
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._has_conditions()  # and with it, where the bucket is found: the parts go there directly
+            if intake.is_done():
+                content = intake.finish()
+                options = {**s3.body(exactly(first, filled)), "ContentType": VIDEO_TYPE}
+                put = partial(self._direct.put, key, Metadata=_metadata(key, content), **options)
+                return self._publish(key, content, put, before_complete)
+            with self._multipart(key) as upload:
+                upload.send(first, intake)
+                return self._publish(key, intake.finish(), upload.complete, before_complete)
+
+    def _publish(self, key: str, content: Content, make_visible: Publish, before: Callable[[], object]) -> Video:
+        """Call *make_visible* so that an object that is there already stays.
+
+        Where S3 keeps no conditions, that is: look first, and read back what the bucket really holds.
+        """
+        video, is_guarded = self._video(key, content), self._has_conditions()
+        found = None if is_guarded else self.find(key)
+        if found is not None:
+            return self._same(video, found, key)
+        before()
+        try:
+            make_visible(**(ONLY_IF_ABSENT if is_guarded else {}))
+        except ClientError as err:
+            # our own first try may have been taken though its answer was lost
+            if s3.status_of(err) != TAKEN and s3.code_of(err) != "NoSuchUpload":
+                raise
+            return self._same(video, self.find(key), key)
+        return video if is_guarded else self._same(video, self._video(key, self._read_back(key)), key)
+
+    def _same(self, video: Video, found: Video | None, key: str) -> Video:
+        if found is None:
+            raise BucketError("conflict", f"{self.name}/{key}: S3 says both that it is there and that it is not")
+        if found.sha256 != video.sha256:
+            raise ObjectConflict("taken", f"{self.name}/{key} holds other bytes; they stay, ours were not stored")
+        return found
+
+    def _multipart(self, key: str) -> Multipart:
+        metadata = {"job-id": _owner(key)}
+        return Multipart(self._client, self._direct, self.name, key, ContentType=VIDEO_TYPE, Metadata=metadata)
+
+    def _video(self, key: str, content: Content) -> Video:
+        facts = content.facts
+        return Video(
+            uri=f"s3://{self.name}/{key}",
+            bytes=content.bytes,
+            sha256=content.sha256,
+            seconds=facts.seconds,
+            width=facts.width,
+            height=facts.height,
+            content_type=VIDEO_TYPE,
+        )
+
+    def _read_back(self, key: str) -> Content:
+        """What the bucket really holds at *key*; raises `ObjectConflict` unless it is a whole video."""
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
+            body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+            with closing(body):
+                try:
+                    return Intake(body.iter_chunks(READ_BACK_BYTES)).drain()
+                except NotAVideoError as err:
+                    what = f"{self.name}/{key} holds an object that is no video of ours"
+                    raise ObjectConflict("taken", what) from err
+
+    def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
+        """Keep an image that came inline; returns its key."""
+        folder, extension = self._folder(job_id, accepted_at_ms), IMAGE_TYPES.get(content_type)
+        if extension is None or not re.fullmatch(r"[a-z_]{1,40}", field):
+            raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
+        key = f"{folder}/input-{field}.{extension}"
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._direct.put(key, **s3.body(content), ContentType=content_type)
+        return key
+
+    def presign(self, key_or_uri: str, seconds: int) -> str:
+        """A URL that lets anybody GET one object for *seconds*: a key of ours, or any `s3://bucket/key`."""
+        bucket, key = self.name, key_or_uri
+        if key_or_uri.startswith("s3://"):
+            try:
+                bucket, key = split_s3(key_or_uri)
+            except ValueError as err:
+                raise BucketError("refused", f"an s3:// URI {err}") from err
+        with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
+            where = {"Bucket": bucket, "Key": key}
+            return self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
+
+    def reach(self) -> None:
+        """Raise `BucketError` unless the bucket answers and is ours."""
+        with s3.in_our_words(self.name, "s3:ListBucket"):
+            try:
+                self._client.head_bucket(Bucket=self.name)
+            except ClientError as err:
+                if s3.status_of(err) == 404:
+                    raise BucketError("missing", f"{self.name}: no such bucket here; create it first") from err
+                if s3.status_of(err) == 403:
+                    raise BucketError("denied", f"{self.name}: there, but not open to our credentials") from err
+                raise
+
+    def probe(self) -> Probe:
+        """Do once what archiving does; raises `BucketError` at the first thing that cannot be done."""
+        self.reach()
+        key = f"{self._prefix}/.callsheet/probe"
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._direct.put(key, **s3.body(b"probe"))
+            with self._lock:
+                keeps_conditions = self._keeps_conditions = self._try_conditions()
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
+            if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
+                raise BucketError("damaged", f"{self.name}/{key}: S3 gives other bytes back than it was sent")
+        with s3.in_our_words(f"{self.name}/{key}", "s3:DeleteObject"):
+            self._client.delete_object(Bucket=self.name, Key=key)
+        self.find(f"{self._prefix}/.callsheet/nobody/0-0.mp4")
+        return Probe(keeps_conditions)
+
+
+def _owner(key: str) -> str:
+    """The job that a video's key belongs to."""
+    found = VIDEO_KEY.fullmatch(key)
+    if found is None:
+        raise BucketError("refused", "only `video_key` makes keys of videos")
+    return found["job_id"]
+
+
+def _metadata(key: str, content: Content) -> dict[str, str]:
+    facts = content.facts
+    return {
+        "job-id": _owner(key),
+        "sha256": content.sha256,
+        "seconds": str(facts.seconds),
+        "width": str(facts.width),
+        "height": str(facts.height),
+    }
+
+
+def _from_metadata(said: Mapping[str, str], length: int) -> Content | None:
+    """The facts that stand in an object's metadata; None for one that was sent in parts."""
+    try:
+        facts = VideoFacts(float(said["seconds"]), int(said["width"]), int(said["height"]), "")
+        return Content(length, said["sha256"], facts)
+    except (KeyError, ValueError):
+        return None

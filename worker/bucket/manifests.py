@@ -1,0 +1,62 @@
+"""The small JSON documents that Callsheet keeps in the bucket beside the videos."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from worker.bucket import client as s3
+from worker.bucket.fast_requests import Direct
+from worker.errors import BucketError
+from worker.jobs.job import is_job_id
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+MANIFEST_KEY = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/(?P<job_id>[A-Za-z0-9_-]{1,64})/job\.json")
+DOCUMENT_BYTES = 1024**2
+
+
+class Documents:
+    """The bucket as it is read and written whole, in one request."""
+
+    def __init__(self, client: S3Client, name: str, prefix: str) -> None:
+        self.name = name
+        self._client = client
+        self._direct = Direct(client, name)
+        self._prefix = prefix
+
+    def put_manifest(self, job_id: str, accepted_at_ms: int, manifest: Mapping[str, Any]) -> None:
+        """Write the job's `job.json`, over an older one."""
+        key = f"{self._folder(job_id, accepted_at_ms)}/job.json"
+        text = json.dumps(manifest, indent=2, sort_keys=True)
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._direct.put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
+
+    def manifests(self) -> Iterator[tuple[str, str]]:
+        """Every job that has a manifest here, and the manifest's key; the day of acceptance orders them."""
+        with s3.in_our_words(f"{self.name}/{self._prefix}/", "s3:ListBucket"):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=f"{self._prefix}/"):
+                for entry in page.get("Contents", ()):
+                    if found := MANIFEST_KEY.fullmatch(entry["Key"].removeprefix(f"{self._prefix}/")):
+                        yield found["job_id"], entry["Key"]
+
+    def read_manifest(self, key: str) -> bytes:
+        """A manifest's text; raises `BucketError`, also for one that is too long to be ours."""
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
+            return self._read(key, self._client)
+
+    def _read(self, key: str, client: S3Client) -> bytes:
+        text: bytes = client.get_object(Bucket=self.name, Key=key)["Body"].read(DOCUMENT_BYTES + 1)
+        if len(text) <= DOCUMENT_BYTES:
+            return text
+        raise BucketError("too_large", f"{self.name}/{key} is none of ours: over {DOCUMENT_BYTES} bytes")
+
+    def _folder(self, job_id: str, accepted_at_ms: int) -> str:
+        if not is_job_id(job_id):
+            raise BucketError("refused", "only a job's id can name its folder")
+        return f"{self._prefix}/{datetime.fromtimestamp(accepted_at_ms / 1000, UTC):%Y/%m/%d}/{job_id}"

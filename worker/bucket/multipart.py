@@ -1,0 +1,101 @@
+"""Sending an object in parts, two at a time, from buffers that are used again."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.bucket import client as s3
+from worker.bucket.fast_requests import Direct
+from worker.video.verified_stream import Intake
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+log = logging.getLogger(__name__)
+
+PART_BYTES = 6 * 1024**2
+"""A copy holds up to three of these, so eight copies stay below 200 MB. S3 takes 10,000 parts of 5 MiB or more."""
+
+MOST_IN_FLIGHT = 2
+
+
+class Multipart:
+    """One multipart upload. Leaving the `with` block without `complete` takes every trace of it away."""
+
+    def __init__(self, client: S3Client, direct: Direct, bucket: str, key: str, **options: Any) -> None:
+        self._client = client
+        self._direct = direct
+        self._where: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        self._options = options
+        self._parts: list[CompletedPartTypeDef] = []
+        self._spare: list[bytearray] = []
+        self._in_flight: deque[Future[tuple[CompletedPartTypeDef, bytearray]]] = deque()
+        self._is_complete = False
+
+    def __enter__(self) -> Self:
+        begun = self._client.create_multipart_upload(**self._where, **self._options, ChecksumAlgorithm="SHA256")
+        self._where["UploadId"] = begun["UploadId"]
+        self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix="upload")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # parts that are still under way would outlive an abort
+        self._pool.shutdown(cancel_futures=True)
+        if not self._is_complete:
+            self._abort()
+
+    def send(self, buffer: bytearray, intake: Intake) -> None:
+        """Send the filled *buffer*, then all that *intake* still brings."""
+        self._submit(buffer, len(buffer))
+        while not intake.is_done():
+            buffer = self._buffer()
+            self._submit(buffer, intake.fill(buffer))
+        while self._in_flight:
+            self._settle_oldest()
+
+    def complete(self, **condition: Any) -> None:
+        """Make the object visible; may raise `ClientError` with 412 under *condition*."""
+        self._client.complete_multipart_upload(
+            **self._where,
+            MultipartUpload={"Parts": self._parts},
+            **condition,
+        )
+        self._is_complete = True
+
+    def _buffer(self) -> bytearray:
+        """One more buffer, once no more than enough parts are under way."""
+        if len(self._in_flight) == MOST_IN_FLIGHT:
+            self._settle_oldest()
+        return self._spare.pop() if self._spare else bytearray(PART_BYTES)
+
+    def _submit(self, buffer: bytearray, filled: int) -> None:
+        number = len(self._parts) + len(self._in_flight) + 1
+        self._in_flight.append(self._pool.submit(self._upload, number, buffer, filled))
+
+    def _settle_oldest(self) -> None:
+        part, buffer = self._in_flight.popleft().result()
+        self._parts.append(part)
+        self._spare.append(buffer)
+
+    def _upload(self, number: int, buffer: bytearray, filled: int) -> tuple[CompletedPartTypeDef, bytearray]:
+        content = s3.body(exactly(buffer, filled))
+        etag = self._direct.put_part(self._where["Key"], self._where["UploadId"], number, **content)
+        return {"PartNumber": number, "ETag": etag, "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
+
+    def _abort(self) -> None:
+        """Best effort: a bucket's lifecycle rule takes what is left behind when S3 is away."""
+        try:
+            self._client.abort_multipart_upload(**self._where)
+        except (ClientError, BotoCoreError) as err:
+            log.warning("upload.left_behind", extra={"key": self._where["Key"], "reason": type(err).__name__})
+
+
+def exactly(buffer: bytearray, filled: int) -> bytearray:
+    """The first *filled* bytes of *buffer*, copied only when there are more."""
+    return buffer if filled == len(buffer) else buffer[:filled]

@@ -1,0 +1,71 @@
+"""`callsheet doctor`: whether everything a job needs is there, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+import click
+
+from worker import providers
+from worker.bucket.bucket import Bucket
+from worker.cli.output import emit_json, printable
+from worker.errors import CallsheetError, SettingsError
+from worker.operations.doctor import dependency_checks, store_checks
+from worker.operations.doctor.findings import Finding, Mark, examine, fail, ok
+from worker.services import open_store
+from worker.settings.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  callsheet doctor
+  callsheet doctor --fix
+  callsheet doctor --json | jq 'select(.mark != "ok")'
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--fix", is_flag=True, help="Mend the due index where it does not match the open jobs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a finding a line.")
+def doctor(fix: bool, as_json: bool) -> None:
+    """Check configuration, Redis, broker, bucket, providers and the due index.
+
+    Each line is ok, warn or FAIL, with what to do, or done, for what was mended;
+    exits with 1 on any FAIL. Without --fix it changes nothing, but for a probe
+    object in the bucket; it never pays.
+    """
+    failed = False
+    for finding in findings(os.environ, fix=fix):
+        failed = failed or finding.mark is Mark.FAIL
+        if as_json:
+            emit_json(asdict(finding))
+        else:
+            click.echo(line(finding))
+    sys.exit(failed)
+
+
+def findings(env: Mapping[str, str], *, fix: bool = False) -> Iterator[Finding]:
+    """All findings; a configuration that cannot be used leaves nothing else to look at."""
+    try:
+        settings = Settings.from_env(env)
+        store = open_store(settings)
+        bucket = Bucket.connect(settings.bucket, settings.bucket_prefix)
+        adapters = providers.build(settings)
+    except SettingsError as err:
+        yield from (fail("configuration", problem, "see deploy/env.example") for problem in err.problems)
+        return
+    except CallsheetError as err:
+        yield fail("configuration", str(err), "see deploy/env.example")
+        return
+    yield ok("configuration", f"is complete; providers: {', '.join(adapters)}; bucket {settings.bucket}")
+    yield from examine(
+        [*store_checks.checks(settings, store, fix=fix), *dependency_checks.checks(settings, bucket, adapters)]
+    )
+
+
+def line(finding: Finding) -> str:
+    """A finding for a person."""
+    advice = f"; {finding.advice}" if finding.advice else ""
+    return printable(f"{finding.mark:<4}  {finding.what:<13}  {finding.seen}{advice}")

@@ -1,0 +1,211 @@
+"""What a job is: the record as the store keeps it, read into one frozen value.
+
+Instants (`..._at`, `..._until`) are Unix milliseconds by the Redis server's
+clock. The record holds no prompt, no link and no secret; the spec and the
+provider's links have keys of their own (`worker/store/keys.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from worker.errors import NewerRecordError
+from worker.jobs.states import FINAL, JobState
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SCHEMA_VERSION = 1
+
+
+def is_job_id(text: object) -> bool:
+    """Whether *text* can name a job: it becomes part of Redis and S3 keys."""
+    return isinstance(text, str) and JOB_ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Video:
+    """One archived video, as verified in the bucket."""
+
+    uri: str
+    bytes: int
+    sha256: str
+    seconds: float
+    width: int
+    height: int
+    content_type: str = "video/mp4"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where the provider serves a video, and when that ends (None: it did not say)."""
+
+    url: str = field(repr=False)
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job has no video. `stage` is one of `states.STAGES`; `code` a short stable word."""
+
+    stage: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's record at one moment."""
+
+    id: str
+    state: JobState
+    ver: int
+    attempt: int = 1
+    try_no: int = 0  # POSTs begun in this attempt
+    provider: str = ""
+    model: str = ""
+    spec_sha256: str = ""
+    accepted_at: int = 0
+    state_at: int = 0  # when it entered its state
+    intent_no: int = 0  # which POST of all its last one was
+    begun_at: int | None = None  # when the last POST of this attempt was begun
+    kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
+    unsent_by: str = ""  # by which name the bucket may have been told of a POST that was not sent
+    submitted_at: int | None = None
+    link_expires_at: int | None = None
+    closed_at: int | None = None
+    look_until: int | None = None  # a final job is looked at again, slowly, until then
+    progress: int = 0
+    polls: int = 0  # GETs since the attempt was submitted
+    failures: int = 0  # tries in a row that the present step could not finish
+    nudges: int = 0
+    contradictions: int = 0  # callbacks that the provider's own answer denied
+    waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
+    place: str = ""  # where it stands in its provider's line, while it does
+    waited_until: int | None = None  # when the POST that it waited there for was begun
+    path: str = ""  # how the current state came: submit, callback, poll, sweep, operator
+    generated_by: str = ""  # how the video was learned of: callback or poll
+    lease: str = ""
+    lease_until: int | None = None
+    request_ids: Mapping[int, str] = field(default_factory=dict)  # attempt -> request id
+    cost: Mapping[str, str] = field(default_factory=dict)  # by the list price, computed when accepted
+    usage: Mapping[str, Any] = field(default_factory=dict)  # as the provider billed this attempt
+    videos: tuple[Video, ...] = ()
+    videos_attempt: int | None = None  # whose they are, where that is an earlier attempt than the current one
+    ended: Mapping[int, str] = field(default_factory=dict)  # earlier attempt -> what it ended as: `failed(confirm)`
+    begun: Mapping[int, int] = field(default_factory=dict)  # earlier attempt -> when its last POST was begun
+    error: JobError | None = None
+    told: str = ""  # which callbacks of the caller's own canvas were sent: success or failure
+    told_ver: int = 0
+    manifest_ver: int | None = None  # None: no manifest is owed
+    is_tombstone: bool = False
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id for the current attempt, once it is known."""
+        return self.request_ids.get(self.attempt)
+
+    @property
+    def held(self) -> str:
+        """What the tables of moves know the job by: its state, a failed one with its stage."""
+        return f"{self.state}({self.error.stage})" if self.error else str(self.state)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody must look again; exactly these jobs stand in the due index."""
+        return self.closed_at is None and not self.is_tombstone
+
+    @classmethod
+    def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
+        """Read the store's hash; fields this version does not know are ignored, those of a later one have defaults.
+
+        Raises `NewerRecordError` for a record whose layout this version does not know.
+        """
+        _refuse_newer(job_id, record)
+        stage = record.get("error_stage", "")
+        return cls(
+            id=job_id,
+            state=JobState(record["state"]),
+            ver=int(record["ver"]),
+            attempt=_int(record, "attempt", 1),
+            try_no=_int(record, "try_no", 0),
+            provider=record.get("provider", ""),
+            model=record.get("model", ""),
+            spec_sha256=record.get("spec_sha256", ""),
+            accepted_at=_int(record, "accepted_at", 0),
+            state_at=_int(record, "state_at", 0),
+            intent_no=_int(record, "intent_no", 0),
+            begun_at=_instant(record, "begun_at"),
+            kept_in=record.get("kept_in", ""),
+            unsent_by=record.get("unsent_by", ""),
+            submitted_at=_instant(record, "submitted_at"),
+            link_expires_at=_instant(record, "link_expires_at"),
+            closed_at=_instant(record, "closed_at"),
+            look_until=_instant(record, "look_until"),
+            progress=_int(record, "progress", 0),
+            polls=_int(record, "polls", 0),
+            failures=_int(record, "failures", 0),
+            nudges=_int(record, "nudges", 0),
+            contradictions=_int(record, "contradictions", 0),
+            waiting_for=record.get("waiting_for", ""),
+            place=record.get("place", ""),
+            waited_until=_instant(record, "waited_until"),
+            path=record.get("path", ""),
+            lease=record.get("lease", ""),
+            lease_until=_instant(record, "lease_until"),
+            cost=json.loads(record["cost"]) if record.get("cost") else {},
+            usage=json.loads(record["usage"]) if record.get("usage") else {},
+            videos=tuple(Video(**video) for video in json.loads(record["videos"])) if record.get("videos") else (),
+            videos_attempt=_instant(record, "videos_attempt"),
+            **_of_attempts(record),
+            error=JobError(stage, record.get("error_code", ""), record.get("error_message", "")) if stage else None,
+            generated_by=record.get("generated_by", ""),
+            told=record.get("told", ""),
+            told_ver=_int(record, "told_ver", 0),
+            manifest_ver=_instant(record, "manifest_ver"),
+            is_tombstone=record.get("tombstone") == "1",
+        )
+
+
+def videos_json(videos: tuple[Video, ...]) -> str:
+    """*videos* as the record keeps them."""
+    return json.dumps([asdict(video) for video in videos], separators=(",", ":"))
+
+
+def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
+    """The fields `<name>.<attempt>`."""
+    return dict(
+        sorted((int(field[len(name) + 1 :]), text) for field, text in record.items() if field.startswith(f"{name}."))
+    )
+
+
+def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
+    """What is kept for each attempt."""
+    numbered = {name: text for name, text in record.items() if "." in name}
+    return {
+        "request_ids": _by_attempt(numbered, "request_id"),
+        "ended": _by_attempt(numbered, "ended"),
+        "begun": {attempt: int(at) for attempt, at in _by_attempt(numbered, "begun_at").items()},
+    }
+
+
+def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
+    if _int(record, "v", 1) > SCHEMA_VERSION:
+        raise NewerRecordError(
+            f"record of job {job_id}: version {record['v']}, not {SCHEMA_VERSION}: leave it to the newer Callsheet"
+        )
+
+
+def _int(record: Mapping[str, str], name: str, default: int) -> int:
+    return int(record.get(name) or default)
+
+
+def _instant(record: Mapping[str, str], name: str) -> int | None:
+    text = record.get(name)
+    return int(text) if text else None

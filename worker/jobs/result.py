@@ -1,0 +1,39 @@
+"""What is told about a job: the result for its caller.
+
+It is made from the record alone, and holds no prompt, link or secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from worker.jobs.job import Job, JobError
+from worker.jobs.states import JobState
+
+EXPIRED = JobError("generate", "expired", "the provider did not finish in time; it is still asked now and then")
+
+
+def error_of(job: Job) -> JobError | None:
+    """Why the job has no video; an expired job's reason is always the same."""
+    return EXPIRED if job.state is JobState.EXPIRED else job.error
+
+
+def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
+    """Build the result (design section 5) from the record and the spec's JSON; `error` only where there is one."""
+    spec = json.loads(spec_json or "{}")
+    error = error_of(job)
+    made_in = job.videos_attempt or job.attempt
+    return {
+        "job_id": job.id,
+        "state": str(job.state),
+        "provider": job.provider,
+        "model": job.model,
+        "request_id": job.request_ids.get(made_in),
+        "attempt": made_in,
+        "videos": [asdict(video) for video in job.videos],
+        "cost": {**job.cost, **({"usage": dict(job.usage)} if job.usage else {})},
+        "metadata": spec.get("metadata", {}),
+        **({"error": asdict(error)} if error else {}),
+    }

@@ -1,0 +1,188 @@
+"""The spec of a job, read strictly.
+
+`parse_spec` finds what is wrong with a spec by itself; `worker/providers/choice.py` what
+no model can do. Both name every problem at once and never repeat a value: it
+may be a prompt or a signed URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import SpecError
+from worker.guard.bounded_json import shown, value_problems
+from worker.jobs.images import image_form
+from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
+
+SPEC_BYTES = 6 * 1024 * 1024
+"""Two inline pictures of 2 MiB, in base64, and room for words."""
+METADATA_BYTES = 16 * 1024
+PROBLEMS = 100
+"""Most problems told at once."""
+
+NO_NOTIFICATIONS = "notifications are not available in this version; leave notify_url out"
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank: leave it out")
+    return text
+
+
+def _image(text: str) -> str:
+    image_form(text)
+    return text
+
+
+def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(_compact(metadata).encode("utf-8", "replace")) > METADATA_BYTES:
+        raise ValueError(f"is over {METADATA_BYTES} bytes as JSON")
+    return metadata
+
+
+def _refuse_notify(_url: str) -> str:
+    raise ValueError(NO_NOTIFICATIONS)
+
+
+Words = Annotated[str, AfterValidator(_not_blank)]
+ShotWords = Annotated[str, Field(max_length=WORDS_CHARACTERS), AfterValidator(_not_blank), AfterValidator(check_words)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(_not_blank)]
+Image = Annotated[str, AfterValidator(_image)]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Shot(BaseModel):
+    """One shot of a storyboard."""
+
+    model_config = _STRICT
+
+    seconds: Annotated[int, Field(ge=1)]
+    prompt: ShotWords = Field(repr=False)
+
+
+class JobSpec(BaseModel):
+    """One video, as asked. None means "not asked for": the provider's own default holds."""
+
+    model_config = _STRICT
+
+    model: Name
+    provider: Name | None = None
+    prompt: Words | None = Field(None, repr=False)
+    first_frame: Image | None = Field(None, repr=False)
+    last_frame: Image | None = Field(None, repr=False)
+    negative_prompt: Words | None = Field(None, repr=False)
+    duration: int | None = None  # whole seconds
+    resolution: Name | None = None
+    aspect_ratio: Name | None = None
+    sound: bool | None = None
+    watermark: bool | None = None
+    shots: Annotated[tuple[Shot, ...], Field(strict=False)] | None = Field(None, repr=False)
+    notify_url: Annotated[str, AfterValidator(_refuse_notify)] | None = Field(None, repr=False)
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(None, repr=False)
+
+    @property
+    def seconds(self) -> int | None:
+        """The video's length as asked: `duration`, or what the shots add up to."""
+        if self.duration is None and self.shots:
+            return sum(shot.seconds for shot in self.shots)
+        return self.duration
+
+    def canonical_json(self) -> str:
+        """The same text for the same spec, whatever its key order or its explicit nulls."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> str:
+        fields = {name: value for name, value in self.model_dump().items() if value is not None}
+        return _compact(fields)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of `canonical_json`: two specs are the same if this is."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def parse_spec(fields: Mapping[str, Any]) -> JobSpec:
+    """Read a spec; raises `SpecError` with every problem that needs no model to be seen."""
+    if not isinstance(fields, Mapping):
+        raise SpecError(["a spec is an object of fields, such as model and prompt"])
+    problems = value_problems(fields, SPEC_BYTES)
+    if problems:
+        raise SpecError(problems[:PROBLEMS])
+    spec: JobSpec | None = None
+    unread: set[str] = set()
+    try:
+        spec = JobSpec.model_validate(dict(fields))
+    except ValidationError as err:
+        errors = err.errors(include_url=False, include_input=False)
+        problems = [_in_words(error) for error in errors]
+        unread = {str(error["loc"][0]) for error in errors}
+    problems += _storyboard_problems(fields)
+    if spec is None or problems:
+        raise SpecError(problems[:PROBLEMS], unread=unread) from None  # pydantic's own text could hold the prompt
+    return spec
+
+
+def words_in(spec: Mapping[str, Any]) -> list[str]:
+    """The caller's own words in the fields of a spec: no error of a provider's may repeat them."""
+    shots = [shot.get("prompt") for shot in spec.get("shots") or ()]
+    return [words for words in (spec.get("prompt"), spec.get("negative_prompt"), *shots) if words]
+
+
+def _storyboard_problems(fields: Mapping[str, Any]) -> list[str]:
+    """What is wrong between fields; looks at the raw spec, so that it is told beside all else."""
+    shots = fields.get("shots")
+    if not isinstance(shots, list | tuple):
+        return []
+    problems = []
+    if not 1 <= len(shots) <= MAX_SHOTS:
+        problems.append(f"shots: there are {len(shots)}; a storyboard has 1 to {MAX_SHOTS}")
+    if fields.get("prompt") is not None:
+        problems.append("shots: give either prompt or shots, not both (each shot has its own prompt)")
+    seconds = [shot.get("seconds") for shot in shots if isinstance(shot, Mapping)]
+    whole = [n for n in seconds if type(n) is int]
+    duration = fields.get("duration")
+    if type(duration) is int and len(whole) == len(shots) and sum(whole) != duration:
+        problems.append(f"shots: their seconds add up to {sum(whole)}, but duration is {duration}")
+    return problems
+
+
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of a spec; fields are " + ", ".join(JobSpec.model_fields),
+    "string_type": "must be text",
+    "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object with seconds and prompt",
+    "greater_than_equal": "must be at least {ge}",
+    "string_too_long": "has more than {max_length} characters",
+    "value_error": "{error}",
+}
+
+
+def _in_words(error: Any) -> str:
+    kind, place = error["type"], _place(error["loc"])
+    if kind == "extra_forbidden" and len(error["loc"]) > 1:
+        return f"{place}: is not a field of a shot; fields are seconds, prompt"
+    words = _WORDS[kind].format(**error.get("ctx", {})) if kind in _WORDS else error["msg"]
+    return f"{place}: {words}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{shown(part)}" if text else shown(part)
+    return text[:80]
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,219 @@
+"""How the caller hears of a job: `AsyncResult(job_id)` and one row in Flower stand for its whole life.
+
+The task `callsheet.generate` only records the job and then ends without a result;
+what ends it is written here, from the record, when the job is settled. Every
+write carries the record's version, and an older one never replaces a newer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import redis
+from celery import Celery, states
+from celery.app.task import Context
+from celery.canvas import maybe_signature
+from celery.exceptions import BackendError, TaskRevokedError
+from kombu.exceptions import LimitExceeded, OperationalError
+
+from worker.errors import JobFailed, ResultError
+from worker.jobs.job import Job
+from worker.jobs.result import error_of, result_of
+from worker.jobs.states import JobState
+from worker.store import Store
+
+log = logging.getLogger(__name__)
+
+GENERATE = "callsheet.generate"
+
+TRANSPORT_ERRORS = (redis.RedisError, OperationalError, LimitExceeded, BackendError, OSError)
+"""What a later try may mend."""
+
+KEPT = (
+    *("id", "task", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks", "errbacks"),
+    *("hostname", "delivery_info", "ignore_result", "replaced_task_nesting", "retries", "stamps", "stamped_headers"),
+)
+"""What of a request is needed to finish its task later; never its arguments."""
+
+
+def capture(request: Any) -> str:
+    """The parts of a Celery request that the result needs, as JSON; what every plain request says is left out."""
+    held = vars(request)
+    usual = {"id": held["id"], "task": GENERATE, "root_id": held["id"], "retries": 0, "replaced_task_nesting": 0}
+    kept = {
+        name: held[name]
+        for name in KEPT
+        if held.get(name) not in (None, [], {}, usual.get(name)) and held[name] is not False
+    }
+    return json.dumps({**kept, "started_at": time.time()}, separators=(",", ":"))
+
+
+class CeleryResults:
+    """Writes results to Celery's Redis backend and events to Flower."""
+
+    def __init__(self, app: Celery, store: Store) -> None:
+        self._app = app
+        self._store = store
+
+    def started(self, job: Job) -> None:
+        """Show an open job as STARTED; a result that cannot be written now is no reason to stop."""
+        meta = {"state": str(job.state), "progress": job.progress, "provider": job.provider}
+        try:
+            self._write(job, states.STARTED, meta, Context({"id": job.id}))
+        except Exception as err:  # noqa: BLE001  redis-py's and kombu's errors alike: the next write repairs it
+            log.warning("progress.untold", extra={"job_id": job.id, "reason": type(err).__name__})
+
+    def tell(self, job: Job) -> None:
+        """Write a final job's result and start what the caller chained to it.
+
+        Safe to repeat; the caller's own callbacks are sent at least once, like Celery's.
+        Raises `ResultError`: then it stays owed.
+        """
+        try:
+            self._tell(job)
+        except TRANSPORT_ERRORS as err:
+            raise ResultError(f"the result of job {job.id} was not taken ({type(err).__name__})") from err
+
+    def _tell(self, job: Job) -> None:
+        saved = json.loads(self._store.saved_request(job.id) or "null") or _unasked(job)
+        usual = {"id": job.id, "task": GENERATE, "root_id": job.id}
+        request = Context({**usual, **{name: value for name, value in saved.items() if name != "started_at"}})
+        if job.state is JobState.ARCHIVED:
+            self._succeed(job, request, saved)
+        elif job.state is JobState.CANCELLED:
+            self._revoke(job, request, saved)
+        else:
+            self._fail(job, request, saved)
+
+    def _succeed(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
+        has_canvas = bool(request.callbacks or request.chain)
+        told = self._held(job.id) if has_canvas else {}
+        if _ver(told) > job.ver:
+            return
+        result = result_of(job, self._store.spec_json(job.id))
+        if has_canvas and job.told != "success":
+            with _their_canvas(job):
+                self._send_callbacks(job, request, result)
+            self._store.note(job.id, told="success")
+        if not self._write(job, states.SUCCESS, result, request, told.get("children")):
+            return
+        with _their_canvas(job):
+            self._backend.mark_as_done(job.id, result, request=request, store_result=False)
+        self._event(job, saved, "task-succeeded", result=json.dumps([video["uri"] for video in result["videos"]]))
+
+    def _fail(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
+        error = error_of(job)
+        assert error is not None, "a job without a video says why"
+        failure = JobFailed(error.code, error.message, error.stage)
+        if not self._write(job, states.FAILURE, failure, request):
+            return
+        if job.told != "failure":
+            self._end_chain(job, request, failure, states.FAILURE)
+            with _their_canvas(job):
+                self._backend.mark_as_failure(job.id, failure, request=request, store_result=False)
+            self._store.note(job.id, told="failure")
+        self._event(job, saved, "task-failed", exception=repr(failure), traceback=None)
+
+    def _revoke(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
+        cancelled = TaskRevokedError("cancelled")
+        if not self._write(job, states.REVOKED, cancelled, request):
+            return
+        if job.told != "revoked":
+            self._end_chain(job, request, cancelled, states.REVOKED)
+            with _their_canvas(job):
+                self._backend.mark_as_revoked(job.id, "cancelled", request=request, store_result=False)
+            self._store.note(job.id, told="revoked")
+        self._event(job, saved, "task-revoked", terminated=False, signum=None, expired=False)
+
+    def _send_callbacks(self, job: Job, request: Any, result: Mapping[str, Any]) -> None:
+        """What Celery does when a task returns, in its order: links, then the next of the chain."""
+        options = {"parent_id": request.id, "root_id": request.root_id or request.id}
+        for callback in request.callbacks or ():
+            with _their_canvas(job):
+                request.children.append(self._signature(callback).apply_async((result,), **options))
+        if request.chain:
+            following = self._signature(request.chain[-1])
+            request.children.append(following.apply_async((result,), chain=request.chain[:-1], **options))
+
+    def _end_chain(self, job: Job, request: Any, reason: Exception, state: str) -> None:
+        """Tell whoever waits for the end of the chain that it never comes.
+
+        Celery does so only along with its own write of the task's result, which has no version.
+        """
+        chain, request.chain = request.chain, None
+        with _their_canvas(job):
+            self._backend._fail_chain(chain, reason, state=state)
+
+    def _signature(self, saved: Any) -> Any:
+        return maybe_signature(saved, app=self._app)
+
+    def _write(self, job: Job, state: str, result: Any, request: Any, children: Any = None) -> bool:
+        """Write a result unless a newer one stands, of which the reply tells: then nothing else of this one is done.
+
+        *children* are those of an earlier write, for when this one starts none itself.
+        """
+        backend = self._backend
+        encoded = backend.encode_result(result, state)
+        entry = backend._get_result_meta(result=encoded, state=state, traceback=None, request=request)
+        entry |= {"task_id": job.id, "callsheet_ver": job.ver, "children": entry["children"] or children or []}
+        seconds = int(backend.expires or 0) or 1
+        outcome = self._script(keys=[backend.get_key_for_task(job.id)], args=[backend.encode(entry), job.ver, seconds])
+        return bool(outcome != "newer" and outcome != b"newer")
+
+    def _held(self, job_id: str) -> dict[str, Any]:
+        """The result entry that stands; empty when there is none of ours."""
+        try:
+            entry = json.loads(self._backend.client.get(self._backend.get_key_for_task(job_id)) or "{}")
+        except ValueError:
+            return {}
+        return entry if isinstance(entry, dict) else {}
+
+    @cached_property
+    def _script(self) -> Any:
+        text = files("worker").joinpath("result.lua").read_text()
+        return self._backend.client.register_script(text)
+
+    @cached_property
+    def _backend(self) -> Any:  # celery-types knows no Redis backend
+        """One for all threads: Celery would make one, with connections of its own, for each."""
+        return self._app.backend
+
+    def _event(self, job: Job, saved: Mapping[str, Any], kind: str, **fields: Any) -> None:
+        """Tell Flower, in the name of the worker that started the task; whole, in case it forgot the row."""
+        started_at = saved["started_at"]
+        same = {"name": GENERATE, "args": "()", "kwargs": "<spec>", "received": started_at, "started": started_at}
+        try:
+            with self._app.events.default_dispatcher(hostname=saved.get("hostname")) as dispatcher:
+                runtime = time.time() - started_at
+                dispatcher.send(kind, uuid=job.id, retry=False, runtime=runtime, **same, **fields)
+        except Exception as err:  # noqa: BLE001  whatever the transport raises: Flower is a window, not a promise
+            log.warning("event.unsent", extra={"job_id": job.id, "reason": type(err).__name__})
+
+
+def _ver(entry: Mapping[str, Any]) -> int:
+    """The version that a result entry was made of; 0 for one that is not ours."""
+    ver = entry.get("callsheet_ver")
+    return ver if isinstance(ver, int) else 0
+
+
+@contextmanager
+def _their_canvas(job: Job) -> Iterator[None]:
+    """For what the caller hung on the task: what Celery cannot understand of it is left out, and holds up no job."""
+    try:
+        yield
+    except TRANSPORT_ERRORS:
+        raise
+    except Exception as err:  # noqa: BLE001  a caller may write anything there
+        log.error("canvas.broken", extra={"job_id": job.id, "reason": type(err).__name__})
+
+
+def _unasked(job: Job) -> dict[str, Any]:
+    """A request for a job whose Celery message never came: recorded by the client, nudge lost."""
+    return {"hostname": "callsheet", "started_at": job.accepted_at / 1000}

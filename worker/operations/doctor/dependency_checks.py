@@ -1,0 +1,132 @@
+"""The doctor's look at what we lean on: broker, result backend, bucket, providers, our own public URL."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import requests
+
+from worker.bucket.bucket import Bucket
+from worker.errors import ProviderError
+from worker.jobs.timing import DAY
+from worker.operations.doctor.findings import Check, Finding, fail, ok, warn
+from worker.providers.base import Provider
+from worker.providers.http import new_session, trust
+from worker.settings.settings import Settings
+
+CONNECT_SECONDS = 5
+HTTPS_PORT = 443
+CERTIFICATE_DAYS = 21
+"""A certificate that is renewed by itself has more left."""
+BAD_KEY = (401, 403)
+"""What a provider answers that does not take our key."""
+
+BROKER_ADVICE = "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), and that the broker is up"
+RESULTS_ADVICE = "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_URL), and that the server is up"
+BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights to get, put, delete and list"
+
+
+def checks(settings: Settings, bucket: Bucket, providers: Mapping[str, Provider]) -> list[Check]:
+    """What to look at beyond ourselves."""
+    return [
+        Check("broker", broker, BROKER_ADVICE),
+        Check("results", result_backend, RESULTS_ADVICE),
+        Check("bucket", lambda: archive(bucket), BUCKET_ADVICE, limit_seconds=45.0),
+        *(_key_check(provider) for provider in providers.values()),
+        Check("public URL", lambda: public_url(settings), "check CALLSHEET_PUBLIC_URL"),
+    ]
+
+
+def _key_check(provider: Provider) -> Check:
+    name = provider.name.upper()
+    return Check(provider.name, lambda: key(provider), f"check {name}_API_KEY and {name}_BASE_URL", limit_seconds=30.0)
+
+
+def broker() -> Iterator[Finding]:
+    """Whether messages can be sent."""
+    from worker.celery import app
+
+    with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
+        yield ok("broker", f"{connection.transport.driver_type} answers")
+
+
+def result_backend() -> Iterator[Finding]:
+    """Whether results can be written."""
+    from worker.celery import app
+
+    app.backend.client.ping()  # type: ignore[attr-defined]  # Redis is the only result backend
+    yield ok("results", "the result backend answers")
+
+
+def archive(bucket: Bucket) -> Iterator[Finding]:
+    """Whether videos can be stored, and never over others."""
+    probe = bucket.probe()
+    yield ok("bucket", f"{bucket.name} takes and gives objects")
+    if probe.keeps_conditions:
+        yield ok("bucket", "conditional writes are kept: no object is ever replaced")
+    else:
+        yield warn(
+            "bucket",
+            "conditional writes are ignored: every video is read back and hashed instead",
+            "nothing must be done; an S3 that keeps If-None-Match is faster",
+        )
+
+
+def key(provider: Provider) -> Iterator[Finding]:
+    """Whether a provider takes our key; one GET that costs nothing."""
+    try:
+        provider.check_key()
+    except ProviderError as err:
+        yield _refused(provider.name, err)
+        return
+    yield ok(provider.name, "takes our key")
+
+
+def _refused(name: str, err: ProviderError) -> Finding:
+    if err.status in BAD_KEY:
+        return fail(name, f"does not take our key ({err.detail})", f"set a valid {name.upper()}_API_KEY")
+    if err.code == "unreachable":
+        return fail(name, f"cannot be reached: {err.detail}", f"check {name.upper()}_BASE_URL and CALLSHEET_CA_FILE")
+    return warn(name, f"its key could not be checked ({err.detail})", "nothing, if jobs at this provider go well")
+
+
+def public_url(settings: Settings) -> Iterator[Finding]:
+    """Whether our receiver answers at the URL that providers are given."""
+    if settings.public_url is None:
+        yield ok("public URL", "CALLSHEET_PUBLIC_URL is not set: there are no callbacks, every job is polled")
+        return
+    advice = "start the web line of the Procfile and check proxy, DNS and certificate; until then jobs are polled"
+    try:
+        with new_session(trust(settings.ca_file)) as session:
+            answer = session.get(f"{settings.public_url}/live", timeout=CONNECT_SECONDS, allow_redirects=False)
+    except requests.RequestException as err:
+        yield warn("public URL", f"{settings.public_url} does not answer from here ({type(err).__name__})", advice)
+        return
+    if answer.status_code == requests.codes.ok:
+        yield ok("public URL", f"{settings.public_url} answers from here; providers must reach it too")
+        yield from certificate(settings.public_url, trust(settings.ca_file))
+    else:
+        yield warn("public URL", f"{settings.public_url}/live answers {answer.status_code}", advice)
+
+
+def certificate(url: str, tls: ssl.SSLContext) -> Iterator[Finding]:
+    """Whether the receiver's certificate lasts: once it has ended, no callback comes any more."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or HTTPS_PORT)
+    with (
+        socket.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+        tls.wrap_socket(plain, server_hostname=parts.hostname) as secured,
+    ):
+        ends = str((secured.getpeercert() or {})["notAfter"])
+    days = int((ssl.cert_time_to_seconds(ends) - time.time()) // DAY)
+    if days < CERTIFICATE_DAYS:
+        yield warn(
+            "certificate", f"of {parts.hostname} ends in {days} days", "renew it: then no callback comes any more"
+        )
+    else:
+        yield ok("certificate", f"of {parts.hostname} lasts for {days} days")

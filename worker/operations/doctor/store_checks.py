@@ -1,0 +1,187 @@
+"""The doctor's look at what is ours: the store, its promise of durability, the clock, the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.jobs.durations import moment, span
+from worker.operations import limits
+from worker.operations.doctor.findings import Check, Finding, done, fail, ok, warn
+from worker.settings.settings import Settings
+from worker.store import ServerFacts, Store
+
+LATE_SECONDS = 60.0
+"""A due job is nudged within seconds; after this long nobody sweeps."""
+SHOWN_BREACHES = 5
+
+REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up and its password is right"
+
+ALARMS = {
+    "callbacks_orphaned": "valid callbacks came for jobs without a record: paid jobs were lost, look at the strays",
+    "requests_orphaned": "requests of lost jobs were taken and are paid for: look for request.orphaned in the logs",
+    "request_ids_taken": "a provider gave one request id to two jobs: look for request.mixed_up in the logs",
+    "requests_unused": "a provider took a request for a job that has one already: it was paid for and is not used",
+    "providers_locked_out": "a provider took our key no more, or has nothing left to pay with: look for breaker.opened",
+    "breakers_opened": "a provider failed at least every other request for a while: look for breaker.opened",
+    "object_conflicts": "the bucket holds other objects where videos belong; they were not replaced",
+    "callbacks_contradicted": "callbacks said what the provider itself denies: somebody may be forging them",
+    "callbacks_refused": "callbacks came that are none of ours or not well-formed; their bodies are kept",
+    "callbacks_full": "callbacks found no room for another candidate: somebody may be forging them",
+    "candidates_refused": "callbacks named requests that are not the jobs' own: somebody may be forging them",
+    "messages_unsigned": "asked for videos without a valid signature: a sender lacks the secret, or somebody forges",
+    "messages_refused": "messages came that are none of ours: look for message.refused in the logs",
+    "spec_conflicts": "a job id came again with another spec: the sender uses ids twice",
+    "unknown_statuses": "a provider used a status that its adapter does not know: compare its documents",
+    "callbacks_unknown_status": "a callback used a status that its adapter does not know: compare its documents",
+    "requests_unknown_there": "a provider no longer knows requests that it gave us ids for",
+    "due_without_open_job": "the due index named jobs that are not open: was the Redis changed by hand?",
+}
+"""Counters worth a look when they are not zero, and what they tell."""
+
+
+def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check]:
+    """What to look at in the store and the settings, and with *fix* to mend."""
+    return [
+        Check("Redis", lambda: records(settings, store, fix=fix), REDIS_ADVICE, limit_seconds=60.0),
+        Check("networks", lambda: networks(settings), "see CALLSHEET_ALLOW_NETWORKS"),
+        Check("messages", lambda: messages(settings), "see CALLSHEET_MESSAGE_SECRETS"),
+    ]
+
+
+def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[Finding]:
+    """All that is in Redis; a Redis that does not answer is one finding."""
+    yield from redis(store)
+    yield from clock(store)
+    yield from losses(store)
+    yield from paused(store)
+    yield from limits_kept(settings, store)
+    yield from counters(store)
+    if fix:
+        for mended in store.mend():
+            yield done("open <=> due", mended)
+    yield from open_is_due(store)
+
+
+def redis(store: Store) -> Iterator[Finding]:
+    """Whether Redis answers and keeps what it is given."""
+    store.ping()
+    facts = store.server_facts()
+    yield ok("Redis", f"{facts.version} answers")
+    yield durability(facts)
+    yield eviction(facts)
+
+
+def durability(facts: ServerFacts) -> Finding:
+    """Whether a write is on disk before anybody acts on it."""
+    if facts.durability == "always":
+        return ok("durability", "every write is on disk before it is answered (appendfsync always)")
+    if facts.durability == "waitaof":
+        return ok("durability", "every write waits until it is on disk (WAITAOF)")
+    held = "no append-only file" if facts.has_aof is False else f"appendfsync {facts.fsync or 'unknown'}"
+    return fail(
+        "durability",
+        f"a power loss can undo what was acted on, and a video could be PAID FOR TWICE ({held}, no WAITAOF)",
+        "set appendonly yes and appendfsync always, or use Valkey or Redis 7.2 and newer with appendonly yes",
+    )
+
+
+def eviction(facts: ServerFacts) -> Finding:
+    """Whether Redis may throw records away."""
+    policy = facts.eviction_policy
+    if policy == "noeviction":
+        return ok("eviction", "maxmemory-policy is noeviction")
+    if policy is None:
+        return warn("eviction", "the server does not tell its maxmemory-policy", "make sure that it is noeviction")
+    advice = "set maxmemory-policy noeviction"
+    if not facts.max_memory_bytes:
+        return warn("eviction", f"maxmemory-policy is {policy}, harmless only while no maxmemory is set", advice)
+    return fail("eviction", f"maxmemory-policy is {policy}: when memory is short, records of paid jobs go", advice)
+
+
+def clock(store: Store) -> Iterator[Finding]:
+    """Whether somebody sweeps."""
+    count, first, now = store.open_count(), store.next_due_at(), store.now()
+    if first is None or now - first < LATE_SECONDS * 1000:
+        yield ok("clock", f"{count} jobs are open, none is long overdue")
+        return
+    yield warn(
+        "clock",
+        f"{count} jobs are open, and one has been due for {span((now - first) / 1000)}",
+        "start the beat and sweeper lines of the Procfile, or look at their logs",
+    )
+
+
+def losses(store: Store) -> Iterator[Finding]:
+    """Whether Redis has ever come back as an older self."""
+    loss = store.last_loss()
+    if loss is not None:
+        yield warn(
+            "intents",
+            f"Redis has lost POSTs that were begun, last noticed {moment(loss.at)} ({loss.count} times): jobs accepted "
+            "before that were not sent again but became unconfirmed",
+            "look at callsheet list --state unconfirmed; use a Redis that loses nothing (deploy/runbook.md)",
+        )
+
+
+def paused(store: Store) -> Iterator[Finding]:
+    """Whether an operator holds jobs back."""
+    for provider, since in sorted(store.paused().items()):
+        yield warn(
+            "paused", f"{provider} since {moment(since)}: its accepted jobs wait", f"callsheet resume {provider}"
+        )
+
+
+def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
+    """How much of each provider is in use, and what keeps jobs from it."""
+    standings = [store.standing(settings.limits(name)) for name in settings.providers]
+    for standing in standings:
+        what = f"{standing.limits.provider} limits"
+        reasons = limits.held_back(standing)
+        if limits.is_trouble(standing):
+            yield warn(what, "; ".join(reasons), "look for breaker.opened in the logs; check its key and its balance")
+        else:
+            yield ok(what, "; ".join([limits.sentence(standing), *reasons]))
+    if standings and settings.daily_budget is not None:
+        yield ok("budget", f"{standings[0].spent:f} of {settings.daily_budget:f} USD are spent or reserved today (UTC)")
+
+
+def open_is_due(store: Store) -> Iterator[Finding]:
+    """The invariant that no job is ever lost by."""
+    breaches = store.audit()
+    for breach in breaches[:SHOWN_BREACHES]:
+        yield fail("open <=> due", breach, "a fault: keep the logs, report it; callsheet doctor --fix")
+    if len(breaches) > SHOWN_BREACHES:
+        yield fail("open <=> due", f"and {len(breaches) - SHOWN_BREACHES} more", "the same")
+    if not breaches:
+        yield ok("open <=> due", "every open job stands in the due index exactly once, and no other does")
+
+
+def counters(store: Store) -> Iterator[Finding]:
+    """Things that went wrong somewhere and were survived."""
+    counted = store.counters()
+    alarms = [(name, told) for name, told in ALARMS.items() if counted.get(name)]
+    for name, told in alarms:
+        yield warn("counters", f"{name} is {counted[name]}", told)
+    if not alarms:
+        yield ok("counters", "nothing alarming was counted")
+
+
+def networks(settings: Settings) -> Iterator[Finding]:
+    """Whether downloads may go where they must not in production."""
+    opened = ", ".join(str(network) for network in settings.allow_networks)
+    if opened:
+        yield warn(
+            "networks",
+            f"CALLSHEET_ALLOW_NETWORKS lets downloads and callbacks reach {opened}",
+            "right on a machine of your own; unset it in production",
+        )
+    else:
+        yield ok("networks", "downloads reach public addresses only")
+
+
+def messages(settings: Settings) -> Iterator[Finding]:
+    """Who can order videos."""
+    if settings.message_secrets:
+        yield ok("messages", "callsheet.generate must be signed")
+    else:
+        yield ok("messages", "are not signed: whoever can write to the broker can order videos")

@@ -1,0 +1,205 @@
+"""What a job waits for and until when, as one sentence for whoever looks at it.
+
+A pure function of the record, its due time and the timing policy: it reads no
+store and no clock, so every sentence can be tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.jobs.durations import moment, span
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
+from worker.jobs.timing import Timing
+
+OVERDUE_SECONDS = 20.0
+"""A due job is nudged within seconds; one left lying for longer tells of a clock that stands still."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A job at one moment, and what is known about it beside its record. Instants are Unix ms."""
+
+    job: Job
+    due_at: int | None  # None: it is in no due index
+    now: int
+    timing: Timing
+    calls_back: bool = False  # whether its provider was given a callback URL
+    can_list: bool = False  # whether its provider's list can find a request whose id we never learned
+    candidates: int = 0  # request ids that only callbacks have told
+
+    @property
+    def is_leased(self) -> bool:
+        return self.job.lease_until is not None and self.job.lease_until > self.now
+
+
+def explain(view: View) -> str:
+    """What the job waits for, and until when."""
+    job = view.job
+    if job.is_tombstone:
+        return "nothing: it closed long ago and only its tombstone is left, so its id never pays again"
+    if not job.is_open:
+        return f"nothing: {_closed(view)}"
+    sentence = _SENTENCES[job.state](view)
+    return f"{sentence}. {_lateness(view)}".removesuffix(". ")
+
+
+def _accepted(view: View) -> str:
+    timing = view.timing
+    longest = timing.line_deadline_seconds if view.job.place else timing.submit_deadline_seconds
+    end = _after(view.job.accepted_at, longest)
+    if view.is_leased:
+        return f"a worker that is preparing its POST to {view.job.provider}"
+    what = view.job.waiting_for or "a worker to submit it"
+    if view.job.place:
+        return f"{what}; called when it is its turn; given up as failed(submit) {_in(view, end)}"
+    return f"{what}; {_next(view, 'tried')}; given up as failed(submit) {_in(view, end)}"
+
+
+def _submitting(view: View) -> str:
+    job, end = view.job, view.job.lease_until or view.due_at or view.now
+    if job.unsent_by and not job.lease:
+        return f"{job.waiting_for}; nothing was sent; {_next(view, 'tried')}"
+    return (
+        f"the answer to its POST to {job.provider}; if nobody reports one {_in(view, end)}, "
+        "the job becomes unconfirmed and the POST is not sent again, unless the bucket says that it never was"
+    )
+
+
+def _unconfirmed(view: View) -> str:
+    job = view.job
+    begun_at = job.begun_at or job.accepted_at
+    end = _after(begun_at, view.timing.unconfirmed_deadline_seconds)
+    ways = []
+    if view.candidates:
+        ways.append(f"one of {view.candidates} request ids told by callbacks proving to be its own")
+    if view.calls_back:
+        ways.append(f"a callback of {job.provider} whose request id our own key confirms")
+    if view.can_list:
+        ways.append(f"{job.provider}'s list of requests showing our payload")
+    once_read = ", once each of those is read" if view.candidates else ""
+    ways.append(f"the deadline {_in(view, end)}{once_read}, as failed(outcome_unknown)")
+    return (
+        f"word whether {job.provider} took the POST, which may have been paid and is never sent again by itself; "
+        f"settled by {', or '.join(ways)}; {_next(view, 'looked at')}"
+    )
+
+
+def _submitted(view: View) -> str:
+    job = view.job
+    end = _after(job.submitted_at or job.accepted_at, view.timing.generate_deadline_seconds)
+    first = f"{job.provider} to finish the video ({job.progress} %): "
+    if job.place:
+        return f"{first}{job.waiting_for}; called when it is its turn"
+    if view.calls_back:
+        first += f"its callback, or else a poll; {_next(view, 'polled')}"
+    else:
+        first += _next(view, "polled")
+    return f"{first}; given up as expired {_in(view, end)}"
+
+
+def _generated(view: View) -> str:
+    job = view.job
+    if view.is_leased:
+        first = "its copy to the bucket, which a worker is making"
+    elif job.failures:
+        first = f"{job.waiting_for or 'another try to archive'}; {_next(view, 'tried')}"
+    else:
+        first = f"a worker to copy it to the bucket; {_next(view, 'tried')}"
+    return f"{first}; {_link_end(view)}"
+
+
+def _link_end(view: View) -> str:
+    job = view.job
+    if job.link_expires_at is not None:
+        return f"the provider's link dies {_in(view, job.link_expires_at)}"
+    verdict = view.timing.archive_verdict_at(job)
+    return f"the provider did not say when its link dies; given up as failed(archive) {_in(view, verdict)}"
+
+
+def _final(view: View) -> str:
+    owed = _owed(view.job)
+    if owed:
+        why = f" ({view.job.waiting_for})" if view.job.failures and view.job.waiting_for else ""
+        return f"{' and '.join(owed)} to be written{why}; {_next(view, 'tried')}"
+    return f"{_hope(view)}; {_next(view, 'looked at')}, and so on {_until(view)}"
+
+
+def _hope(view: View) -> str:
+    job = view.job
+    if view.candidates:
+        return f"{view.candidates} request ids told by callbacks to prove to be its own or not"
+    if job.state is JobState.EXPIRED:
+        return f"a late video: {job.provider} is still asked"
+    if job.error is not None and job.error.stage == "archive":
+        return "a late copy or a fresh link: bucket and provider are looked at"
+    if job.ended and not (job.error is not None and job.error.stage == "confirm"):
+        return f"a late video of an earlier attempt, which {job.provider} is still asked about"
+    if job.error is not None and job.error.stage == "confirm":
+        return f"a sign that {job.provider} took the POST after all"
+    return "its last look"
+
+
+def _owed(job: Job) -> list[str]:
+    owed = []
+    if job.told_ver < job.ver:
+        owed.append("its result")
+    if job.manifest_ver is not None and job.manifest_ver < job.ver:
+        owed.append("its manifest")
+    return owed
+
+
+def _closed(view: View) -> str:
+    ends = {
+        JobState.ARCHIVED: "the video is in the bucket and the result is told",
+        JobState.CANCELLED: "it was cancelled before any provider heard of it",
+        JobState.EXPIRED: "the provider never finished, and it is no longer asked",
+    }
+    end = ends.get(view.job.state, "it ended without a video and the result is told")
+    return f"{end}; closed {span((view.now - (view.job.closed_at or view.now)) / 1000)} ago"
+
+
+_SENTENCES: dict[JobState, Callable[[View], str]] = {
+    JobState.ACCEPTED: _accepted,
+    JobState.SUBMITTING: _submitting,
+    JobState.UNCONFIRMED: _unconfirmed,
+    JobState.SUBMITTED: _submitted,
+    JobState.GENERATED: _generated,
+    JobState.ARCHIVED: _final,
+    JobState.FAILED: _final,
+    JobState.EXPIRED: _final,
+    JobState.CANCELLED: _final,
+}
+
+
+def _next(view: View, verb: str) -> str:
+    if view.due_at is None:
+        return "in no due index, which is a fault: run callsheet doctor"
+    if view.is_leased:
+        return "a worker is at it now"
+    if view.due_at <= view.now:
+        return f"{verb} now"
+    return f"{verb} {_in(view, view.due_at)}"
+
+
+def _lateness(view: View) -> str:
+    if view.due_at is None or view.now - view.due_at < OVERDUE_SECONDS * 1000:
+        return ""
+    late = span((view.now - view.due_at) / 1000)
+    return f"It has been due for {late}: are beat, the sweeper and the workers running? callsheet doctor looks"
+
+
+def _after(start: int, seconds: float) -> int:
+    return start + int(seconds * 1000)
+
+
+def _in(view: View, instant: int) -> str:
+    if instant <= view.now:
+        return f"now (since {moment(instant)})"
+    return f"in {span((instant - view.now) / 1000)} ({moment(instant)})"
+
+
+def _until(view: View) -> str:
+    return f"until {moment(view.job.look_until)}" if view.job.look_until else "until it closes"

@@ -1,0 +1,68 @@
+"""Restore: records of archived jobs from their manifests in the bucket, where Redis knows nothing of them.
+
+A restored record is closed: it answers whoever sends the job again with its
+result, and keeps its request ids from being taken twice. What is in Redis stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from worker.errors import BucketError, ManifestError
+from worker.jobs import manifest
+from worker.services import Services
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+PARALLEL_READS = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one manifest. `word` is one of
+
+    restored    the record is there now (or would be, when only looked for)
+    known       Redis has a record of the job, or its tombstone
+    conflict    one of its request ids belongs to another job: nothing was written
+    unreadable  `reason` says why
+    """
+
+    job_id: str
+    word: str
+    reason: str = ""
+
+
+def run(services: Services, *, apply: bool) -> Iterator[Outcome]:
+    """Go through all manifests; without *apply* nothing is written."""
+    found = services.bucket.manifests()
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        while batch := list(islice(found, BATCH)):
+            yield from pool.map(lambda entry: _restored(entry[0], entry[1], services, apply=apply), batch)
+
+
+def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outcome:
+    store = services.store
+    if store.get(job_id) is not None:
+        return Outcome(job_id, "known")
+    try:
+        told = manifest.read(services.bucket.read_manifest(key), job_id=job_id)
+    except (ManifestError, BucketError) as err:
+        return Outcome(job_id, "unreadable", str(err))
+    if not apply:
+        return Outcome(job_id, "restored")
+    word = {"applied": "restored", "repeat": "known", "taken": "conflict"}[store.restore(told)]
+    log.info("job.restored", extra={"job_id": job_id, "outcome": word})
+    return Outcome(job_id, word, "another job has its request id" if word == "conflict" else "")
+
+
+def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many of each word."""
+    counted = dict.fromkeys(("restored", "known", "conflict", "unreadable"), 0)
+    for outcome in outcomes:
+        counted[outcome.word] += 1
+    return counted

@@ -1,0 +1,47 @@
+"""Which open jobs do not go on as they should, and why: what an operator looks at first.
+
+A pure function of the same view that `explain` reads.
+"""
+
+from __future__ import annotations
+
+from worker.jobs.durations import span
+from worker.jobs.states import JobState
+from worker.jobs.timing import HOUR, MINUTE
+from worker.operations.explain import OVERDUE_SECONDS, View
+
+MANY_FAILURES = 3
+LONG_SECONDS = {
+    JobState.ACCEPTED: 5 * MINUTE,
+    JobState.SUBMITTING: 5 * MINUTE,
+    JobState.SUBMITTED: 30 * MINUTE,  # generations take minutes
+    JobState.GENERATED: 10 * MINUTE,
+}
+"""Longer than this in a state, and something holds the job up."""
+OWED_SECONDS = MINUTE
+LINK_SECONDS = 6 * HOUR
+"""With less left of its link's life, a video that is not archived is urgent."""
+
+
+def why_stuck(view: View) -> str | None:
+    """Why the job is stuck; None when it goes on as it should. The first reason found is the gravest."""
+    job, for_seconds = view.job, (view.now - view.job.state_at) / 1000
+    if not job.is_open:
+        return None
+    if view.due_at is None:
+        return "in no due index: callsheet doctor --fix"
+    if view.now - view.due_at > OVERDUE_SECONDS * 1000 and not view.is_leased:
+        return f"due for {span((view.now - view.due_at) / 1000)}, and nobody looks: start beat, sweeper and workers"
+    if job.state is JobState.UNCONFIRMED:
+        return "its POST may have been taken, and is never sent again by itself"
+    if job.state is JobState.GENERATED and job.link_expires_at and job.link_expires_at - view.now < LINK_SECONDS * 1000:
+        return f"not archived, and its link dies in {span((job.link_expires_at - view.now) / 1000)}"
+    if job.is_final and job.told_ver < job.ver:
+        return "its result is not told" if for_seconds > OWED_SECONDS else None
+    if job.is_final:
+        return None
+    if job.failures >= MANY_FAILURES:
+        return f"{job.failures} tries in a row failed"
+    if for_seconds > LONG_SECONDS[job.state]:
+        return f"{job.state} for {span(for_seconds)}"
+    return None

@@ -1,0 +1,58 @@
+"""The jobs as the verbs look at them: record, due time and what is known of its provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worker import providers
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Limits, Standing
+from worker.jobs.timing import Timing
+from worker.operations.explain import View
+from worker.providers.base import CallbackTrust, Provider
+from worker.services import open_store
+from worker.settings.settings import Settings
+from worker.store import Store
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads jobs with what it takes to explain them."""
+
+    store: Store
+    providers: Mapping[str, Provider]
+    public_url: str | None
+    timing: Timing
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Reader:
+        settings = Settings.from_env(env)
+        limits = {name: settings.limits(name) for name in settings.providers}
+        return cls(open_store(settings), providers.build(settings), settings.public_url, Timing(), limits)
+
+    def standings(self) -> dict[str, Standing]:
+        """How the limits of each configured provider stand."""
+        return {name: self.store.standing(limits) for name, limits in self.limits.items()}
+
+    def view(self, job_id: str) -> View | None:
+        """The job as it stands now; None when there is no such job."""
+        job = self.store.get(job_id)
+        if job is None:
+            return None
+        candidates = len(self.store.candidates(job_id))
+        return self.viewed(job, self.store.due_at(job_id), self.store.now(), candidates)
+
+    def viewed(self, job: Job, due_at: int | None, now: int, candidates: int = 0) -> View:
+        """*job* as it is to be explained."""
+        provider = self.providers.get(job.provider)
+        return View(
+            job=job,
+            due_at=due_at,
+            now=now,
+            timing=self.timing,
+            calls_back=provider is not None and provider.trust is not CallbackTrust.NONE and bool(self.public_url),
+            can_list=provider is not None and provider.can_list,
+            candidates=candidates,
+        )

@@ -1,0 +1,52 @@
+"""This process's singletons, put together at first use: its services, and the ways to nudge a step."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cache
+
+from worker.celery import app
+from worker.messaging import nudges
+from worker.messaging.publisher import Publisher
+from worker.messaging.results import CeleryResults
+from worker.services import Services
+from worker.settings.settings import Settings
+from worker.steps import Step, sweep
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.05
+"""How long the jobs of a burst may wait to be started together; one that comes alone is started at once."""
+
+
+def services() -> Services:
+    """This process's services, put together at first use; a forked child gets its own."""
+    return _services(os.getpid())
+
+
+@cache
+def _services(_pid: int) -> Services:
+    settings = Settings.from_env(os.environ)
+    return Services.from_settings(settings, results=lambda store: CeleryResults(app, store))
+
+
+def nudge(step: Step, job_ids: Sequence[str]) -> None:
+    """Ask some worker to start *step* now; if that cannot be asked, the sweep will."""
+    try:
+        nudges.send(app, step, job_ids)
+    except Exception as err:  # noqa: BLE001  whatever the transport raises: a nudge may be lost
+        log.warning("nudge.unsent", extra={"step": step, "reason": type(err).__name__})
+
+
+def starter() -> Publisher:
+    """This process's publisher of submit nudges: a task that has recorded its job does not wait for the broker,
+    and what a burst records goes out in few messages, each of which costs as much as recording."""
+    return _starter(os.getpid())
+
+
+@cache
+def _starter(_pid: int) -> Publisher:
+    sender, batch = nudges.Sender(app, Step.SUBMIT), sweep.JOBS_PER_MESSAGE[Step.SUBMIT]
+    return Publisher(sender, batch=batch, gather_seconds=GATHER_SECONDS)

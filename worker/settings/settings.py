@@ -1,0 +1,204 @@
+"""What the environment says, read once, checked whole, frozen.
+
+`Settings.from_env` reads a mapping (the process passes `os.environ`) and raises
+one `SettingsError` that names every bad variable. Nothing else in Callsheet
+reads the environment, but for boto3 (`AWS_*`) and Flower (`FLOWER_*`).
+`deploy/env.example` explains each variable; a test keeps it complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+from worker.errors import SettingsError
+from worker.jobs.rate_limits import Limits
+from worker.settings import values as values
+from worker.settings.redis_urls import is_cluster
+
+T = TypeVar("T")
+
+PROVIDER_NAMES: tuple[str, ...] = ("gmicloud", "evolink", "apimart")
+
+BASE_URLS = {
+    "gmicloud": "https://console.gmicloud.ai",
+    "evolink": "https://api.evolink.ai",
+    "apimart": "https://api.apimart.ai",
+}
+
+NOT_YET = ("CALLSHEET_NOTIFY_SECRETS",)
+"""Variables of the design that no code honours yet: refused, so that nobody relies on them."""
+
+NONE: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """How one provider is reached, and how much of it may be used; None: without limit.
+
+    `field_names` overrides uncertain wire names (neutral -> theirs), `prices` the list prices:
+    (model, resolution; "": any) -> USD per second.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str
+    field_names: Mapping[str, str] = field(default_factory=dict)
+    max_concurrent: int | None = None
+    requests_per_minute: int | None = None
+    prices: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of a Callsheet process; secrets never show in its repr."""
+
+    redis_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    result_backend: str = field(repr=False)
+    bucket: str
+    bucket_prefix: str
+    public_url: str | None  # None: no callbacks, every job is polled
+    callback_secrets: tuple[str, ...] = field(repr=False)  # the first signs, all are accepted
+    message_secrets: tuple[str, ...] = field(repr=False)  # empty: messages are not signed; the first signs
+    confirm_callbacks: bool
+    providers: Mapping[str, ProviderSettings]  # in order of preference
+    ca_file: str | None  # trusted beside the system's roots, for providers and downloads
+    media_hosts: tuple[str, ...]  # empty: any public host; "example.com" also allows its subdomains
+    allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
+    retention_days: int
+    daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
+    shards: int = 1  # of the records; for ever
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read *env*; raise `SettingsError` with every problem at once."""
+        read = _Reader(env)
+        redis_url = (
+            read.required("CALLSHEET_REDIS_URL", values.store_url, "a URL such as redis://:password@host:6379/0") or ""
+        )
+        public_url = read.optional("CALLSHEET_PUBLIC_URL", values.https_url, None)
+        secrets = read.optional("CALLSHEET_CALLBACK_SECRETS", values.secrets, NONE)
+        if public_url and not secrets and "CALLSHEET_CALLBACK_SECRETS" not in read.bad:
+            read.problems.append(
+                "CALLSHEET_CALLBACK_SECRETS is not set, but CALLSHEET_PUBLIC_URL is: set at least one secret of "
+                f"{values.SECRET_CHARACTERS} characters or more (comma-separated, the first signs)"
+            )
+        message_secrets = read.optional("CALLSHEET_MESSAGE_SECRETS", values.secrets, NONE)
+        if set(message_secrets) & set(secrets):
+            read.problems.append(
+                "CALLSHEET_MESSAGE_SECRETS shares a secret with CALLSHEET_CALLBACK_SECRETS: whoever may send messages "
+                "could forge callbacks"
+            )
+        settings = cls(
+            redis_url=redis_url,
+            broker_url=_of_celery(read, "CALLSHEET_BROKER_URL", values.broker_url, redis_url),
+            result_backend=_of_celery(read, "CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url),
+            bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
+            bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
+            public_url=public_url,
+            callback_secrets=secrets,
+            message_secrets=message_secrets,
+            confirm_callbacks=read.optional("CALLSHEET_CONFIRM_CALLBACKS", values.boolean, True),
+            providers=_providers(read),
+            ca_file=read.optional("CALLSHEET_CA_FILE", values.file, None),
+            media_hosts=read.optional("CALLSHEET_MEDIA_HOSTS", values.hosts, ()),
+            allow_networks=read.optional("CALLSHEET_ALLOW_NETWORKS", values.networks, ()),
+            retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
+            daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
+            shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
+        )
+        for name in NOT_YET:
+            if env.get(name):
+                read.problems.append(f"{name} is not available in this version: unset it")
+        read.problems += _too_small_to_divide(settings)
+        if read.problems:
+            raise SettingsError(read.problems)
+        return settings
+
+    def limits(self, provider: str) -> Limits:
+        """How much of *provider* may be used; without limit when it is not configured (any more)."""
+        options = self.providers.get(provider)
+        if options is None:
+            return Limits(provider)
+        return Limits(provider, options.max_concurrent, options.requests_per_minute, self.daily_budget)
+
+
+class _Reader:
+    """Reads variables one by one and remembers every problem instead of stopping at the first."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+        self.bad: set[str] = set()
+
+    def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.env.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as err:
+            self.bad.add(name)
+            self.problems.append(f"{name} {err}")
+            return default
+
+    def required(self, name: str, parse: Callable[[str], T], what: str) -> T | None:
+        if not self.env.get(name, "").strip():
+            self.bad.add(name)
+            self.problems.append(f"{name} is not set: give {what}")
+            return None
+        return self.optional(name, parse, None)
+
+
+def _too_small_to_divide(settings: Settings) -> Iterator[str]:
+    """Each shard keeps its own part of a limit: a poll and a POST must find room in the least one."""
+    for name, options in settings.providers.items():
+        limits = {
+            "MAX_CONCURRENT": (options.max_concurrent, 1),
+            "REQUESTS_PER_MINUTE": (options.requests_per_minute, 2),
+        }
+        for limit, (number, least) in limits.items():
+            if number is not None and number < least * settings.shards:
+                yield f"{name.upper()}_{limit} must be {least * settings.shards} or more with that CALLSHEET_SHARDS"
+
+
+def _of_celery(read: _Reader, name: str, parse: Callable[[str], str], redis_url: str) -> str:
+    """Where messages or results go: to the Redis of the records, unless that is a cluster."""
+    if is_cluster(redis_url):
+        own = "a server of its own, as Celery cannot use a cluster, which CALLSHEET_REDIS_URL is"
+        return read.required(name, parse, own) or ""
+    return read.optional(name, parse, redis_url)
+
+
+def _providers(read: _Reader) -> dict[str, ProviderSettings]:
+    order = read.optional("CALLSHEET_PROVIDERS", _provider_names, PROVIDER_NAMES)
+    explicit = bool(read.env.get("CALLSHEET_PROVIDERS", "").strip())
+    found = {}
+    for name in order:
+        upper = name.upper()
+        key = read.optional(f"{upper}_API_KEY", values.api_key, "")
+        if key:
+            found[name] = ProviderSettings(
+                api_key=key,
+                base_url=read.optional(f"{upper}_BASE_URL", values.https_url, BASE_URLS[name]),
+                field_names=read.optional(f"{upper}_FIELD_NAMES", values.field_names, {}),
+                max_concurrent=read.optional(f"{upper}_MAX_CONCURRENT", values.max_concurrent, None),
+                requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),
+                prices=read.optional(f"{upper}_PRICES", values.prices, {}),
+            )
+        elif explicit and f"{upper}_API_KEY" not in read.bad:
+            read.problems.append(f"{upper}_API_KEY is not set, but CALLSHEET_PROVIDERS names {name}")
+    if not found and not read.bad & {f"{name.upper()}_API_KEY" for name in order}:
+        keys = ", ".join(f"{name.upper()}_API_KEY" for name in PROVIDER_NAMES)
+        read.problems.append(f"no provider has a key: set at least one of {keys}")
+    return found
+
+
+def _provider_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(values.split(text)))
+    unknown = [name for name in names if name not in PROVIDER_NAMES]
+    if unknown:
+        raise ValueError(f"names unknown providers {', '.join(unknown)}; known are {', '.join(PROVIDER_NAMES)}")
+    return names

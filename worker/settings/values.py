@@ -1,0 +1,187 @@
+"""What the text of one variable must be: each function reads it, or raises a `ValueError` that says what is wanted.
+
+No message repeats a value that may be a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from redis.connection import parse_url
+
+from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster, node_urls
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SECRET_CHARACTERS = 32
+"""Least length of a secret that signs: below it, guessing offline becomes thinkable."""
+
+
+def split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def store_url(text: str) -> str:
+    if not is_cluster(text):
+        return redis_url(text)
+    for url in node_urls(text):
+        _check_options(url)
+    return text
+
+
+def redis_url(text: str) -> str:
+    if is_by_sentinel(text):
+        Sentinels.of(text)
+    elif _parts(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be a redis://, rediss:// or sentinel:// URL")
+    else:
+        _check_options(text)
+    return text
+
+
+def broker_url(text: str) -> str:
+    if is_by_sentinel(text):
+        Sentinels.of(text)
+    elif _parts(text).scheme not in ("redis", "rediss", "amqp", "amqps"):
+        raise ValueError("must be a redis://, rediss://, sentinel://, amqp:// or amqps:// URL")
+    elif not text.startswith("amqp"):
+        _check_options(text)
+    return text
+
+
+def _check_options(url: str) -> None:
+    """Raise unless the database and the options of a Redis's URL are ones."""
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError("has a database or an option that is none") from None
+    if not re.fullmatch("/?[0-9]*", urlsplit(url).path) and not url.startswith("unix:"):
+        raise ValueError("has a database that is no number")
+
+
+def https_url(text: str) -> str:
+    parts = _parts(text)
+    is_plain = re.fullmatch(r"[\x21-\x7e]+", text) and not set(text) & set('\\"<>^`{|}@')
+    if parts.scheme != "https" or not parts.hostname or not is_plain or "?" in text or "#" in text:
+        raise ValueError("must be an https:// URL without user, query or fragment")
+    return text.rstrip("/")
+
+
+def _parts(url: str) -> SplitResult:
+    """*url* split, its port known to be a number."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose words quote the host, and with it the password
+        raise ValueError("is no URL") from None
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is no number: is its password percent-encoded?") from None
+    return parts
+
+
+def secrets(text: str) -> tuple[str, ...]:
+    found = tuple(split(text))
+    if not found or any(len(secret) < SECRET_CHARACTERS for secret in found):
+        raise ValueError(f"must hold only secrets of {SECRET_CHARACTERS} characters or more, comma-separated")
+    return found
+
+
+def api_key(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("must be printable ASCII without spaces")
+    return text
+
+
+def bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) or ".." in text or re.fullmatch("[0-9.]+", text):
+        raise ValueError("must be an S3 bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
+    return text
+
+
+def prefix(text: str) -> str:
+    prefix = text.strip("/")
+    is_plain = re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", prefix)
+    if not is_plain or len(prefix) > 200 or ".." in prefix or "." in prefix.split("/"):
+        raise ValueError("must be at most 200 of A-Z, a-z, 0-9, '_', '-', '.' and single slashes, without '..'")
+    return prefix
+
+
+def boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def field_names(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in split(text)]
+    if any(not re.fullmatch(r"[a-z_]{1,40}", a) or not re.fullmatch(r"[A-Za-z_]{1,40}", b) for a, _, b in pairs):
+        raise ValueError("must look like first_frame=image_start,resolution=quality")
+    return {neutral: wire for neutral, _, wire in pairs}
+
+
+def max_concurrent(text: str) -> int:
+    return _whole(text, 1, "jobs")
+
+
+def shards(text: str) -> int:
+    return _whole(text, 1, "shards")
+
+
+def per_minute(text: str) -> int:
+    # a single request a minute could not both submit and poll
+    return _whole(text, 2, "requests")
+
+
+def _whole(text: str, least: int, what: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
+        raise ValueError(f"must be a whole number of {what} from {least} to 999999")
+    return int(text)
+
+
+def amount(text: str) -> Decimal:
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,6})?", text) or not Decimal(text):
+        raise ValueError("must be an amount of USD above 0 such as 25 or 12.50")
+    return Decimal(text)
+
+
+def prices(text: str) -> dict[tuple[str, str], Decimal]:
+    found = {}
+    for part in split(text):
+        parts = re.fullmatch(r"([A-Za-z0-9._-]{1,100})(?:@([A-Za-z0-9]{1,20}))?=([0-9]{1,4}(?:\.[0-9]{1,6})?)", part)
+        if parts is None or (parts[1], parts[2] or "") in found:
+            raise ValueError(
+                "must be prices in USD per second, each once, such as some-model@720p=0.112,other-model=0.1"
+            )
+        found[parts[1], parts[2] or ""] = Decimal(parts[3])
+    return found
+
+
+def file(text: str) -> str:
+    if not Path(text).is_file():
+        raise ValueError(f"names a file that is not there: {text}")
+    return text
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in split(text))
+    if any(not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host) for host in hosts):
+        raise ValueError("must be host names, comma-separated, such as cdn.example.com")
+    return hosts
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part) for part in split(text))
+    except ValueError as err:
+        raise ValueError(f"must be networks such as 127.0.0.0/8, comma-separated ({err})") from None
+
+
+def days(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 3650:
+        raise ValueError("must be a whole number of days from 1 to 3650")
+    return int(text)

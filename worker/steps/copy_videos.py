@@ -1,0 +1,147 @@
+"""Copy: the videos of one job, from the provider's links into the bucket, under a lease.
+
+What `archive` and the slow look at `failed(archive)` share.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from types import TracebackType
+
+from worker.errors import DownloadError, LeaseLostError, LinkDeadError, ProviderError, StoreError
+from worker.jobs.job import Job, Link, Video
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
+from worker.providers.base import EventKind
+from worker.services import Services
+from worker.steps import provider_turns
+from worker.store import Claim
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """An archiver's claim, kept alive within the `with` block: by a thread of its own, since a slow
+    provider or a slow S3 may hold up the one that copies for longer than a lease."""
+
+    def __init__(self, claim: Claim, services: Services) -> None:
+        self.claim = claim
+        self._services = services
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"lease-{claim.job.id}", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._heart.join()
+
+    def keeping(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """*chunks* as they come; raises `LeaseLostError` once somebody else took over."""
+        for chunk in chunks:
+            if self._lost.is_set():
+                raise self._loss()
+            yield chunk
+
+    def renew(self) -> None:
+        """Have a whole lease left, or raise `LeaseLostError`."""
+        renewed = self._services.store.renew(self.claim, lease_ms=ms(self._services.timing.archive_lease_seconds))
+        if renewed is None:
+            self._lost.set()
+            raise self._loss()
+        self.claim = renewed
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._services.timing.archive_renew_seconds):
+            try:
+                self.renew()
+            except LeaseLostError:
+                return
+            except StoreError as err:
+                log.warning("lease.unrenewed", extra={"job_id": self.claim.job.id, "reason": str(err)})
+
+    def _loss(self) -> LeaseLostError:
+        return LeaseLostError(f"job {self.claim.job.id}: another process took over; nothing was written")
+
+
+def copy_generated(job: Job, lease: Lease, services: Services) -> tuple[Video, ...]:
+    """Every video of a `generated` job in the bucket, by the links on record or by those that the provider signs now.
+
+    Raises as `copy_all`.
+    """
+    known = services.store.links(job.id)
+    try:
+        return copy_all(job, known, lease, services)
+    except DownloadError as err:
+        # a bad link is not a bad video: there may be a new one, and an ended one need not say so
+        links = _other_links(job, known, services)
+        if not links:
+            raise
+        log.info("links.renewed", extra={"job_id": job.id, "reason": err.reason})
+    services.store.move(job.id, JobState.GENERATED, attempt=job.attempt, path=job.path, links=links)
+    return copy_all(job, links, lease, services)
+
+
+def _other_links(job: Job, known: Sequence[Link], services: Services) -> tuple[Link, ...]:
+    """The links that the provider signs now, unless they are those on record or cannot be learned."""
+    try:
+        fresh = fresh_links(job, services)
+    except ProviderError as err:
+        log.info("links.unread", extra={"job_id": job.id, "reason": err.code})
+        return ()
+    return () if [link.url for link in fresh] == [link.url for link in known] else fresh
+
+
+def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) -> tuple[Video, ...]:
+    """Every video of *job* in the bucket; one that is already there is not fetched again.
+
+    Raises `LinkDeadError` (also when there is no link), `DownloadError`,
+    `BucketError` or `LeaseLostError`.
+    """
+    if not links:
+        raise LinkDeadError("no_link", "no link is known")
+    return tuple(_copy(job, n, link, lease, services) for n, link in enumerate(links, 1))
+
+
+def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Video:
+    key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
+    found = services.bucket.find(key)
+    if found is not None:
+        return found
+    with services.downloader.open(link.url) as download:
+        return services.bucket.store_video(
+            key,
+            lease.keeping(download.chunks()),
+            declared_bytes=download.declared_bytes,
+            before_complete=lease.renew,
+        )
+
+
+def find_all(job: Job, count: int, services: Services) -> tuple[Video, ...]:
+    """The job's objects if all *count* of them are in the bucket, else none.
+
+    Raises `BucketError` when the bucket does not tell: then nothing may be decided.
+    """
+    keys = (services.bucket.video_key(job.id, job.attempt, n, job.accepted_at) for n in range(1, count + 1))
+    found = [services.bucket.find(key) for key in keys]
+    return tuple(video for video in found if video) if all(found) else ()
+
+
+def fresh_links(job: Job, services: Services) -> tuple[Link, ...]:
+    """The links that the provider signs now; none when it has no video (any more).
+
+    Raises `ProviderError` when it could not be learned.
+    """
+    provider = services.providers.get(job.provider)
+    if provider is None or job.request_id is None:
+        return ()
+    event = provider_turns.at_once(job.id, provider.name, services, partial(provider.fetch, job.request_id))
+    return event.links if event.kind is EventKind.GENERATED else ()

@@ -1,0 +1,111 @@
+"""Earlier: the videos of attempts before the current one, once that has ended without.
+
+They were paid for: each attempt that may have a video is asked about, slowly,
+until the retention ends, and archived under its own attempt's key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from worker.errors import BucketError, DownloadError, LeaseLostError, NoSuchRequestError, ProviderError
+from worker.jobs.job import Job, Video
+from worker.jobs.spec import parse_spec
+from worker.jobs.states import MISSED, REVISITED
+from worker.providers.base import EventKind, Provider, ProviderEvent
+from worker.services import Services
+from worker.steps import Step, provider_turns
+from worker.steps.copy_videos import Lease, copy_all
+from worker.store import Claim
+
+log = logging.getLogger(__name__)
+
+
+def attempts(job: Job) -> list[int]:
+    """The earlier attempts that may have a video, the latest first; none while the current one may."""
+    if job.held not in MISSED:
+        return []
+    return sorted((attempt for attempt, ended in job.ended.items() if ended in REVISITED), reverse=True)
+
+
+def look(claim: Claim, services: Services) -> Step | None:
+    """Archive the first video that an earlier attempt turns out to have."""
+    provider = services.providers.get(claim.job.provider)
+    if provider is None:
+        return None
+    for attempt in attempts(claim.job):
+        older = replace(claim.job, attempt=attempt)
+        try:
+            videos = _videos_of(older, claim, provider, services)
+        except LeaseLostError:
+            return None
+        except (ProviderError, DownloadError, BucketError) as err:
+            log.info("attempt.missed", extra={"job_id": older.id, "attempt": attempt, "reason": str(err)})
+            continue
+        if videos and services.store.archive_earlier(claim.job, attempt, videos).applied:
+            log.info("video.archived", extra={"job_id": older.id, "attempt": attempt, "videos": len(videos)})
+            return Step.SETTLE
+    return None
+
+
+def _videos_of(older: Job, claim: Claim, provider: Provider, services: Services) -> tuple[Video, ...]:
+    """The videos of an earlier attempt in the bucket, those that its provider has now included."""
+    if older.request_id is None:
+        older = _bound(older, provider, services)
+    if older.request_id is None:
+        return ()
+    try:
+        event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, older.request_id))
+    except NoSuchRequestError:
+        return _copied_before(older, services)
+    if event.kind is EventKind.FAILED:
+        services.store.note(older.id, **{f"ended.{older.attempt}": "failed(generate)"})
+        return _copied_before(older, services)
+    if event.kind is not EventKind.GENERATED:
+        return ()
+    with Lease(claim, services) as lease:
+        return copy_all(older, event.links, lease, services)
+
+
+def _copied_before(older: Job, services: Services) -> tuple[Video, ...]:
+    """What a late archiver of that attempt has left in the bucket, from the first video on."""
+    videos: list[Video] = []
+    while True:
+        key = services.bucket.video_key(older.id, older.attempt, len(videos) + 1, older.accepted_at)
+        video = services.bucket.find(key)
+        if video is None:
+            return tuple(videos)
+        videos.append(video)
+
+
+def _bound(older: Job, provider: Provider, services: Services) -> Job:
+    """*older* with its request id, if a callback that was kept, or the provider's list, tells it truly."""
+    for event in _claimants(older, provider, services):
+        reply = services.store.bind(
+            older.id, attempt=older.attempt, provider=older.provider, request_id=event.request_id, path="poll"
+        )
+        if reply.job is not None and reply.job.request_ids.get(older.attempt) == event.request_id:
+            return replace(reply.job, attempt=older.attempt)
+    return older
+
+
+def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[ProviderEvent]:
+    """Requests that fit the attempt: those that its callbacks name, then the list."""
+    spec = parse_spec(json.loads(services.store.spec_json(older.id) or "{}"))
+    begun_at = older.begun.get(older.attempt, older.accepted_at)
+    named = [event.request_id for event in services.store.events(older.id) if event.attempt == older.attempt]
+    for request_id in dict.fromkeys(named):
+        try:
+            event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, request_id))
+        except NoSuchRequestError:
+            continue
+        if provider.fits(spec, event, begun_at=begun_at):
+            yield event
+    if provider.can_list:
+        for event in provider_turns.at_once(older.id, provider.name, services, partial(provider.recent, spec)):
+            if event.payload is not None and provider.fits(spec, event, begun_at=begun_at):
+                yield event

@@ -1,0 +1,193 @@
+"""Confirm: find out whether an unconfirmed POST was taken, without ever sending it again.
+
+What can tell: a callback's request id read with our own key (a *candidate*: the
+callback alone proves nothing), the provider's list where it echoes our payload,
+and, when neither does by the deadline, nobody: `failed(outcome_unknown)`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from worker.errors import LeaseLostError, NoRoomError, NoSuchRequestError, ProviderError
+from worker.jobs.job import Job, JobError
+from worker.jobs.spec import JobSpec, parse_spec
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
+from worker.providers.base import Provider, ProviderEvent
+from worker.services import Services
+from worker.steps import Step, provider_turns
+from worker.store import Claim
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def run(claim: Claim, services: Services) -> Step | None:
+    """Settle a claimed job whose POST may or may not have been taken."""
+    job = claim.job
+    provider = services.providers.get(job.provider)
+    asked_to_wait, was_held_back = 0.0, False
+    if provider is not None:
+        inquiry = _Inquiry(claim, provider, services)
+        try:
+            if any(_bound(job, event, services) for event in inquiry.claimants()):
+                return Step.POLL
+        except LeaseLostError:
+            return None
+        asked_to_wait, was_held_back = inquiry.asked_to_wait, inquiry.was_held_back
+    candidates = _still_kept(claim, services)
+    if not was_held_back and job.state is JobState.UNCONFIRMED and _is_overdue(claim, candidates, services):
+        return _outcome_unknown(claim, provider, services)
+    return _rest(claim, provider, candidates, asked_to_wait, services)
+
+
+class _Inquiry:
+    """One look for a job's request at its provider. `asked_to_wait`: the longest Retry-After met, seconds.
+
+    `was_held_back`: our own limits kept us from asking.
+    """
+
+    def __init__(self, claim: Claim, provider: Provider, services: Services) -> None:
+        self.asked_to_wait = 0.0
+        self.was_held_back = False
+        self._claim = claim
+        self._job = claim.job
+        self._provider = provider
+        self._services = services
+        self._spec: JobSpec = parse_spec(json.loads(services.store.spec_json(claim.job.id) or "{}"))
+
+    def claimants(self) -> Iterator[ProviderEvent]:
+        """Requests that fit the job: candidates first, then the list; raises `LeaseLostError`."""
+        store = self._services.store
+        for request_id, seen_at in store.candidates(self._job.id).items():
+            event = self._read(request_id, seen_at)
+            if event is None:
+                continue
+            if self._fits(event):
+                yield event
+            store.drop_candidate(self._job.id, request_id)
+            store.count("candidates_refused")
+            log.warning("candidate.refused", extra={"job_id": self._job.id, "request_id": request_id})
+        if self._provider.can_list:
+            yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
+
+    def _fits(self, event: ProviderEvent) -> bool:
+        return self._provider.fits(self._spec, event, begun_at=_begun_at(self._job))
+
+    def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
+        """What the provider says of a candidate; None when it says nothing now."""
+        self._keep_lease()
+        try:
+            return self._ask(partial(self._provider.fetch, request_id))
+        except NoSuchRequestError:
+            if self._claim.now - seen_at >= ms(self._services.timing.show_after_seconds):
+                self._services.store.drop_candidate(self._job.id, request_id)
+        except ProviderError as err:
+            # a GET that fails for now proves nothing: the candidate stays
+            self._note_wait(err)
+            log.info("candidate.unread", extra={"job_id": self._job.id, "reason": err.code})
+        return None
+
+    def _listed(self) -> list[ProviderEvent]:
+        self._keep_lease()
+        try:
+            return list(self._ask(partial(self._provider.recent, self._spec)))
+        except ProviderError as err:
+            self._note_wait(err)
+            log.info("list.unread", extra={"job_id": self._job.id, "reason": err.code})
+            return []
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        return provider_turns.at_once(self._job.id, self._provider.name, self._services, request)
+
+    def _keep_lease(self) -> None:
+        """Have a whole lease before each GET: a set of candidates can take longer than one."""
+        services = self._services
+        if services.store.renew(self._claim, lease_ms=ms(services.timing.poll_lease_seconds)) is None:
+            raise LeaseLostError(f"job {self._job.id}: another process looks at it now")
+
+    def _note_wait(self, err: ProviderError) -> None:
+        self.was_held_back = self.was_held_back or isinstance(err, NoRoomError)
+        self.asked_to_wait = max(self.asked_to_wait, err.retry_after or 0.0)
+
+
+def _bound(job: Job, event: ProviderEvent, services: Services) -> bool:
+    reply = services.store.bind(
+        job.id,
+        attempt=job.attempt,
+        provider=job.provider,
+        request_id=event.request_id,
+        path="poll",
+        due_in_ms=0,
+        facts={"usage": json.dumps(event.usage)} if event.usage else {},
+    )
+    if reply.applied and reply.job is not None:
+        log.info("request.bound", extra={"job_id": job.id, "request_id": event.request_id})
+        services.results.started(reply.job)
+    return reply.word in ("applied", "repeat")
+
+
+def _begun_at(job: Job) -> int:
+    return job.begun_at or job.accepted_at
+
+
+def _still_kept(claim: Claim, services: Services) -> int:
+    """How many candidates wait; those that could not be read for a whole retention are dropped."""
+    kept = services.store.candidates(claim.job.id)
+    old = [request_id for request_id, seen_at in kept.items() if claim.now - seen_at > services.retention_ms()]
+    for request_id in old:
+        services.store.drop_candidate(claim.job.id, request_id)
+    return len(kept) - len(old)
+
+
+def _is_overdue(claim: Claim, candidates: int, services: Services) -> bool:
+    """Whether to stop waiting; where a candidate cannot be read, only when its link would be dead as well.
+
+    It is kept and read after that, too.
+    """
+    timing = services.timing
+    most_seconds = timing.link_life_seconds if candidates else timing.unconfirmed_deadline_seconds
+    return claim.now - _begun_at(claim.job) > ms(most_seconds)
+
+
+def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services) -> Step | None:
+    job = claim.job
+    error = JobError(
+        "confirm",
+        "outcome_unknown",
+        f"{job.provider} never told whether it took the request; it may have been paid: check its billing page",
+    )
+    can_list = provider is not None and provider.can_list
+    reply = services.store.move(
+        job.id,
+        JobState.FAILED,
+        attempt=job.attempt,
+        path="sweep",
+        lease=claim.token,
+        error=error,
+        look_until=claim.now + services.retention_ms() if can_list else None,
+        detail=error.code,
+    )
+    return Step.SETTLE if reply.applied else None
+
+
+def _rest(
+    claim: Claim, provider: Provider | None, candidates: int, asked_to_wait: float, services: Services
+) -> Step | None:
+    """Wait for the next chance to learn more: a candidate, the list, or the deadline."""
+    job, timing = claim.job, services.timing
+    if candidates or (provider is not None and provider.can_list and not job.is_final):
+        delay = timing.retry_seconds(job.failures, services.rng)
+    elif job.is_final:
+        delay = timing.look_again_seconds
+    else:
+        delay = max(0.0, timing.unconfirmed_deadline_seconds - (claim.now - _begun_at(job)) / 1000) + 1
+    notes = {"failures": str(job.failures + 1), "waiting_for": f"{job.provider} to tell whether it took the request"}
+    services.store.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
+    return None

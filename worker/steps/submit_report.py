@@ -1,0 +1,147 @@
+"""Report: tell the store what became of a POST, however long the store takes to come back.
+
+What is not reported is known to nobody: then the lease ends and the job is
+`unconfirmed`. A report needs no lease, for it says what has happened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from worker.errors import NotTakenError, ProviderError, RefusedError, StoreError
+from worker.jobs.job import Job, JobError
+from worker.jobs.spec import JobSpec
+from worker.jobs.states import JobState
+from worker.jobs.timing import ms
+from worker.providers.base import Submission
+from worker.services import Services
+from worker.steps import Step, provider_turns
+from worker.store import Reply
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[], Step | None]
+
+REPORT_TRIES = 60
+"""How often the outcome of a POST is offered to a store that does not answer, a second apart:
+longer than any restart of Redis, because what is not reported is known to nobody."""
+
+
+def refused(intent: Reply, services: Services, err: ProviderError) -> Report:
+    """The report of a POST that brought no request id."""
+    job = cast("Job", intent.job)
+    if isinstance(err, NotTakenError) or (intent.is_probe and err.status in provider_turns.LOCKED_OUT):
+        # a provider that refuses everybody fails no further job
+        return partial(not_taken, job, services, err)
+    if isinstance(err, RefusedError):
+        return partial(failed, job, services, err.code, err.detail)
+    return partial(unconfirmed, job, services, err.code)
+
+
+def insist(services: Services, report: Report) -> Step | None:
+    """Tell the store what the provider did, however long the store takes to come back."""
+    for _ in range(REPORT_TRIES):
+        try:
+            return report()
+        except StoreError as err:
+            log.error("outcome.unreported", extra={"reason": str(err)})
+            services.sleep(1.0)
+    return report()
+
+
+def taken(job: Job, services: Services, submission: Submission, spec: JobSpec) -> Step | None:
+    """The provider has the request, under this id."""
+    first_poll = _first_poll_seconds(job, services, submission, spec)
+    reply = services.store.bind(
+        job.id,
+        attempt=job.attempt,
+        provider=job.provider,
+        request_id=submission.request_id,
+        path="submit",
+        due_in_ms=0 if submission.event.is_terminal else ms(first_poll),
+        facts={"usage": json.dumps(submission.event.usage)} if submission.event.usage else {},
+    )
+    if reply.word == "taken":
+        services.store.count("request_ids_taken")
+        log.error("request.mixed_up", extra={"job_id": job.id, "request_id": submission.request_id})
+        return unconfirmed(job, services, "the provider answered with another job's request id")
+    if reply.word == "missing":
+        # Redis has lost the record since the POST: only this says that a request was paid for
+        services.store.count("requests_orphaned")
+        log.error("request.orphaned", extra={"job_id": job.id, "request_id": submission.request_id})
+    known = reply.job.request_ids.get(job.attempt) if reply.job else None
+    if known not in (None, submission.request_id):
+        # another id was bound before this answer came: one of the two requests is paid for and unused
+        services.store.count("requests_unused")
+        log.error("request.unused", extra={"job_id": job.id, "request_id": submission.request_id})
+    if reply.job is not None and reply.applied:
+        services.results.started(reply.job)
+    return Step.POLL if reply.due_now else None
+
+
+def _first_poll_seconds(job: Job, services: Services, submission: Submission, spec: JobSpec) -> float:
+    """By what the model's last generations took; by an estimate until enough of them are known."""
+    provider, timing = services.providers[job.provider], services.timing
+    calls_back = services.gets_callbacks(provider)
+    try:
+        took = services.store.took(job.provider, job.model)
+    except (StoreError, ValueError):
+        took = []  # nothing that can be done without stands between a paid request and its record
+    learned = timing.learned_first_poll_seconds(took, calls_back=calls_back, rng=services.rng)
+    if learned is not None:
+        return learned
+    estimate = submission.estimated_seconds or provider.estimate_seconds(spec)
+    return timing.first_poll_seconds(estimate, calls_back=calls_back, rng=services.rng)
+
+
+def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
+    """The provider surely does not have it: the job is sent again later, unless a later try is under way."""
+    delay = services.timing.retry_seconds(job.try_no, services.rng, err.retry_after)
+    services.store.move(
+        job.id,
+        JobState.ACCEPTED,
+        attempt=job.attempt,
+        try_no=job.try_no,
+        path="submit",
+        due_in_ms=ms(delay),
+        notes={"waiting_for": f"{job.provider} to take it ({err.code})"},
+        detail=err.code,
+    )
+    return None
+
+
+def failed(job: Job, services: Services, code: str, message: str, *, lease: str | None = None) -> Step | None:
+    """No provider will make it."""
+    error = JobError("submit", code, message)
+    reply = services.store.move(
+        job.id, JobState.FAILED, attempt=job.attempt, path="submit", lease=lease, error=error, detail=code
+    )
+    return Step.SETTLE if reply.applied else None
+
+
+def unconfirmed(
+    job: Job,
+    services: Services,
+    detail: str,
+    *,
+    path: str = "submit",
+    lease: str | None = None,
+    begun_at: int | None = None,
+) -> Step | None:
+    """Nobody knows whether the provider has it: it is never sent again by itself."""
+    reply = services.store.move(
+        job.id,
+        JobState.UNCONFIRMED,
+        attempt=job.attempt,
+        try_no=job.try_no,
+        path=path,
+        lease=lease,
+        notes={} if begun_at is None else {"begun_at": str(begun_at)},
+        detail=detail,
+    )
+    log.warning("submit.unconfirmed", extra={"job_id": job.id, "reason": detail})
+    return Step.POLL if reply.applied else None

@@ -1,0 +1,146 @@
+"""What operators do to the store: try jobs again, hold a provider back, have jobs looked at now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+import redis
+
+from worker.errors import NewerRecordError
+from worker.jobs.job import Job, Video, is_job_id, videos_json
+from worker.jobs.manifest import Restorable
+from worker.jobs.states import MISSED, RETRIES, UNPAID, JobState
+from worker.store.callbacks import Arrivals
+from worker.store.compression import pack
+from worker.store.keys import Keys
+from worker.store.move_arguments import BINDING, LISTENING, ROOM, move_given, read_reply
+from worker.store.reads import BATCH
+from worker.store.replies import Reply
+from worker.store.scripts import store_errors
+
+DAY_MS = 24 * 60 * 60 * 1000
+TOMBSTONE_MS = 90 * DAY_MS
+"""How much longer than its record a job's tombstone is kept."""
+
+MENDED = {
+    "added": "was open but never due: it is due now",
+    "removed": "was due but not open: its entry is removed",
+}
+
+
+class Operations(Arrivals):
+    """The store under an operator's hands."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, clock: Callable[[], int] | None, retention_ms: int) -> None:
+        super().__init__(client, keys, clock)
+        self._retention_ms = retention_ms
+
+    def try_again(self, job_id: str, *, attempt: int, pay_again: bool, detail: str = "") -> Reply:
+        """Begin a new attempt at a job whose *attempt* has ended without a video; durable.
+
+        `paid`: one of its attempts may have been taken, which *pay_again* accepts.
+        `asking`: a callback that was kept has yet to be looked at.
+        """
+        given = {
+            "attempt": attempt,
+            "sources": ",".join(RETRIES[JobState.ACCEPTED]),
+            "unpaid": ",".join(UNPAID),
+            "pay_again": pay_again,
+            "state": JobState.ACCEPTED,
+            "path": "operator",
+            "detail": detail,
+            "max_old_events": ROOM["max_old_events"],
+        }
+        return read_reply(job_id, self._run("attempt", job_id, given, durable=True))
+
+    def restore(self, told: Restorable) -> str:
+        """Record an archived job that nothing is known of, closed: `applied`, `repeat` (it is known), or `taken`
+        (one of its request ids belongs to another job)."""
+        lifetime_ms = 3 * self._retention_ms + TOMBSTONE_MS
+        for request_id in told.request_ids.values():
+            if self._own(told.job_id, told.provider, request_id, lifetime_ms) != told.job_id:
+                return "taken"
+        given = {
+            "fields": dict(told.fields),
+            "path": "operator",
+            "detail": "restored from its manifest",
+            "retention_ms": self._retention_ms,
+            "tombstone_ms": self._retention_ms + TOMBSTONE_MS,
+        }
+        return str(self._run("restore", told.job_id, given, pack(told.spec_json), durable=True)[0])
+
+    def recall(self, job_id: str, fingerprint: str) -> Reply:
+        """Have a stored callback looked at again.
+
+        `late`: it is of another attempt, or the job needs no callback any more. `gone`: it is not kept.
+        `full`: there is no room for another candidate.
+        """
+        given = {
+            "fingerprint": fingerprint,
+            "listening": ",".join(LISTENING),
+            "binding": ",".join(BINDING),
+            "max_candidates": ROOM["max_candidates"],
+        }
+        return read_reply(job_id, self._run("recall", job_id, given, durable=True))
+
+    def archive_earlier(self, job: Job, earlier: int, videos: tuple[Video, ...]) -> Reply:
+        """Record that *videos*, of an *earlier* attempt than *job*'s, which ended without one, are in the bucket."""
+        return self._move(
+            job.id,
+            JobState.ARCHIVED,
+            attempt=job.attempt,
+            path="sweep",
+            sources=MISSED,
+            notes={"videos": videos_json(videos), "videos_attempt": str(earlier), "generated_by": "poll"},
+            owes_manifest=True,
+            detail=f"attempt {earlier}: {sum(video.bytes for video in videos)} bytes",
+        )
+
+    def _move(self, job_id: str, to: JobState, **asked: Any) -> Reply:
+        given = move_given(to, look_back_ms=self._retention_ms, **asked)
+        return read_reply(job_id, self._run("move", job_id, given, durable=True))
+
+    def pause(self, provider: str) -> int:
+        """Have no POST begun at *provider* until it is resumed; since when that is so, Unix ms."""
+        with store_errors():
+            self._client.hsetnx(self._keys.paused(), provider, self.now())
+        return self.paused().get(provider, self.now())
+
+    def resume(self, provider: str) -> bool:
+        """Let POSTs to *provider* begin again; whether it was paused."""
+        with store_errors():
+            return bool(self._client.hdel(self._keys.paused(), provider))
+
+    def paused(self) -> dict[str, int]:
+        """Every paused provider -> since when, Unix ms."""
+        return {provider: int(at) for provider, at in self._hash(self._keys.paused()).items()}
+
+    def mend(self) -> list[str]:
+        """Repair every breach of "open <=> exactly one due entry"; what was done, a sentence each."""
+        done = [(job_id, self._mend(job_id)) for job_id in self._suspects()]
+        return [f"{job_id if is_job_id(job_id) else repr(job_id)[:80]} {MENDED[word]}" for job_id, word in done if word]
+
+    def _mend(self, job_id: str) -> str:
+        if is_job_id(job_id):
+            try:
+                return str(self._run("mend", job_id, {}, durable=True))
+            except NewerRecordError:
+                return ""
+        with store_errors():
+            return (
+                "removed" if any(self._client.zrem(self._keys.due(n), job_id) for n in range(self._keys.shards)) else ""
+            )
+
+    def hasten(self, job_ids: Iterable[str]) -> int:
+        """Make those of *job_ids* that are open and due later due now; how many. At worst one is nudged in vain."""
+        ids, now, hastened = iter(job_ids), self.now(), 0
+        with store_errors():
+            while batch := list(islice(ids, BATCH)):
+                pipeline = self._client.pipeline(transaction=False)
+                for job_id in batch:
+                    # never an entry for a job that is not open, never one put off
+                    pipeline.zadd(self._keys.of(job_id)[1], {job_id: now}, xx=True, lt=True, ch=True)
+                hastened += sum(int(changed) for changed in pipeline.execute())
+        return hastened

@@ -1,0 +1,48 @@
+"""Callbacks as they arrive, and what becomes of those that were kept."""
+
+from __future__ import annotations
+
+from worker.jobs.states import JobState
+from worker.store.due_index import Index
+from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM
+from worker.store.replies import Arrival
+
+
+class Arrivals(Index):
+    """What callbacks have told of jobs."""
+
+    def arrive(
+        self,
+        job_id: str,
+        *,
+        attempt: int,
+        request_id: str,
+        fingerprint: str,
+        is_terminal: bool,
+        event_json: str,
+    ) -> Arrival:
+        """Keep one delivery of a callback and make its job due; the words are `Arrival`'s."""
+        given = {
+            "attempt": attempt,
+            "request_id": request_id,
+            "fingerprint": fingerprint,
+            "is_terminal": is_terminal,
+            "listening": ",".join(LISTENING),
+            "binding": ",".join(BINDING),
+            "reviving": ",".join(REVIVING),
+            **ROOM,
+        }
+        word, *known = self._run("arrive", job_id, given, event_json, durable=True)
+        return Arrival(word, JobState(known[0]), known[1]) if known else Arrival(word, None)
+
+    def contradict(self, job_id: str, *, seen_until: int | None = None) -> int:
+        """Count and forget the callbacks that the provider's own answer denied; returns the job's contradictions.
+
+        Callbacks stored after *seen_until* (the claim's `now`) were not there to be denied.
+        """
+        given = {"seen_until": 2**53 if seen_until is None else seen_until}
+        return int(self._run("contradict", job_id, given))
+
+    def drop_candidate(self, job_id: str, request_id: str) -> bool:
+        """Forget a request id that is not the job's, with the callbacks that named it."""
+        return bool(self._run("drop_candidate", job_id, {"request_id": request_id}))

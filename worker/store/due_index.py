@@ -1,0 +1,175 @@
+"""What is not about one job alone: who is due, whose a request id is, the counters, the strays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import redis
+
+from worker.jobs.job import SCHEMA_VERSION, is_job_id
+from worker.jobs.states import JobState
+from worker.store.keys import Keys
+from worker.store.move_arguments import to_json
+from worker.store.reads import Reads
+from worker.store.replies import Nudge
+from worker.store.scripts import store_errors
+
+NUDGE_MS = (15_000, 5 * 60 * 1000)
+"""The first interval between two nudges, and the longest."""
+MAX_STRAYS = 200
+MOST_PERISHING = 200
+"""How many of those whose links end first are looked through for one that nobody holds."""
+MOST_URGENT = 16
+READ_AT_ONCE = 8
+"""Of these, so many are read together: each archiver's slot holds some of the first."""
+MAX_TOOK = 64
+
+
+class Index(Reads):
+    """The store as the sweep and the operators see it."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, clock: Callable[[], int] | None) -> None:
+        super().__init__(client, keys)
+        self._clock = clock
+
+    @property
+    def durability(self) -> str:
+        """`always`, `waitaof` or `none`: what a power loss can undo (`Scripts.durability`)."""
+        return self._scripts.durability
+
+    def now(self) -> int:
+        """The clock that the records' instants are by, Unix ms."""
+        if self._clock is not None:
+            return self._clock()
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def due(self, limit: int = 500) -> list[str]:
+        """Jobs that are due, the longest due first in each shard."""
+        found: list[str] = []
+        for shard in range(self._keys.shards):
+            found += self._scripts.run("due", [self._keys.due(shard)], [self._now(), limit - len(found)])
+            if len(found) >= limit:
+                break
+        return found
+
+    def nudge(self, job_ids: Collection[str], *, sent: Collection[str] = ()) -> list[Nudge]:
+        """Those of *job_ids* that are still due, each put off by its nudge interval (15 s, doubling, at most 5 min).
+
+        Left out are those that were nudged when they became due, where *sent* names their state, or "call" for
+        callbacks, as one whose messages may still wait in their queue: that was their first nudge.
+        """
+        nudged: list[Nudge] = []
+        for shard in range(self._keys.shards):
+            # what can be no job was put there by hand; `mend` removes it
+            ids = [job_id for job_id in job_ids if is_job_id(job_id) and self._keys.shard_of(job_id) == shard]
+            if not ids:
+                continue
+            keys = [self._keys.due(shard), self._keys.counters(shard), *(self._keys.of(job_id)[0] for job_id in ids)]
+            rows = self._scripts.run("nudge", keys, [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), *ids])
+            nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
+        return nudged
+
+    def most_urgent(self) -> Iterator[str]:
+        """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front.
+
+        At most 16, and read as they are asked for: mostly one of the first is taken.
+        """
+        return islice(self._free(), MOST_URGENT)
+
+    def _free(self) -> Iterator[str]:
+        """Those that are due, or nudged already, and leased to nobody."""
+        for first in range(0, MOST_PERISHING, READ_AT_ONCE):
+            now, waiting = self._perishing(first, first + READ_AT_ONCE - 1)
+            nudged: set[str] | None = None
+            for _, job_id, due_at in sorted(waiting):
+                if due_at > now and nudged is None:
+                    nudged = self._nudged([job_id for _, job_id, due_at in waiting if due_at > now], now)
+                if due_at <= now or (nudged and job_id in nudged):
+                    yield job_id
+            if not waiting:
+                return
+
+    def _perishing(self, first: int, last: int) -> tuple[float, list[tuple[float, str, float]]]:
+        """The server's time, and at these positions of each shard: when the link ends, whose it is, when it is due."""
+        now, waiting = 0.0, []
+        for shard in range(self._keys.shards):
+            keys = [self._keys.perishing(shard), self._keys.due(shard)]
+            told, *rows = self._scripts.run("urgent", keys, [self._now(), first, last])
+            now = float(told)
+            waiting += [(float(end), job_id, float(due_at)) for job_id, end, due_at in rows]
+        return now, waiting
+
+    def _nudged(self, job_ids: Sequence[str], now: float) -> set[str]:
+        """Those of *job_ids* that were nudged and are leased to nobody."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.hmget(self._keys.of(job_id)[0], "nudges", "lease_until")
+            answers = pipeline.execute()
+        return {
+            job_id
+            for job_id, (nudges, lease_until) in zip(job_ids, answers, strict=True)
+            if nudges and int(lease_until or 0) <= now
+        }
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter."""
+        with store_errors():
+            self._client.hincrby(self._keys.counters(), name, by)
+
+    def keep_stray(self, stray: Mapping[str, Any]) -> None:
+        """Keep something unusable for the operator; the latest 200 are kept."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.lpush(self._keys.strays(), json.dumps(stray))
+            pipeline.ltrim(self._keys.strays(), 0, MAX_STRAYS - 1)
+            pipeline.execute()
+
+    def learn(self, provider: str, model: str, seconds: float) -> None:
+        """Keep how long a generation took; the latest 64 of a model are kept."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.lpush(self._keys.took(provider, model), f"{seconds:.1f}")
+            pipeline.ltrim(self._keys.took(provider, model), 0, MAX_TOOK - 1)
+            pipeline.execute()
+
+    def _own(self, job_id: str, provider: str, request_id: str, lifetime_ms: int) -> str:
+        """The job that owns *request_id*: this one, unless another one may be (or become) bound to it."""
+        key = self._keys.request(provider, request_id)
+        owner = str(self._scripts.run("own", [key], [job_id, "", lifetime_ms]))
+        if owner != job_id and self._is_void(owner, request_id):
+            owner = str(self._scripts.run("own", [key], [job_id, owner, lifetime_ms]))
+        return owner
+
+    def _is_void(self, owner: str, request_id: str) -> bool:
+        """Whether *owner* can never be bound to *request_id*: each of its attempts has another one."""
+        job = self.get(owner)
+        if job is None:
+            return False
+        known = [job.request_ids.get(attempt) for attempt in range(1, job.attempt + 1)]
+        return None not in known and request_id not in known
+
+    def _now(self) -> str:
+        return "" if self._clock is None else str(self._clock())
+
+    def _run(
+        self,
+        name: str,
+        job_id: str,
+        given: Mapping[str, Any],
+        *texts: str | bytes,
+        durable: bool = False,
+        provider: str = "",
+    ) -> Any:
+        sync_key = self._keys.synced(job_id) if durable else None
+        args = [job_id, self._now(), to_json({**given, "reads": SCHEMA_VERSION}), *texts]
+        keys = [*self._keys.of(job_id), *self._keys.shared(job_id)]
+        if provider:
+            shard = self._keys.shard_of(job_id)
+            keys += [self._keys.limits(shard, provider), self._keys.intents(shard)]
+        return self._scripts.run(name, keys, args, sync_key=sync_key)

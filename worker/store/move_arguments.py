@@ -1,0 +1,139 @@
+"""What the scripts are given, and how their answers are read.
+
+The scripts know no state by name: what a state means to them is said here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from worker.jobs.job import Job, JobError, Link
+from worker.jobs.rate_limits import Refusal
+from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.store.replies import Reply
+
+ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
+MAX_DETAIL = 200
+LINK_LIFE_MS = 24 * 60 * 60 * 1000
+"""A video whose link's end is unknown is as urgent as if it lived so long."""
+
+BINDING = ("accepted", "submitting", "unconfirmed", "failed(confirm)")
+"""Held words of a job whose request id a callback may tell."""
+
+REVIVING = ("expired", "failed(archive)")
+"""Held words of a final job whose video may still come."""
+
+OCCUPYING = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED)
+"""States of a job that its provider may be busy with."""
+
+LISTENING = (*BINDING, *REVIVING, "submitted")
+
+OWN_FIELDS = frozenset(
+    {
+        *("v", "state", "ver", "attempt", "try_no", "spec_sha256", "accepted_at", "state_at", "submitted_at", "path"),
+        *("lease", "lease_until", "fence", "call", "nudges", "contradictions", "told_ver", "manifest_ver"),
+        *("place", "reserved", "reserved_on", "intent_no"),
+        *("final_at", "closed_at", "look_until", "error_stage", "error_code", "error_message", "tombstone"),
+    }
+)
+"""Fields that only the scripts write."""
+
+
+def move_given(
+    to: JobState,
+    *,
+    error: JobError | None = None,
+    links: Sequence[Link] | None = None,
+    facts: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
+    detail: str = "",
+    due_in_ms: int = 0,
+    lease: str | None = None,
+    look_until: int | None = None,
+    sources: Collection[str] | None = None,
+    **rest: Any,
+) -> dict[str, Any]:
+    """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count."""
+    if to is JobState.SUBMITTING and lease is None:
+        raise ValueError("a POST may begin only under a lease")
+    if (to is JobState.FAILED) != (error is not None):
+        raise ValueError("a failed job says why, and no other does")
+    given = {
+        **rest,
+        "to": to,
+        "sources": ",".join(sources or _sources(to, error, by_operator=rest.get("path") == "operator")),
+        "revisited": ",".join(REVISITED),
+        "marks": ",".join(_marks(to, error, is_verdict=lease is not None)),
+        "facts": open_fields(facts),
+        "notes": open_fields(notes),
+        "detail": detail[:MAX_DETAIL],
+        "due_in_ms": due_in_ms,
+        "link_life_ms": LINK_LIFE_MS,
+        "lease": lease,
+        "look_until": None if look_until is None else str(look_until),
+        "error": error and asdict(error),
+    }
+    if links is not None:
+        ends = [link.expires_at for link in links if link.expires_at is not None]
+        given["links"] = to_json([asdict(link) for link in links])
+        given["link_expires_at"] = str(min(ends)) if ends else None
+        given["facts"] = {name: value for name, value in given["facts"].items() if name != "link_expires_at"}
+    return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+def _sources(to: JobState, error: JobError | None, *, by_operator: bool) -> Collection[str]:
+    """What a job may hold; back to accepted, an operator's way is a new attempt, and that is no move."""
+    if error:
+        return FAILS[error.stage]
+    return SOURCES[to] | RETRIES.get(to, frozenset()) if by_operator and to is not JobState.ACCEPTED else SOURCES[to]
+
+
+def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[str]:
+    """What *to* means to the script, which knows no state by name; a verdict is ours, and no fact of a provider's."""
+    word = f"{to}({error.stage})" if error else str(to)
+    marks = {
+        "begins": to is JobState.SUBMITTING,
+        "binds": to is JobState.SUBMITTED,
+        "holds": to in OCCUPYING,
+        "releases": to is JobState.ACCEPTED or word == "failed(submit)",
+        "listens": word in BINDING or word in REVIVING,
+        "final": to in FINAL,
+        "misses": to in (JobState.FAILED, JobState.EXPIRED),
+        "unpaid": to is JobState.CANCELLED or (word == "failed(submit)" and is_verdict),
+        "perishes": to is JobState.GENERATED,
+    }
+    return [mark for mark, is_so in marks.items() if is_so]
+
+
+def open_fields(fields: Mapping[str, str] | None) -> dict[str, str]:
+    """*fields*, none of which the scripts keep themselves."""
+    if not fields:
+        return {}
+    if not OWN_FIELDS.isdisjoint(fields):
+        raise ValueError(f"only the store writes {', '.join(sorted(OWN_FIELDS.intersection(fields)))}")
+    return dict(fields)
+
+
+def read_reply(job_id: str, answer: Sequence[Any]) -> Reply:
+    word, *rest = answer
+    job = read_job(job_id, rest[0]) if rest else None
+    if word == "busy":
+        return Reply(word, job, refusal=read_refusal(*rest[2]))
+    return Reply(word, job, due_now=rest[1:2] == [1], is_probe=rest[2:] == [1])
+
+
+def read_refusal(why: str, until: str, ahead: int) -> Refusal:
+    return Refusal(why, int(until) or None, int(ahead))
+
+
+def read_job(job_id: str, record: str) -> Job:
+    return Job.from_record(job_id, json.loads(record))
+
+
+def to_json(value: Any) -> str:
+    """*value* as JSON that Lua can read: what UTF-8 cannot hold (a lone surrogate) becomes a question mark."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace").decode()

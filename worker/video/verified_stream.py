@@ -1,0 +1,73 @@
+"""One video on its way from a download to the bucket: cut into parts, hashed, walked, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from worker.errors import DownloadError
+from worker.video.mp4 import Mp4Walk, VideoFacts
+
+
+@dataclass(frozen=True)
+class Content:
+    """What went by, once it is known to be a whole video."""
+
+    bytes: int
+    sha256: str
+    facts: VideoFacts
+
+
+class Intake:
+    """Reads *chunks* once, in parts that fill a buffer. *declared_bytes*, when known, must come true."""
+
+    def __init__(self, chunks: Iterable[bytes], declared_bytes: int | None = None) -> None:
+        self._chunks = iter(chunks)
+        self._declared_bytes = declared_bytes
+        self._rest = memoryview(b"")
+        self._bytes = 0
+        self._digest = sha256()
+        self._walk = Mp4Walk()
+
+    def fill(self, buffer: bytearray) -> int:
+        """Put the next bytes in *buffer*; fewer than it holds only at the end.
+
+        Raises `NotAVideoError` as soon as the bytes cannot be a video.
+        """
+        view, filled = memoryview(buffer), 0
+        while filled < len(buffer) and not self.is_done():
+            taken = min(len(buffer) - filled, len(self._rest))
+            view[filled : filled + taken] = self._rest[:taken]
+            self._rest = self._rest[taken:]
+            filled += taken
+        return filled
+
+    def is_done(self) -> bool:
+        """Whether all has been read; waits for the next chunk to know, and raises as `fill` does."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return True
+            self._examine(chunk)
+            self._rest = memoryview(chunk)
+        return False
+
+    def _examine(self, chunk: bytes) -> None:
+        self._bytes += len(chunk)
+        if self._declared_bytes is not None and self._bytes > self._declared_bytes:
+            raise DownloadError("too_large", f"more than the declared {self._declared_bytes} bytes")
+        self._walk.feed(chunk)
+        self._digest.update(chunk)
+
+    def drain(self) -> Content:
+        """Read all that is left, keep none of it, and judge as `finish` does."""
+        while not self.is_done():
+            self._rest = memoryview(b"")
+        return self.finish()
+
+    def finish(self) -> Content:
+        """Judge what went by; raises `DownloadError` unless it was a whole video of the declared length."""
+        if self._declared_bytes is not None and self._bytes != self._declared_bytes:
+            raise DownloadError("truncated", f"{self._bytes} of {self._declared_bytes} bytes came")
+        return Content(self._bytes, self._digest.hexdigest(), self._walk.finish())
