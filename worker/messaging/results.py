@@ -177,7 +177,7 @@ class CeleryResults:
 
     @cached_property
     def _script(self) -> Any:
-        text = files("worker").joinpath("result.lua").read_text()
+        text = files("worker.messaging").joinpath("result.lua").read_text()
         return self._backend.client.register_script(text)
 
     @cached_property
