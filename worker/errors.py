@@ -162,7 +162,15 @@ class LinkDeadError(DownloadError):
 
 
 class NotAVideoError(DownloadError):
-    """The bytes are not a whole MP4 with a video track."""
+    """The bytes are not a whole film with a video track.
+
+    `reason` is one of
+
+        picture     a still image: certainly no film
+        page        HTML, JSON, a playlist, text: no film now, though a page about an error may give way to one
+        unchecked   a film perhaps, of a kind that is not checked here: GIF, MPEG-TS, unknown bytes
+        truncated, corrupt and others    a film that is not whole, or not yet
+    """
 
 
 class ManifestError(CallsheetError):

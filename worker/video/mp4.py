@@ -23,14 +23,16 @@ SHORT_HEADER, LONG_HEADER = 8, 16
 TO_END_OF_FILE, LONG_SIZE = 0, 1  # what a size field may say instead of a size [4.2]
 
 LOOKS = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"#EXTM3U", "a playlist"),
-    (b"\x1aE\xdf\xa3", "Matroska or WebM"),
-    (b"GIF8", "a GIF image"),
-    (b"{", "JSON"),
-    (b"<", "HTML or XML"),
+    (b"\x89PNG", "picture", "a PNG image"),
+    (b"\xff\xd8\xff", "picture", "a JPEG image"),
+    (b"#EXTM3U", "page", "a playlist"),
+    (b"\x1aE\xdf\xa3", "unchecked", "Matroska or WebM"),
+    (b"GIF8", "unchecked", "a GIF image"),
+    (b"{", "page", "JSON"),
+    (b"<", "page", "HTML or XML"),
 )
+"""What a file that is no MP4 begins with, the error's reason for it, and its name."""
+TEXT = frozenset(b"\t\n\r" + bytes(range(0x20, 0x7F)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Mp4Walk:
         """Begin the box that *head* announces."""
         size, kind = struct.unpack_from(">I4s", head)
         if self._boxes == 0 and kind != b"ftyp":
-            raise NotAVideoError("not_mp4", f"the file begins like {_look(head)}, not like an MP4")
+            reason, name = _look(head)
+            raise NotAVideoError(reason, f"the file begins like {name}, not like an MP4")
         self._boxes += 1
         if self._boxes > MOST_BOXES or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
             raise NotAVideoError("corrupt", f"what stands after {body_at - len(head)} bytes is no box")
@@ -139,5 +142,9 @@ class Mp4Walk:
             self._fragments += self._movie.read_fragment(memoryview(box.kept))
 
 
-def _look(head: bytes) -> str:
-    return next((name for magic, name in LOOKS if head.lstrip().startswith(magic)), "something else")
+def _look(head: bytes) -> tuple[str, str]:
+    """The reason and the name of what begins with *head*."""
+    for magic, reason, name in LOOKS:
+        if head.lstrip().startswith(magic):
+            return reason, name
+    return ("page", "text") if TEXT.issuperset(head) else ("unchecked", "something else")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from worker.errors import DownloadError
+from worker.video.film_type import MP4, FilmType
 from worker.video.mp4 import Mp4Walk, VideoFacts
 
 
@@ -17,6 +18,7 @@ class Content:
     bytes: int
     sha256: str
     facts: VideoFacts
+    film_type: FilmType = MP4
 
 
 class Intake:
@@ -29,6 +31,11 @@ class Intake:
         self._bytes = 0
         self._digest = sha256()
         self._walk = Mp4Walk()
+
+    @property
+    def film_type(self) -> FilmType:
+        """What the first bytes show the film to be; known once `fill` has returned."""
+        return MP4
 
     def fill(self, buffer: bytearray) -> int:
         """Put the next bytes in *buffer*; fewer than it holds only at the end.
@@ -70,4 +77,4 @@ class Intake:
         """Judge what went by; raises `DownloadError` unless it was a whole video of the declared length."""
         if self._declared_bytes is not None and self._bytes != self._declared_bytes:
             raise DownloadError("truncated", f"{self._bytes} of {self._declared_bytes} bytes came")
-        return Content(self._bytes, self._digest.hexdigest(), self._walk.finish())
+        return Content(self._bytes, self._digest.hexdigest(), self._walk.finish(), self.film_type)

@@ -192,28 +192,30 @@ def test_junk_behind_the_last_box_is_refused(junk: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "looks"),
+    ("content", "reason", "looks"),
     [
-        (b"<!DOCTYPE html><html><body>Not here</body></html>", "HTML"),
-        (b"\r\n  <html></html>" + bytes(100), "HTML"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "HTML or XML"),
-        (b'{"error": "not found"}', "JSON"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG"),
-        (b"\xff\xd8\xff\xe0" + bytes(100), "JPEG"),
-        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "playlist"),
-        (b"\x1aE\xdf\xa3" + bytes(100), "WebM"),
-        (b"\x1f\x8b\x08" + bytes(100), "something else"),
-        (CLIP[4:], "something else"),
-        (CLIP[split_boxes(CLIP)[0][1].__len__() + 8 :], "something else"),
+        (b"<!DOCTYPE html><html><body>Not here</body></html>", "page", "HTML"),
+        (b"\r\n  <html></html>" + bytes(100), "page", "HTML"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "page", "HTML or XML"),
+        (b'{"error": "not found"}', "page", "JSON"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "picture", "PNG"),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "picture", "JPEG"),
+        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "page", "playlist"),
+        (b"\x1aE\xdf\xa3" + bytes(100), "unchecked", "WebM"),
+        (b"\x1f\x8b\x08" + bytes(100), "unchecked", "something else"),
+        (b"GIF89a" + bytes(100), "unchecked", "GIF"),
+        (b"Not Found: the video", "page", "text"),
+        (CLIP[4:], "page", "text"),
+        (CLIP[split_boxes(CLIP)[0][1].__len__() + 8 :], "unchecked", "something else"),
     ],
 )
-def test_what_is_no_mp4_is_refused_at_its_first_bytes(content: bytes, looks: str) -> None:
+def test_what_is_no_mp4_is_refused_at_its_first_bytes(content: bytes, reason: str, looks: str) -> None:
     walked = Mp4Walk()
 
     with pytest.raises(NotAVideoError, match=looks) as caught:
         walked.feed(content[:16])
 
-    assert caught.value.reason == "not_mp4"
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
