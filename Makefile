@@ -38,7 +38,7 @@ fuzz: $(STAMP) ## fuzz parsers, guards and the receiver; FUZZ_SECONDS for each (
 check: $(STAMP) ## lint, format, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy worker webhook deploy tests
+	@$(BIN)/mypy worker webhook deploy tests callsheet.py
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
 
 lock: ## (maintainers) renew constraints.txt; needs uv
@@ -48,7 +48,7 @@ lock: ## (maintainers) renew constraints.txt; needs uv
 	@! grep -n '://' constraints.txt || { echo "constraints.txt must hold no URL" >&2; exit 1; }
 
 clean: ## remove the set-up, the caches and the data of `make up`
-	rm -rf .venv .callsheet .pytest_cache .mypy_cache .ruff_cache .hypothesis callsheet.egg-info
+	rm -rf .venv .callsheet build .pytest_cache .mypy_cache .ruff_cache .hypothesis callsheet.egg-info
 
 # The stamp comes last: a set-up that was interrupted is begun again.
 $(STAMP): pyproject.toml constraints.txt

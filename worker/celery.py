@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker`. Its settings are in `celeryconfig.py`."""
+"""The Celery application: `celery -A worker`. Its settings are in `worker/celeryconfig.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRANSPORT_ALIASES.update(
 )
 
 app = Celery("callsheet", include=["worker.tasks", "worker.control"], control="worker.messaging.broadcasts:Control")
-app.config_from_object("celeryconfig")
+app.config_from_object("worker.celeryconfig")
 
 
 @after_setup_logger.connect

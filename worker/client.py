@@ -16,9 +16,6 @@ import os
 import uuid
 from collections.abc import Mapping
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from celery import Celery
@@ -33,8 +30,6 @@ from worker.steps import accept
 __all__ = ["enqueue", "sign_messages"]
 
 log = logging.getLogger(__name__)
-
-CELERY_SETTINGS = Path(__file__).parents[1] / "celeryconfig.py"
 
 
 def enqueue(
@@ -67,11 +62,10 @@ def _services(_pid: int) -> Services:
 
 @cache
 def _app(_pid: int) -> Celery:
-    """An app that only waits. Whoever calls us may have an app of their own, which stays the current
-    one, and a `celeryconfig` of their own, so ours is found by its place and not by its name."""
+    """An app that only waits. The caller may have an app of their own, which stays the current one."""
     Settings.from_env(os.environ)
     app = Celery("callsheet", set_as_current=False)
-    app.config_from_object(_celery_settings())
+    app.config_from_object("worker.celeryconfig")
     return app
 
 
@@ -80,14 +74,5 @@ def _sender(_pid: int) -> Celery:
     """An app that only sends. With a result backend Celery would subscribe to each result, though nobody waits for it
     yet, and end that at once: a fifth of what sending costs. `AsyncResult.get` subscribes by itself."""
     app = Celery("callsheet", set_as_current=False, changes={"result_backend": "disabled"})
-    app.config_from_object(_celery_settings())
+    app.config_from_object("worker.celeryconfig")
     return app
-
-
-def _celery_settings() -> ModuleType:
-    found = spec_from_file_location("worker.client.celeryconfig", CELERY_SETTINGS)
-    assert found is not None
-    assert found.loader is not None
-    module = module_from_spec(found)
-    found.loader.exec_module(module)
-    return module

@@ -9,7 +9,7 @@ from deploy.local.procfile import read_procfile
 from deploy.local.sandbox_process import SOURCE
 from tests.chaos.rigged import RIG_VARIABLE
 
-PARTS = ("worker", "webhook", "deploy", "tests/chaos", "celeryconfig.py", "Procfile")
+PARTS = ("worker", "webhook", "deploy", "tests/chaos", "Procfile")
 
 
 def copy_of_the_code(directory: Path) -> Path:

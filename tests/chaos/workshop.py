@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.sandbox_process import SOURCE
 
-PARTS = ("worker", "webhook", "deploy", "tests", "celeryconfig.py", "Procfile", "pyproject.toml")
+PARTS = ("worker", "webhook", "deploy", "tests", "Procfile", "pyproject.toml")
 LUA = "worker/store/lua"
 STORE = "tests/integration/store"
 STEPS = "tests/integration/steps"

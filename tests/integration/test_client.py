@@ -60,6 +60,7 @@ def _forget() -> None:
     client._app.cache_clear()
     client._sender.cache_clear()
     client._services.cache_clear()
+    sys.modules.pop("worker.celeryconfig", None)
 
 
 @pytest.fixture

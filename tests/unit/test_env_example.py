@@ -58,7 +58,7 @@ def _explained() -> dict[str, str]:
 
 def _read_by_the_code() -> set[str]:
     files = [file for folder in ("worker", "webhook", "deploy") for file in (ROOT / folder).rglob("*.py")]
-    own = [file for file in [*files, ROOT / "celeryconfig.py"] if "local" not in file.relative_to(ROOT).parts]
+    own = [file for file in files if "local" not in file.relative_to(ROOT).parts]
     found = {name for file in own for name in _read_in(ast.parse(file.read_text()))}
     found |= set(re.findall(r"\$\{?([A-Z0-9_]+)", (ROOT / "Procfile").read_text()))
     return found - OF_THE_TERMINAL - set(NOT_YET)

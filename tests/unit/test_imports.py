@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     {"worker.cli", "worker.control", "worker.tasks", "webhook"},  # the doors do not know each other
-    {"worker.client", "worker.runtime"},
+    {"worker.client", "worker.runtime", "worker.celeryconfig"},
     {"worker.operations", "worker.messaging"},
     {"worker.celery"},
     {"worker.steps"},
@@ -27,6 +27,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 KNOW_CELERY_OR_FLASK = {
     "worker.celery",
+    "worker.celeryconfig",
     "worker.tasks",
     "worker.control",
     "worker.client",
