@@ -177,8 +177,15 @@ HEARING = (
     _m(
         "result write without version",
         "worker/messaging/result.lua",
-        "if held_ver >= ver then",
+        "if held_at > at or (held_at == at and held_ver > ver) then",
         "if false then",
         "tests/integration/results/test_result_versions.py::test_an_old_failure_told_late_does_not_replace_the_success",
+    ),
+    _m(
+        "results ordered by version alone",
+        "worker/messaging/result.lua",
+        "if held_at > at or (held_at == at and held_ver > ver) then",
+        "if held_ver > ver then",
+        "tests/integration/results/test_result_versions.py::test_a_record_lost_whole_and_sent_again_is_told",
     ),
 )

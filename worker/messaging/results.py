@@ -1,8 +1,9 @@
-"""How the caller hears of a job: `AsyncResult(job_id)` and one row in Flower stand for its whole life.
+"""Results of jobs for Celery callers: `AsyncResult(job_id)` and one row in Flower stand for a job's whole life.
 
 The task `callsheet.generate` only records the job and then ends without a result;
-what ends it is written here, from the record, when the job is settled. Every
-write carries the record's version, and an older one never replaces a newer.
+the result is written here, from the record, when the job is final. Every write
+carries when the record entered its state and its version, and an older one never
+replaces a newer.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class CeleryResults:
     def _succeed(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
         has_canvas = bool(request.callbacks or request.chain)
         told = self._held(job.id) if has_canvas else {}
-        if _ver(told) > job.ver:
+        if _age(told) > (job.state_at, job.ver):
             return
         result = result_of(job, self._store.spec_json(job.id))
         if has_canvas and job.told != "success":
@@ -162,9 +163,11 @@ class CeleryResults:
         backend = self._backend
         encoded = backend.encode_result(result, state)
         entry = backend._get_result_meta(result=encoded, state=state, traceback=None, request=request)
-        entry |= {"task_id": job.id, "callsheet_ver": job.ver, "children": entry["children"] or children or []}
+        entry |= {"task_id": job.id, "callsheet_at": job.state_at, "callsheet_ver": job.ver}
+        entry["children"] = entry["children"] or children or []
         seconds = int(backend.expires or 0) or 1
-        outcome = self._script(keys=[backend.get_key_for_task(job.id)], args=[backend.encode(entry), job.ver, seconds])
+        args = [backend.encode(entry), job.state_at, job.ver, seconds]
+        outcome = self._script(keys=[backend.get_key_for_task(job.id)], args=args)
         return bool(outcome != "newer" and outcome != b"newer")
 
     def _held(self, job_id: str) -> dict[str, Any]:
@@ -197,10 +200,14 @@ class CeleryResults:
             log.warning("event.unsent", extra={"job_id": job.id, "reason": type(err).__name__})
 
 
-def _ver(entry: Mapping[str, Any]) -> int:
-    """The version that a result entry was made of; 0 for one that is not ours."""
-    ver = entry.get("callsheet_ver")
-    return ver if isinstance(ver, int) else 0
+def _age(entry: Mapping[str, Any]) -> tuple[int, int]:
+    """The `state_at` and `ver` of the record that a result entry was made of; zeros for one that is not ours.
+
+    Of two entries the greater is the newer. `ver` alone would not tell: a record that Redis has lost, with all or some
+    of its moves, counts from where it was set back to.
+    """
+    at, ver = entry.get("callsheet_at"), entry.get("callsheet_ver")
+    return at if isinstance(at, int) else 0, ver if isinstance(ver, int) else 0
 
 
 @contextmanager

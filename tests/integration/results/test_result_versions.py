@@ -14,6 +14,7 @@ from deploy.local.ports import free_port
 from tests.integration.results.conftest import JOB, Studio
 from worker.errors import JobFailed, ResultError
 from worker.jobs.states import JobState
+from worker.store import Store
 
 S = JobState
 
@@ -189,6 +190,108 @@ def test_an_old_cancel_told_late_replaces_nothing_newer(studio: Studio) -> None:
     assert studio.result().state == "STARTED"
 
 
+def snapshot(store: Store) -> Callable[[], None]:
+    """The records as they are now; a call makes them so again. Results stand apart and stay."""
+    client: Any = store._client
+    held = {key: client.execute_command("DUMP", key, NEVER_DECODE=True) for key in client.keys("callsheet:*")}
+
+    def roll_back() -> None:
+        lose(store)
+        for key, value in held.items():
+            client.restore(key, 0, value)
+
+    return roll_back
+
+
+def lose(store: Store) -> None:
+    client: Any = store._client
+    client.delete(*client.keys("callsheet:*"))
+
+
+def told_often(studio: Studio) -> None:
+    """A request in progress whose every step was told: its version is far above that of any short way to the end."""
+    for progress in range(10, 100, 10):
+        claim = studio.store.claim(JOB, states=(S.SUBMITTED,), lease_ms=1000)
+        assert claim is not None
+        job = studio.store.rest(claim, due_in_ms=0, facts={"progress": str(progress)}).job
+        assert job is not None
+        studio.results.started(job)
+
+
+def later(studio: Studio, clock_ms: int = 60_000) -> None:
+    studio.store._clock.now += clock_ms  # type: ignore[union-attr]
+
+
+def test_a_job_made_after_a_rollback_is_told_though_more_was_told_before(studio: Studio) -> None:
+    studio.accepted()
+    roll_back = snapshot(studio.store)
+    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
+    told_often(studio)
+    roll_back()
+    later(studio)
+
+    studio.archived()
+    studio.tell()
+
+    assert studio.result().get(timeout=5)["state"] == "archived"
+
+
+def test_a_record_lost_whole_and_sent_again_is_told(studio: Studio) -> None:
+    studio.submitted()
+    told_often(studio)
+    lose(studio.store)
+    later(studio)
+
+    studio.archived()
+    studio.tell()
+
+    assert studio.result().get(timeout=5)["state"] == "archived"
+
+
+def test_a_failure_told_before_a_rollback_gives_way_to_the_video(studio: Studio) -> None:
+    studio.submitted()
+    roll_back = snapshot(studio.store)
+    told_often(studio)
+    studio.store.move(JOB, S.EXPIRED, attempt=1, path="sweep")
+    studio.tell()
+    assert studio.result().state == "FAILURE"
+    roll_back()
+    later(studio)
+
+    studio.archived()
+    studio.tell()
+
+    assert studio.result().get(timeout=5)["state"] == "archived"
+
+
+def test_a_callback_of_the_callers_is_sent_after_a_rollback_too(studio: Studio) -> None:
+    studio.accepted()
+    studio.generate().apply_async(link=studio.after())
+    studio.arrive()
+    roll_back = snapshot(studio.store)
+    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
+    told_often(studio)
+    roll_back()
+    later(studio)
+
+    studio.archived()
+    studio.tell()
+
+    assert [message["headers"]["task"] for message in studio.sent()] == ["studio.after"]
+
+
+def test_a_result_told_while_the_servers_clock_was_ahead_is_followed_by_the_next(studio: Studio) -> None:
+    later(studio, 12 * 3600 * 1000)
+    job = studio.submitted()
+    studio.results.started(job)
+    later(studio, -12 * 3600 * 1000)
+
+    studio.archived()
+    studio.tell()
+
+    assert studio.result().get(timeout=5)["state"] == "archived"
+
+
 def test_two_threads_that_tell_different_versions_leave_the_newer_one(studio: Studio) -> None:
     versions = [studio.accepted()]
     for progress in range(1, 30):
@@ -233,7 +336,9 @@ def test_a_result_that_has_expired_can_be_told_again(studio: Studio) -> None:
     assert studio.result().get(timeout=5)["state"] == "archived"
 
 
-@pytest.mark.parametrize("held", ["no JSON", "[1]", '{"callsheet_ver": null}', '{"status": "PENDING"}', "7"])
+@pytest.mark.parametrize(
+    "held", ["no JSON", "[1]", '{"callsheet_ver": null}', '{"callsheet_ver": 99}', '{"status": "PENDING"}', "7"]
+)
 def test_whatever_stands_in_the_way_is_replaced(studio: Studio, held: str) -> None:
     backend: Any = studio.app.backend
     studio.archived()

@@ -41,11 +41,15 @@ if #flat > 0 then
 end
 
 local function text(number) return string.format("%.0f", number) end
-local function int(name) return assert(tonumber(job[name] or 0), "field " .. name .. " is no number") end
+local function int(name) return (assert(tonumber(job[name] or 0), "field " .. name .. " is no number")) end
 local function listed(words, word) return string.find("," .. words .. ",", "," .. word .. ",", 1, true) ~= nil end
 local function held() return job.error_stage and job.state .. "(" .. job.error_stage .. ")" or job.state end
 local function leased() return job.lease ~= nil and int("lease_until") > now end
 local function bound(attempt) return job["request_id." .. attempt] end
+
+-- When a move that happens now is said to have happened: never before the last one, whatever the clock was set to.
+-- Results are ordered by it (messaging/result.lua).
+local function moved_at() return math.max(now, int("state_at")) end
 
 local function put(name, value)
   if job[name] ~= value then job[name], changed[name], dropped[name] = value, value, nil end

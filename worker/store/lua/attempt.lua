@@ -27,7 +27,7 @@ drop("error_stage", "error_code", "error_message", "waiting_for", "failures", "n
 drop("final_at", "look_until", "manifest_ver", "lease", "lease_until")
 put("attempt", text(number + 1))
 put("state", given.state)
-put("state_at", text(now))
+put("state_at", text(moved_at()))
 put("path", given.path)
 put("ver", text(int("ver") + 1))
 reopen()

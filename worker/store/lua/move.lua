@@ -90,7 +90,7 @@ if means("releases") then drop("reserved", "reserved_on") end
 leave_line()
 
 put("state", given.to)
-put("state_at", text(now))
+put("state_at", text(moved_at()))
 put("path", given.path)
 put("ver", text(ver + 1))
 drop("error_stage", "error_code", "error_message", "waiting_for", "failures", "nudges", "look_until", "final_at", "manifest_ver")
