@@ -371,7 +371,50 @@ def test_a_probe_whose_worker_dies_is_followed_by_another(store: Store, clock: C
     clock.advance(10 * SECOND)
 
     assert store.ask(FREE, SUBMIT, prober="next").is_probe
-    assert store.report(FREE, SUBMIT, prober="dies", outcome="answered") == (False, False)
+
+
+@pytest.mark.parametrize("op", [SUBMIT, POLL])
+@pytest.mark.parametrize("job_id", ["slow", "12345"])
+def test_any_probe_that_is_answered_well_closes_the_breaker(
+    store: Store, clock: Clock, op: Operation, job_id: str
+) -> None:
+    """Answers take longer than the 10 s between two probes."""
+    store.report(FREE, op, prober=JOB, outcome="locked_out")
+    clock.advance(10 * SECOND)
+    assert store.ask(FREE, op, prober=job_id).is_probe
+    for n in range(3):
+        clock.advance(10 * SECOND)
+        assert store.ask(FREE, op, prober=f"later-{n}").is_probe
+    store.report(FREE, op, prober="later-0", outcome="failed")
+
+    assert store.report(FREE, op, prober=job_id, outcome="answered") == (True, False)
+
+    assert store.ask(FREE, op, prober=JOB).is_granted
+    assert store.standing(FREE).submit.calls + store.standing(FREE).poll.calls == 5
+
+
+def test_a_probe_of_an_earlier_breaker_does_not_close_the_next(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out")
+    clock.advance(10 * SECOND)
+    store.ask(FREE, SUBMIT, prober="old")
+    clock.advance(10 * SECOND)
+    store.ask(FREE, SUBMIT, prober="new")
+    store.report(FREE, SUBMIT, prober="new", outcome="answered")
+    store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out")
+
+    assert store.report(FREE, SUBMIT, prober="old", outcome="answered") == (False, False)
+
+    assert not store.ask(FREE, SUBMIT, prober=JOB).is_granted
+
+
+def test_probes_nobody_reports_are_forgotten(store: Store, clock: Clock) -> None:
+    store.report(FREE, SUBMIT, prober=JOB, outcome="locked_out")
+    for n in range(300):
+        clock.advance(10 * SECOND)
+        assert store.ask(FREE, SUBMIT, prober=f"dies-{n}").is_probe
+
+    held = map(str, store._client.hkeys(store._keys.limits(0, "evolink")))
+    assert sum(name.startswith("probe:") for name in held) <= 91
 
 
 @pytest.mark.parametrize(("calls", "failures", "opens"), [(19, 19, False), (20, 9, False), (20, 10, True)])

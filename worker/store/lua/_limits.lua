@@ -2,13 +2,14 @@
 --
 -- The hash of a provider's limits holds, each with "submit." or "poll." in front:
 --   calls.<second>, failed.<second>  how many were begun, how many failed      hold_until  asked to wait until then
---   open_since, open_why             the breaker is open                        probe_at    when it lets one through
---   prober                           the job that was let through last          short       "<cost> <job id>": first in
---                                                                               line, and today's budget is too small
+--   open_since, open_why             the circuit breaker is open                probe_at    when it lets one through
+--   short                            "<cost> <job id>": first in line, and today's budget is too small
+-- and "probe:<op>:<job id>"          when the open breaker let that job's request through
 -- Seconds are counted whole, so 61 of them cover any 60 s, with the time that a request is on its way.
 
 local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS, DAY_MS = 60, 10000, 3600000, 86400000
 local LEAST_CALLS, PLENTY = 20, 1000000
+local LONGEST_PROBE_MS = 900000  -- no request takes so long: its worker has died
 
 -- The gate of one provider. limits {provider, max_concurrent, per_minute, budget}; keys {limits, occupied, line, spent}
 local function gate_of(now, limits, keys)
@@ -30,6 +31,8 @@ local function gate_of(now, limits, keys)
   end
   gate.calls, gate.failed, gate.state = calls, failed, state
 
+  local function probe(op, job_id) return "probe:" .. op .. ":" .. job_id end
+  local function is_probe(field, op) return string.find(field, "probe:" .. op .. ":", 1, true) == 1 end
   local function prefix(op) return limits.provider .. ":" .. op .. ":" end
   local function after(op) return "(" .. limits.provider .. ":" .. op .. ";" end
   local function soon(instant, at_most) return instant and tonumber(instant) > now and instant - now <= at_most end
@@ -96,10 +99,21 @@ local function gate_of(now, limits, keys)
   function gate.grant(op, job_id)
     redis.call("HINCRBY", keys.limits, op .. ".calls." .. string.format("%.0f", second), 1)
     if gate.is_open(op) then
-      redis.call("HSET", keys.limits, op .. ".probe_at", string.format("%.0f", now + PROBE_MS), op .. ".prober", job_id)
+      redis.call("HSET", keys.limits, op .. ".probe_at", string.format("%.0f", now + PROBE_MS),
+        probe(op, job_id), string.format("%.0f", now))
+      for field, at in pairs(state) do
+        if is_probe(field, op) and math.abs(now - at) > LONGEST_PROBE_MS then stale[#stale + 1] = field end
+      end
     end
     if #stale > 0 then redis.call("HDEL", keys.limits, unpack(stale)) end
     return gate.is_open(op)
+  end
+
+  -- Whether the open breaker let that job's request through and has not heard of it yet: now it has.
+  function gate.take_probe(op, job_id)
+    if not gate.is_open(op) or not state[probe(op, job_id)] then return false end
+    redis.call("HDEL", keys.limits, probe(op, job_id))
+    return true
   end
 
   -- A request failed in a way that tells of the provider, not of the request; whether that opened the breaker.
@@ -109,15 +123,16 @@ local function gate_of(now, limits, keys)
     local failures = failed[op] + 1
     if not is_certain and (calls[op] < LEAST_CALLS or 2 * failures < calls[op]) then return false end
     redis.call("HSET", keys.limits, op .. ".open_since", string.format("%.0f", now), op .. ".open_why", why,
-      op .. ".probe_at", string.format("%.0f", now + PROBE_MS), op .. ".prober", "")
+      op .. ".probe_at", string.format("%.0f", now + PROBE_MS))
     return true
   end
 
-  -- The request that was let through was answered well: forget what went before.
+  -- A request that was let through was answered well: forget what went before, the other probes too. One that began
+  -- under an earlier breaker says nothing of the next.
   function gate.close(op)
-    local gone = {op .. ".open_since", op .. ".open_why", op .. ".probe_at", op .. ".prober"}
+    local gone = {op .. ".open_since", op .. ".open_why", op .. ".probe_at"}
     for i = 1, #flat, 2 do
-      if string.find(flat[i], op .. ".failed.", 1, true) == 1 then gone[#gone + 1] = flat[i] end
+      if string.find(flat[i], op .. ".failed.", 1, true) == 1 or is_probe(flat[i], op) then gone[#gone + 1] = flat[i] end
     end
     redis.call("HDEL", keys.limits, unpack(gone))
   end
