@@ -124,13 +124,6 @@ HEARING = (
         "tests/integration/bucket/test_fast_requests.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
     ),
     _m(
-        "a connection is used again whatever address its host has by now",
-        "worker/guard/connection.py",
-        "return self._place == (host, port) and self._address in addresses",
-        "return self._place == (host, port)",
-        "tests/integration/guard/test_download.py::test_a_name_that_has_moved_is_asked_at_its_new_address",
-    ),
-    _m(
         "archive verdict at once",
         "worker/steps/archive.py",
         "if claim.now > services.timing.archive_verdict_at(job):",

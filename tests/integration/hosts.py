@@ -46,7 +46,8 @@ class Host:
     heads: list[str] = field(default_factory=list)
     server_names: list[str | None] = field(default_factory=list)
     """One for each connection."""
-    answers_per_connection: int = 1
+    ends_in_order: bool = True
+    """Whether the end of an answer is told by TLS (close_notify), as nginx does, or the connection just closes."""
     connections: list[ssl.SSLSocket] = field(default_factory=list)
 
     def url(self, path: str = "/video.mp4", name: str = "localhost") -> str:
@@ -120,13 +121,15 @@ def _talk(raw: socket.socket, context: ssl.SSLContext, host: Host, closing: thre
     raw.settimeout(10)
     with raw, contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as sock:
         host.connections.append(sock)
-        for _ in range(host.answers_per_connection):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                received = sock.recv(65536)
-                if not received:
-                    return
-                head += received
-            host.heads.append(head.decode("latin-1"))
-            talk = Talk(sock, host.heads[-1], closing)
-            host.answers[talk.target.partition("?")[0]](talk)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            received = sock.recv(65536)
+            if not received:
+                return
+            head += received
+        host.heads.append(head.decode("latin-1"))
+        talk = Talk(sock, host.heads[-1], closing)
+        host.answers[talk.target.partition("?")[0]](talk)
+        if host.ends_in_order:
+            sock.settimeout(0)  # as nginx does: say it, and do not wait for the client to say the same
+            sock.unwrap()

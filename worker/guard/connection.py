@@ -1,33 +1,29 @@
-"""A connection that cannot be kept busy: every read of it is timed, counted and held to limits.
+"""A TLS connection with a deadline, a least rate and size limits.
 
-Time-outs of a socket start anew with every byte, and `http.client` reads heads,
-interim answers, chunk sizes and trailers in loops of its own. A host that drips
-bytes could hold a worker for ever, so the limits sit below, where bytes arrive.
+The time-out of a socket starts anew with every byte, so a host that drips bytes could hold a worker for ever.
+The limits therefore sit below every parser, where bytes arrive; and a watchdog in a thread of its own shuts the
+socket down when a call lasts longer than the limits allow, whatever loops above it.
 """
 
 from __future__ import annotations
 
-import http.client
 import io
-import re
 import socket
 import ssl
-from collections.abc import Callable, Collection
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from types import TracebackType
+from typing import Any
 
 from worker.errors import DownloadError
-from worker.guard.addresses import Address
-from worker.guard.urls import HTTPS_PORT, HttpsUrl
-
-PIECE_BYTES = 128 * 1024
-LONGEST_SIZE_LINE = 256
-SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?\r\n")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one download may cost. Time that we spend on our side of the chunks counts only for `total_seconds`."""
+    """The bounds of one download. Time spent on our side of the chunks counts only for `total_seconds`."""
 
     max_bytes: int = 2 * 1024**3
     total_seconds: float = 480.0  # less than the archive task's own limit
@@ -36,6 +32,89 @@ class Limits:
     least_bytes_per_second: int = 32 * 1024
     rate_window_seconds: float = 20.0
     header_bytes: int = 64 * 1024
+
+    @property
+    def call_seconds(self) -> float:
+        """The longest that one exchange of heads or one read of a chunk can take while all other limits hold."""
+        return 2 * (self.connect_seconds + self.stall_seconds + self.rate_window_seconds)
+
+
+class Watchdog:
+    """Shuts a download's socket down at the deadline, or once one call into it lasts longer than *call_seconds*.
+
+    A `with` block around the download; it costs one thread that wakes once in *call_seconds*.
+    """
+
+    def __init__(
+        self, *, total_seconds: float, call_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._call_seconds = call_seconds
+        self._ends_at = clock() + total_seconds
+        self._call_began: float | None = None
+        self._socket: socket.socket | None = None
+        self._has_bitten = False
+        self._lock = threading.Lock()  # a descriptor that was closed may be another's: never shut it down
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="download-watchdog", daemon=True)
+
+    def __enter__(self) -> Watchdog:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def guard(self, sock: socket.socket) -> None:
+        """Watch *sock* from now on, in place of any other."""
+        with self._lock:
+            self._socket = sock
+        self.check()
+
+    def close(self, sock: socket.socket) -> None:
+        """Close *sock* and watch it no more."""
+        with self._lock:
+            if self._socket is sock:
+                self._socket = None
+            sock.close()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """A call that waits for the host, and nothing else; raises `DownloadError("timeout")` if it was cut off."""
+        self._call_began = self._clock()
+        try:
+            yield
+        finally:
+            self._call_began = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise `DownloadError("timeout")` once the socket was shut down."""
+        if self._has_bitten:
+            raise DownloadError("timeout", "the download lasted longer than its limits allow")
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(max(0.0, self._due_at() - self._clock())):
+            if self._due_at() <= self._clock():
+                self._bite()
+                return
+
+    def _due_at(self) -> float:
+        """When to look next: no call that is still to begin can be overdue sooner."""
+        began = self._call_began
+        return min(self._ends_at, (self._clock() if began is None else began) + self._call_seconds)
+
+    def _bite(self) -> None:
+        with self._lock:
+            self._has_bitten = True
+            if self._socket is not None:
+                try:
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # an SSLSocket's own forgets its TLS
+                except OSError:
+                    return  # not connected any more
 
 
 class Pace:
@@ -58,207 +137,78 @@ class Pace:
             raise DownloadError("timeout", f"not done within {self._limits.total_seconds:g} s")
         return min(left, self._limits.stall_seconds if most_seconds is None else most_seconds)
 
-    def countdown(self, most_seconds: float) -> Callable[[], float]:
-        """How long each wait may last of several that may last *most_seconds* together; `TimeoutError` at the end."""
-        ends_at = self._clock() + self.allowance(most_seconds)
-
-        def left() -> float:
-            if (seconds := ends_at - self._clock()) <= 0:
-                raise TimeoutError("timed out")
-            return seconds
-
-        return left
-
     def note(self, received_bytes: int) -> None:
-        """Count what a wait brought; raises when it is too little."""
+        """Count the bytes of one wait; raises when the rate is too low or a head too long."""
         self._waited_seconds += self._clock() - self._asked_at
         self._received_bytes += received_bytes
         if self._waited_seconds >= self._limits.rate_window_seconds:
             if self._received_bytes < self._waited_seconds * self._limits.least_bytes_per_second:
                 raise DownloadError("slow", f"below {self._limits.least_bytes_per_second} bytes/s")
             self._waited_seconds, self._received_bytes = 0.0, 0
-
-    def note_head(self, read_bytes: int) -> None:
-        """Count what was read; raises when it is too much of a head."""
         if self._head_bytes is not None:
-            self._head_bytes += read_bytes
+            self._head_bytes += received_bytes
             if self._head_bytes > self._limits.header_bytes:
                 raise DownloadError("headers", f"the answer's head is over {self._limits.header_bytes} bytes")
 
     def stalled(self) -> DownloadError:
-        """What a wait that brought nothing means."""
+        """The error of a wait that brought nothing."""
         self.allowance()
         return DownloadError("stalled", f"the host was silent for {self._limits.stall_seconds:g} s")
 
     def next_head(self) -> None:
+        """Count what comes from now on as a head."""
         self._head_bytes = 0
 
     def head_done(self) -> None:
+        """Count what comes from now on as a body."""
         self._head_bytes = None
 
 
-class PacedTls:
-    """A TLS connection whose every wait is timed, so no loop in `http.client` can be kept busy for ever.
+class Connection(io.RawIOBase):
+    """The bytes of a TLS connection, each wait for them timed and counted. Closing it closes the socket.
 
-    What comes is taken off the socket in large pieces. `ssl.SSLSocket` makes two system calls for each record of
-    16 KiB, and with them a third of what a download costs.
+    *tls* must be made with `suppress_ragged_eofs=False`: only then a connection that just ends can be told from one
+    that ended in order.
     """
 
-    def __init__(self, raw: socket.socket, context: ssl.SSLContext, host: str, pace: Pace) -> None:
-        self.pace = pace
-        self._raw = raw
-        self._coming, self._going = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._coming, self._going, server_hostname=host)
-        self._piece = memoryview(bytearray(PIECE_BYTES))
-        self._users = 1
-
-    def shake_hands(self, most_seconds: float) -> None:
-        """Verify the host; raises `OSError` when that fails or takes longer."""
-        ends_in = self.pace.countdown(most_seconds)
-        while True:
-            try:
-                self._tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._raw.settimeout(ends_in())
-                self._take_in(self._raw.recv_into(self._piece))
-        self._flush()
-
-    def resume(self, pace: Pace) -> None:
-        self.pace = pace
-        self._raw.settimeout(pace.allowance())
-
-    def sendall(self, data: bytes) -> None:
-        self._tls.write(data)
-        self._flush()
-
-    def makefile(self, *_: object) -> io.BufferedReader:
-        """What comes, for `http.client`, which closes the connection before it has read the answer."""
-        self._users += 1
-        return io.BufferedReader(_Coming(self))
-
-    def is_quiet(self) -> bool:
-        """Whether nothing waits to be read: no bytes, and no end."""
-        if self._tls.pending() or self._coming.pending:
-            return False
-        self._raw.settimeout(0)
-        try:
-            self._raw.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
-
-    def close(self) -> None:
-        self._users -= 1
-        if self._users == 0:
-            self._raw.close()
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Put what has come in *buffer*, once there is something; 0 at the end."""
-        filled = 0
-        while filled < len(buffer):
-            try:
-                filled += cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))
-            except ssl.SSLWantReadError:
-                if filled:
-                    break
-                self._wait()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # where the body must end is for others to know
-                break
-        self.pace.note_head(filled)
-        return filled
-
-    def _wait(self) -> None:
-        self._flush()  # an answer to what the host asked of TLS
-        allowance = self.pace.allowance()
-        if allowance != self._raw.gettimeout():
-            self._raw.settimeout(allowance)
-        try:
-            received = self._raw.recv_into(self._piece)
-        except TimeoutError as err:
-            raise self.pace.stalled() from err
-        self.pace.note(received)
-        self._take_in(received)
-
-    def _take_in(self, received: int) -> None:
-        if received:
-            self._coming.write(self._piece[:received])
-        else:
-            self._coming.write_eof()
-
-    def _flush(self) -> None:
-        if self._going.pending:
-            self._raw.sendall(self._going.read())
-
-
-class _Coming(io.RawIOBase):
-    """One reader of a connection."""
-
-    def __init__(self, connection: PacedTls) -> None:
-        self._connection = connection
+    def __init__(self, tls: ssl.SSLSocket, pace: Pace, watchdog: Watchdog) -> None:
+        super().__init__()
+        self._tls = tls
+        self._pace = pace
+        self._watchdog = watchdog
+        self._has_ended = False
+        self.ended_in_order = False
+        """Whether the host said that no more will come (TLS close_notify)."""
 
     def readable(self) -> bool:
+        """Always: a `BufferedReader` asks."""
         return True
 
+    def send(self, data: bytes) -> None:
+        """Send all of *data*."""
+        self._tls.settimeout(self._pace.allowance())
+        self._tls.sendall(data)
+
     def readinto(self, buffer: Any) -> int:
-        return self._connection.read_into(memoryview(buffer))
+        """Put what has come into *buffer*, once there is something; 0 at the end, in order or not."""
+        if self._has_ended:
+            return 0
+        allowance = self._pace.allowance()
+        if allowance != self._tls.gettimeout():
+            self._tls.settimeout(allowance)
+        try:
+            received = self._tls.recv_into(buffer)
+            self.ended_in_order = self._has_ended = not received
+        except ssl.SSLEOFError:
+            received, self._has_ended = 0, True
+        except TimeoutError as err:
+            raise self._pace.stalled() from err
+        self._watchdog.check()
+        self._pace.note(received)
+        return received
 
     def close(self) -> None:
+        """Close the socket; a second time does nothing."""
         if not self.closed:
-            self._connection.close()
+            self._watchdog.close(self._tls)
         super().close()
-
-
-class PinnedConnection(http.client.HTTPConnection):
-    """HTTP over a socket that is already connected to *address*; it never opens another."""
-
-    default_port = HTTPS_PORT
-    auto_open = 0
-
-    def __init__(self, url: HttpsUrl, address: Address, sock: PacedTls) -> None:
-        super().__init__(url.host, url.port)
-        self.sock: Any = sock
-        self._place = (url.host, url.port)
-        self._address = address
-
-    def leads_to(self, host: str, port: int, addresses: Collection[Address]) -> bool:
-        """Whether it is one to *host*, at one of *addresses*."""
-        return self._place == (host, port) and self._address in addresses
-
-    def is_quiet(self) -> bool:
-        """Whether it is open, and nothing that nobody asked for came over it."""
-        return self.sock is not None and self.sock.is_quiet()
-
-    def resume(self, pace: Pace) -> None:
-        """Hold what comes from now on to *pace*."""
-        self.sock.resume(pace)
-
-
-class ChunkedBody:
-    """A chunked body [RFC 9112 7.1]; `http.client` would read a chunk of size -1 into memory to the end."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self._source = response.fp
-        self._left: int | None = 0  # of the present chunk; None behind the last one
-
-    def read(self, most_bytes: int) -> bytes:
-        """The next bytes, at most so many; none at the end. Trailers are left unread."""
-        if self._left == 0:
-            self._left = self._next_size() or None
-        if self._left is None:
-            return b""
-        data = self._source.read(min(most_bytes, self._left))
-        self._left -= len(data)
-        if not data or (self._left == 0 and self._source.read(2) != b"\r\n"):
-            raise DownloadError("truncated", "the body ends inside a chunk")
-        return data
-
-    def _next_size(self) -> int:
-        line = self._source.readline(LONGEST_SIZE_LINE)
-        found = SIZE_LINE.fullmatch(line)
-        if found is None:
-            raise DownloadError("protocol" if line.endswith(b"\n") else "truncated", "a chunk has no readable size")
-        return int(found[1], 16)

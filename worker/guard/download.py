@@ -3,9 +3,9 @@
 The only door for URLs that came from a provider or a caller. Every hop is
 parsed by a narrow grammar (`urls.py`), every address its host resolves to must
 pass the policy (`addresses.py`), and the connection goes to the very address
-that was checked, with the certificate verified for the name. It is made by
-`http.client` on a socket of our own: urllib3 would do, but it logs the whole
-URL when a header cannot be parsed.
+that was checked, with the certificate verified for the name. The answer is read
+by `response.py`, not by urllib3, which logs the whole URL when a header cannot
+be parsed.
 
 `DownloadError.reason` is one of
 
@@ -25,19 +25,20 @@ URL when a header cannot be parsed.
 
 from __future__ import annotations
 
-import http.client
+import io
 import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from http import HTTPStatus
 
 from worker.errors import DownloadError, LinkDeadError
 from worker.guard.addresses import Address, Network, is_opened, is_public
-from worker.guard.connection import ChunkedBody, Limits, Pace, PacedTls, PinnedConnection
-from worker.guard.connection_pool import KeptConnections
+from worker.guard.connection import Connection, Limits, Pace, Watchdog
+from worker.guard.response import Body, BodyEnd, Head, read_head
 from worker.guard.urls import HTTPS_PORT, HttpsUrl
 
 Resolve = Callable[[str, int], Sequence[Address]]
@@ -47,19 +48,24 @@ CHUNK_BYTES = 256 * 1024
 MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD = frozenset({403, 404, 410})
-TOO_MANY_REQUESTS = 429
-HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsheet"}
+HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsheet", "Connection": "close"}
 
 
 class Download:
     """One answer whose body is on its way. `declared_bytes` is None when the host did not say."""
 
-    def __init__(self, response: http.client.HTTPResponse, max_bytes: int) -> None:
-        self.declared_bytes = None if response.chunked else response.length
-        self._read_some = ChunkedBody(response).read if response.chunked else response.read
+    def __init__(self, body: Body, max_bytes: int, watchdog: Watchdog) -> None:
+        self.declared_bytes = body.declared_bytes
+        self._body = body
         self._max_bytes = max_bytes
+        self._watchdog = watchdog
         if self.declared_bytes is not None and self.declared_bytes > max_bytes:
             raise DownloadError("too_large", f"{self.declared_bytes} bytes are declared, {max_bytes} allowed")
+
+    @property
+    def end(self) -> BodyEnd | None:
+        """How the body ended; None until all of it has been read."""
+        return self._body.end
 
     def chunks(self) -> Iterator[bytes]:
         """The body, some 256 KiB at a time; raises `DownloadError` unless it comes whole and within the limits."""
@@ -69,18 +75,19 @@ class Download:
             if received > self._max_bytes:
                 raise DownloadError("too_large", f"over {self._max_bytes} bytes")
             yield chunk
-        if self.declared_bytes is not None and received != self.declared_bytes:
-            raise DownloadError("truncated", f"{received} of {self.declared_bytes} bytes came")
+        if self._body.end is BodyEnd.UNKNOWN:
+            raise DownloadError("cut", "the connection ended without a length or a sign that all had come")
 
     def _read(self) -> bytes:
         try:
-            return self._read_some(CHUNK_BYTES)
+            with self._watchdog.call():
+                return self._body.read(CHUNK_BYTES)
         except OSError as err:
             raise DownloadError("cut", "the connection was lost in the body") from err
 
 
 class Downloader:
-    """Opens links. One per process will do; a connection is used again within seconds (`connection_pool.py`).
+    """Opens links; one per process will do, and threads may share it.
 
     *ca_file* is trusted beside the system's roots. *media_hosts* admits only these hosts and
     their subdomains; empty admits any. *allow_networks* opens networks that are not public,
@@ -105,7 +112,6 @@ class Downloader:
         self._clock = clock
         self._resolve = resolve or _resolve
         self._dial = dial or _dial
-        self._kept = KeptConnections()
 
     @contextmanager
     def open(self, url: str) -> Iterator[Download]:
@@ -113,43 +119,32 @@ class Downloader:
 
         Raises `LinkDeadError` when the link is gone, `DownloadError` for everything else.
         """
-        held, connection, response = self._follow(HttpsUrl.parse(url), Pace(self._limits, self._clock))
-        with held:
-            yield Download(response, self._limits.max_bytes)
-            if response.isclosed() and not response.will_close:  # read to the end that its length told
-                held.pop_all()
-                self._kept.put(connection)
+        limits = self._limits
+        with (
+            Watchdog(total_seconds=limits.total_seconds, call_seconds=limits.call_seconds) as watchdog,
+            ExitStack() as held,
+        ):
+            body = self._follow(HttpsUrl.parse(url), Pace(limits, self._clock), watchdog, held)
+            yield Download(body, limits.max_bytes, watchdog)
 
-    def _follow(self, url: HttpsUrl, pace: Pace) -> tuple[ExitStack, PinnedConnection, http.client.HTTPResponse]:
-        """The first answer that is no redirect, and what closes it; each hop is checked like the first."""
+    def _follow(self, url: HttpsUrl, pace: Pace, watchdog: Watchdog, held: ExitStack) -> Body:
+        """The body of the first answer that is no redirect, closed by *held*; each hop is checked like the first."""
         for _ in range(MOST_REDIRECTS + 1):
-            with ExitStack() as held:
-                connection, response = self._exchange(url, pace, held)
-                if response.status not in REDIRECTS:
-                    _check(response)
-                    return held.pop_all(), connection, response
-                url = _next_hop(url, response)
+            with ExitStack() as hop:
+                reader, connection = self._connect(url, self._admitted(url), pace, watchdog)
+                hop.callback(reader.close)
+                with watchdog.call():
+                    head = _ask(url, connection, reader, pace)
+                if head.status not in REDIRECTS:
+                    _check(head)
+                    held.push(hop.pop_all())
+                    return Body(head, connection, reader)
+                url = _next_hop(url, head)
         raise DownloadError("redirects", f"more than {MOST_REDIRECTS} redirects")
 
-    def _exchange(
-        self, url: HttpsUrl, pace: Pace, held: ExitStack
-    ) -> tuple[PinnedConnection, http.client.HTTPResponse]:
-        """Ask for *url* at one of its host's addresses, all of which were checked."""
-        addresses = self._admitted(url)
-        kept = self._kept.take(url.host, url.port, addresses)
-        if kept is not None:
-            held.callback(kept.close)
-            kept.resume(pace)
-            try:
-                return kept, held.enter_context(closing(_ask(kept, url, pace)))
-            except DownloadError as err:
-                kept.close()
-                if err.reason != "cut":  # the host was just about to close it
-                    raise
-        connection = held.enter_context(closing(self._connect(url, addresses, pace)))
-        return connection, held.enter_context(closing(_ask(connection, url, pace)))
-
-    def _connect(self, url: HttpsUrl, addresses: Iterable[Address], pace: Pace) -> PinnedConnection:
+    def _connect(
+        self, url: HttpsUrl, addresses: Iterable[Address], pace: Pace, watchdog: Watchdog
+    ) -> tuple[io.BufferedReader, Connection]:
         """A verified TLS connection to the first of *addresses* that takes one."""
         failure: OSError | None = None
         for address in addresses:
@@ -158,20 +153,28 @@ class Downloader:
             except OSError as err:
                 failure = err
                 continue
-            return PinnedConnection(url, address, self._secured(raw, url, pace))
+            connection = Connection(self._secured(raw, url, pace, watchdog), pace, watchdog)
+            return io.BufferedReader(connection), connection
         raise DownloadError("connect", f"{url.host} does not take a connection") from failure
 
-    def _secured(self, raw: socket.socket, url: HttpsUrl, pace: Pace) -> PacedTls:
+    def _secured(self, raw: socket.socket, url: HttpsUrl, pace: Pace, watchdog: Watchdog) -> ssl.SSLSocket:
+        """Shake hands over *raw*, which is closed when that fails."""
+        secured = raw
         try:
-            secured = PacedTls(raw, self._context, url.host, pace)
-            secured.shake_hands(self._limits.connect_seconds)
+            raw.settimeout(pace.allowance(self._limits.connect_seconds))  # for all of the handshake together
+            secured = tls = self._context.wrap_socket(
+                raw, server_hostname=url.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
+            watchdog.guard(tls)
+            with watchdog.call():
+                tls.do_handshake()
         except (OSError, ValueError) as err:
-            raw.close()
+            watchdog.close(secured)
             raise DownloadError("tls", f"no trusted TLS connection to {url.host}: {_why(err)}") from err
         except BaseException:
-            raw.close()
+            watchdog.close(secured)
             raise
-        return secured
+        return tls
 
     def _admitted(self, url: HttpsUrl) -> Sequence[Address]:
         """Where *url* may be fetched from; raises when any of its host's addresses is out of bounds."""
@@ -202,49 +205,40 @@ class Downloader:
         return context
 
 
-def _ask(connection: PinnedConnection, url: HttpsUrl, pace: Pace) -> http.client.HTTPResponse:
+def _ask(url: HttpsUrl, connection: Connection, reader: io.BufferedReader, pace: Pace) -> Head:
     """Send the GET and read the answer's head."""
     pace.next_head()
+    host = url.authority
+    lines = [f"GET {url.target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in HEADERS.items())]
     try:
-        connection.request("GET", url.target, headers=HEADERS)
-        response = connection.getresponse()
-    except OSError as err:  # some are an HTTPException as well
+        connection.send("\r\n".join((*lines, "", "")).encode("ascii"))
+        head = read_head(reader)
+    except OSError as err:
         raise DownloadError("cut", f"{url.host} closed the connection instead of answering") from err
-    except (http.client.HTTPException, ValueError) as err:
-        raise DownloadError("protocol", f"{url.host} does not answer in HTTP") from err
     pace.head_done()
-    return response
+    return head
 
 
-def _check(response: http.client.HTTPResponse) -> None:
-    """Raise unless *response* is a plain 200 whose body we can read as it is."""
-    status = response.status
+def _check(head: Head) -> None:
+    """Raise unless *head* is a plain 200 whose body we can read as it is."""
+    status = head.status
     if status in DEAD:
         raise LinkDeadError("dead", f"the host answered {status}")
-    if status == TOO_MANY_REQUESTS or status >= http.client.INTERNAL_SERVER_ERROR:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise DownloadError("busy", f"the host answered {status}")
-    if status != http.client.OK:
+    if status != HTTPStatus.OK:
         raise DownloadError("status", f"the host answered {status}")
-    if _values(response, "Content-Encoding") - {"identity"}:
+    if set(head.parts("content-encoding")) - {"identity"}:
         raise DownloadError("encoding", "the body is encoded though we asked for it as it is")
-    if _values(response, "Transfer-Encoding") - {"chunked"}:
+    if set(head.parts("transfer-encoding")) - {"chunked"}:
         raise DownloadError("encoding", "the body is transferred in a way we do not read")
-    lengths = _values(response, "Content-Length")
-    if len(lengths) > 1 or not all(text.isascii() and text.isdigit() and len(text) < 20 for text in lengths):
-        raise DownloadError("headers", "the body's length is not one number")
 
 
-def _next_hop(url: HttpsUrl, response: http.client.HTTPResponse) -> HttpsUrl:
-    location = response.getheader("Location")
+def _next_hop(url: HttpsUrl, head: Head) -> HttpsUrl:
+    location = head.first("location")
     if not location:
-        raise DownloadError("status", f"the host answered {response.status} and did not say where to go")
+        raise DownloadError("status", f"the host answered {head.status} and did not say where to go")
     return url.redirected(location)
-
-
-def _values(response: http.client.HTTPResponse, name: str) -> set[str]:
-    """The distinct values of a header, however it is repeated."""
-    found = response.headers.get_all(name) or []
-    return {part.strip().lower() for value in found for part in value.split(",") if part.strip()}
 
 
 def _is_among(host: str, hosts: Iterable[str]) -> bool:

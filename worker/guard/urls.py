@@ -63,11 +63,15 @@ class HttpsUrl:
             raise DownloadError("url", "a redirect leads to an address that cannot be read") from None
 
     @property
+    def authority(self) -> str:
+        """Host and port as a `Host` header names them."""
+        host = f"[{self.host}]" if isinstance(self.address, ipaddress.IPv6Address) else self.host
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+
+    @property
     def text(self) -> str:
         """The URL, put together again. It may carry a signature: never log it."""
-        host = f"[{self.host}]" if isinstance(self.address, ipaddress.IPv6Address) else self.host
-        port = "" if self.port == HTTPS_PORT else f":{self.port}"
-        return f"https://{host}{port}{self.target}"
+        return f"https://{self.authority}{self.target}"
 
 
 def _address(v4: str | None, v6: str | None) -> Address | None:

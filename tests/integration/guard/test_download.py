@@ -10,7 +10,6 @@ import socket
 import traceback
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,8 @@ from tests.integration.hosts import Host, Talk, chunked, ok, serve, status
 from worker.errors import DownloadError, LinkDeadError
 from worker.guard.addresses import Address
 from worker.guard.connection import Limits
-from worker.guard.connection_pool import KEPT_SECONDS, MOST_KEPT, KeptConnections
 from worker.guard.download import Downloader
+from worker.guard.response import BodyEnd
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 CLIP = make(640, 360, 2)
@@ -90,23 +89,63 @@ def test_a_body_comes_whole_with_its_declared_length(host: Host, downloader: Dow
     assert download.declared_bytes == len(CLIP)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        chunked(CLIP[:1], CLIP[1:1000], CLIP[1000:]),
-        chunked(CLIP, end=b"0;last\r\nTrailer: x\r\n\r\n"),
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CLIP,
-        b"HTTP/1.0 200 OK\r\n\r\n" + CLIP,
-        b"HTTP/1.1 100 Continue\r\n\r\n" + ok(CLIP),
-        ok(CLIP, "Content-Encoding: identity"),
-        ok(CLIP, f"Content-Length: {len(CLIP)}"),
-    ],
-    ids=["chunked", "trailers", "until closed", "HTTP/1.0", "interim answer", "identity", "length said twice"],
-)
-def test_a_body_comes_whole_in_every_form_we_read(host: Host, downloader: Downloader, answer: bytes) -> None:
-    url = host.answer(answer)
+DECLARED = {
+    "length": ok(CLIP),
+    "closing": ok(CLIP, "Connection: close"),
+    "more than declared": ok(CLIP) + bytes(100_000),
+    "chunked": chunked(CLIP[:1], CLIP[1:1000], CLIP[1000:]),
+    "chunked and closing": chunked(CLIP).replace(b"\r\n", b"\r\nConnection: close\r\n", 1),
+    "trailers": chunked(CLIP, end=b"0;last\r\nTrailer: x\r\n\r\n"),
+    "no end behind the last chunk": chunked(CLIP, end=b"0\r\n"),
+    "lines that end with LF alone": ok(CLIP).replace(b"\r\n", b"\n", 2),
+    "HTTP/1.0": ok(CLIP).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "no reason phrase": ok(CLIP).replace(b" OK", b""),
+    "Continue": b"HTTP/1.1 100 Continue\r\n\r\n" + ok(CLIP),
+    "Early Hints": b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" * 3 + ok(CLIP),
+    "Processing": b"HTTP/1.1 102 Processing\r\n\r\n" + ok(CLIP),
+    "identity": ok(CLIP, "Content-Encoding: identity"),
+    "length said twice": ok(CLIP, f"Content-Length: {len(CLIP)}"),
+    "a line without a colon": ok(CLIP).replace(b"OK\r\n", b"OK\r\nno colon\r\n"),
+    "a folded line": ok(CLIP).replace(b"OK\r\n", b"OK\r\nX-Note: a\r\n  b\r\n"),
+}
 
-    assert fetch(downloader, url) == CLIP
+
+@pytest.mark.parametrize("ends_in_order", [True, False], ids=["close_notify", "no close_notify"])
+@pytest.mark.parametrize("answer", DECLARED.values(), ids=DECLARED)
+def test_a_body_that_declares_its_end_comes_whole_however_tls_ends(
+    host: Host, downloader: Downloader, answer: bytes, ends_in_order: bool
+) -> None:
+    host.ends_in_order = ends_in_order
+
+    with downloader.open(host.answer(answer)) as download:
+        body = b"".join(download.chunks())
+
+    assert body == CLIP
+    assert download.end is BodyEnd.DECLARED
+
+
+UNDECLARED = {
+    "closing": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CLIP,
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\n" + CLIP,
+}
+
+
+@pytest.mark.parametrize("answer", UNDECLARED.values(), ids=UNDECLARED)
+def test_a_body_without_a_length_is_whole_when_tls_ends_in_order(
+    host: Host, downloader: Downloader, answer: bytes
+) -> None:
+    with downloader.open(host.answer(answer)) as download:
+        body = b"".join(download.chunks())
+
+    assert body == CLIP
+    assert download.end is BodyEnd.CLOSED
+
+
+@pytest.mark.parametrize("answer", UNDECLARED.values(), ids=UNDECLARED)
+def test_a_body_without_a_length_or_an_end_in_order_is_cut(host: Host, downloader: Downloader, answer: bytes) -> None:
+    host.ends_in_order = False
+
+    assert refusal(downloader, host.answer(answer)).reason == "cut"
 
 
 def test_a_body_without_a_length_declares_none(host: Host, downloader: Downloader) -> None:
@@ -126,6 +165,7 @@ def test_we_ask_for_the_bytes_as_they_are_and_say_nothing_else(host: Host, downl
     assert sorted(headers) == [
         "Accept-Encoding: identity",
         "Accept: */*",
+        "Connection: close",
         f"Host: localhost:{host.port}",
         "User-Agent: callsheet",
     ]
@@ -424,7 +464,9 @@ def test_a_link_that_is_gone_is_told_apart(host: Host, downloader: Downloader, c
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\n0123456789", "headers"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n01234", "headers"),
         (ok(b"", length=10 * 1024**3), "too_large"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n", "protocol"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 12_000 + b"\r\n", "headers"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "cut"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", "status"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * MIB + b"\r\n\r\n", "headers"),
         (b"HTTP/9.9 200 OK\r\n\r\n", "protocol"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
@@ -569,6 +611,30 @@ def test_a_host_that_drips_is_left_when_the_time_is_up(host: Host, tls: LocalTls
     assert error.reason == "timeout"
 
 
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        (ok(b"", length=2**50), b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ],
+    ids=["body", "body without a length", "chunks", "head", "interim answers"],
+)
+def test_the_watchdog_ends_what_no_other_limit_does(host: Host, tls: LocalTls, start: bytes, part: bytes) -> None:
+    # a clock that stands still: no wait ever lasts too long, nor all of them together
+    limits = Limits(total_seconds=0.5, header_bytes=2**60, max_bytes=2**60)
+
+    def drip(talk: Talk) -> None:
+        talk.say(start)
+        talk.repeat(part)
+
+    error = refusal(guard(tls, limits=limits, clock=Clock(0.0)), host.answer(drip))
+
+    assert error.reason == "timeout"
+
+
 def test_time_that_we_take_ourselves_does_not_make_the_host_slow(host: Host, tls: LocalTls) -> None:
     clock = Clock(0.0)
     limits = Limits(total_seconds=1e6, least_bytes_per_second=MIB, rate_window_seconds=1)
@@ -579,117 +645,6 @@ def test_time_that_we_take_ourselves_does_not_make_the_host_slow(host: Host, tls
             clock.now += 100
 
     assert clock.now >= 1000
-
-
-# Connections that are used again
-
-
-def test_the_next_video_comes_over_the_same_connection(host: Host, downloader: Downloader) -> None:
-    host.answers_per_connection = 9
-    url = host.answer(ok(CLIP))
-
-    bodies = [fetch(downloader, url) for _ in range(3)]
-
-    assert bodies == [CLIP] * 3
-    assert (len(host.heads), len(host.server_names)) == (3, 1)
-
-
-def test_a_connection_that_the_host_has_closed_is_not_missed(host: Host, downloader: Downloader) -> None:
-    url = host.answer(ok(CLIP))
-
-    bodies = [fetch(downloader, url) for _ in range(3)]
-
-    assert bodies == [CLIP] * 3
-    assert len(host.server_names) == 3
-
-
-def test_a_connection_that_ends_instead_of_an_answer_is_made_anew(host: Host, downloader: Downloader) -> None:
-    host.answers_per_connection = 9
-    first = host.answer(ok(CLIP), "/first.mp4")
-
-    def answer_newcomers(talk: Talk) -> None:
-        if len(host.server_names) == 1:
-            raise OSError
-        talk.say(ok(CLIP))
-
-    bodies = [fetch(downloader, url) for url in (first, host.answer(answer_newcomers))]
-
-    assert bodies == [CLIP] * 2
-    assert len(host.server_names) == 2
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        ok(CLIP, "Connection: close"),
-        chunked(CLIP),
-        ok(CLIP) + bytes(100_000),
-        ok(CLIP).replace(b"HTTP/1.1", b"HTTP/1.0"),
-    ],
-    ids=["closing", "chunked", "more than declared", "old"],
-)
-def test_a_connection_whose_answer_did_not_end_in_order_is_not_used_again(
-    host: Host, downloader: Downloader, answer: bytes
-) -> None:
-    host.answers_per_connection = 9
-    url = host.answer(answer)
-
-    bodies = [fetch(downloader, url) for _ in range(2)]
-
-    assert bodies == [CLIP] * 2
-    assert len(host.server_names) == 2
-
-
-def test_a_connection_that_was_left_early_is_not_used_again(host: Host, downloader: Downloader) -> None:
-    host.answers_per_connection = 9
-    url = host.answer(ok(bytes(4 * MIB)))
-
-    with downloader.open(url) as download:
-        next(download.chunks())
-
-    assert fetch(downloader, url) == bytes(4 * MIB)
-    assert len(host.server_names) == 2
-
-
-def test_a_name_that_has_moved_is_asked_at_its_new_address(host: Host, tls: LocalTls) -> None:
-    host.answers_per_connection = 9
-    addresses = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "10.0.0.1"]])
-    dialled = []
-
-    def resolve(_host: str, _port: int) -> Sequence[Address]:
-        return [ipaddress.ip_address(text) for text in next(addresses)]
-
-    def dial(address: Address, port: int, timeout_seconds: float) -> socket.socket:
-        dialled.append(str(address))
-        return socket.create_connection(("127.0.0.1", port), timeout_seconds)
-
-    downloader = guard(tls, resolve=resolve, dial=dial)
-    url = host.answer(ok(CLIP))
-
-    bodies = [fetch(downloader, url) for _ in range(2)]
-    error = refusal(downloader, url)
-
-    assert bodies == [CLIP] * 2
-    assert dialled == ["127.0.0.1", "127.0.0.2"]
-    assert error.reason == "port"
-
-
-def test_few_connections_are_kept_and_not_for_long(host: Host, downloader: Downloader) -> None:
-    host.answers_per_connection = 9
-    clock = Clock(0.0)
-    downloader._kept = KeptConnections(clock)
-    url = host.answer(ok(CLIP))
-
-    fetch(downloader, url)
-    clock.now += KEPT_SECONDS + 1
-    fetch(downloader, url)
-    with ExitStack() as many:
-        downloads = [many.enter_context(downloader.open(url)) for _ in range(MOST_KEPT + 1)]
-        bodies = [b"".join(download.chunks()) for download in downloads]
-
-    assert bodies == [CLIP] * (MOST_KEPT + 1)
-    assert len(host.server_names) == 2 + MOST_KEPT
-    assert len(downloader._kept._idle) == MOST_KEPT
 
 
 # What stays unsaid
