@@ -55,6 +55,7 @@ class Refusal:
 REASONS = {
     "asked_to_wait": "{provider} to be asked again: it asked for a pause",
     "breaker": "{provider} to answer well again: one request is let through every 10 s, the others wait",
+    "paused": "{provider} to be resumed: paused by an operator",
     "concurrency": "room at {provider}: it has {cap} jobs, as many as {name}_MAX_CONCURRENT allows",
     "rate": "its turn at {provider}: {name}_REQUESTS_PER_MINUTE is used up",
     "turn": "its turn at {provider}",

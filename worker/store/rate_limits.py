@@ -19,7 +19,7 @@ class Admission(Operations):
 
     def take(self, job_id: str, limits: Limits, op: Operation, *, is_urgent: bool = False) -> Permit:
         """Whether the job's request may begin now, behind all that wait longer; *is_urgent* goes before them."""
-        given = {"limits": limits.given(self._keys.shards), "op": op, "is_urgent": is_urgent}
+        given = {"limits": self._given(limits), "op": op, "is_urgent": is_urgent}
         return _permit(self._run("take", job_id, given, provider=limits.provider))
 
     def ask(self, limits: Limits, op: Operation, *, prober: str) -> Permit:
@@ -55,8 +55,14 @@ class Admission(Operations):
         occupied, spent, *lanes = self._run_for(limits, "standing", 0)
         return Standing(limits, int(occupied), from_millionths(int(spent)), _lane(*lanes[:7]), _lane(*lanes[7:]))
 
+    def _given(self, limits: Limits) -> dict[str, Any]:
+        """*limits* as the scripts take them, with what an operator has said: POSTs that wait for him leave the rate,
+        where there is one, to the polls."""
+        is_paused = limits.per_minute is not None and limits.provider in self.paused()
+        return {**limits.given(self._keys.shards), **({"is_paused": True} if is_paused else {})}
+
     def _run_for(self, limits: Limits, name: str, shard: int, **asked: Any) -> Any:
-        given = {"limits": limits.given(self._keys.shards), **asked}
+        given = {"limits": self._given(limits), **asked}
         return self._scripts.run(name, self._keys.of_provider(shard, limits.provider), [self._now(), to_json(given)])
 
 

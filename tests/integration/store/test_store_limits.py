@@ -453,6 +453,44 @@ def test_a_clock_that_is_set_back_an_hour_locks_nobody_out(store: Store, clock: 
     assert store.ask(limits, SUBMIT, prober=JOB).is_probe
 
 
+def test_a_paused_providers_waiting_posts_leave_the_whole_rate_to_polls(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, per_minute=20)
+    store.pause("evolink")
+    for n in range(3):
+        lives.accepted(f"job-{n}")
+        claim = lives.claimed(f"job-{n}")
+        store.rest(claim, due_in_ms=30 * MINUTE, waits=Place(SUBMIT, claim.job.accepted_at))
+
+    granted = [store.ask(limits, POLL, prober=f"poll-{n}").is_granted for n in range(20)]
+
+    assert all(granted)
+    assert store.standing(limits).submit.refusal == Refusal("paused", None)
+
+
+def test_when_the_provider_is_resumed_both_have_half_of_the_rate_again(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, per_minute=20)
+    lives.accepted()
+    claim = lives.claimed()
+    store.rest(claim, due_in_ms=30 * MINUTE, waits=Place(SUBMIT, claim.job.accepted_at))
+    store.pause("evolink")
+    store.resume("evolink")
+
+    granted = [store.ask(limits, POLL, prober=f"poll-{n}").is_granted for n in range(20)]
+
+    assert granted.count(True) == 10
+
+
+@pytest.mark.parametrize("is_urgent", [False, True])
+def test_a_budget_below_what_is_spent_stops_no_poll_of_a_paid_job(store: Store, lives: Lives, is_urgent: bool) -> None:
+    tried(lives, JOB, replace(FREE, daily_budget=Decimal("1.00")), "0.60")
+    lives.bound()
+    limits = replace(FREE, daily_budget=Decimal("0.10"), per_minute=20)
+
+    assert polled(lives, JOB, limits, is_urgent=is_urgent)
+    assert store.ask(limits, POLL, prober=JOB).is_granted
+    assert tried(lives, "job-2", limits, "0.05").word == "busy"
+
+
 def test_the_budget_is_never_passed_by_any_number_of_workers(
     store: Store, lives: Lives, redis_url: str, clock: Clock
 ) -> None:

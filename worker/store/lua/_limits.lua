@@ -11,7 +11,8 @@ local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS, DAY_MS = 60, 10000, 3600000, 86
 local LEAST_CALLS, PLENTY = 20, 1000000
 local LONGEST_PROBE_MS = 900000  -- no request takes so long: its worker has died
 
--- The gate of one provider. limits {provider, max_concurrent, per_minute, budget}; keys {limits, occupied, line, spent}
+-- The rate limiter of one provider. limits {provider, max_concurrent, per_minute, budget, is_paused: by an operator};
+-- keys {limits, occupied, line, spent}
 local function gate_of(now, limits, keys)
   local gate, state, stale, second = {}, {}, {}, math.floor(now / 1000)
   local calls, failed, oldest = {submit = 0, poll = 0}, {submit = 0, poll = 0}, second
@@ -63,6 +64,7 @@ local function gate_of(now, limits, keys)
       return "breaker", tonumber(state[op .. ".probe_at"])
     end
     if op ~= "submit" then return nil end
+    if limits.is_paused then return "paused" end
     if limits.max_concurrent and gate.occupied() >= limits.max_concurrent then return "concurrency" end
     if is_short() then return "budget", midnight() end
   end
@@ -88,7 +90,8 @@ local function gate_of(now, limits, keys)
     local room, why, at = gate.room(op)
     local ahead = redis.call("ZLEXCOUNT", keys.line, "[" .. prefix(op), "(" .. entry)
     if room > 0 and ahead >= room then why = "turn" end
-    if room > 0 and not why and limits.budget and gate.spent() + cost > limits.budget then
+    -- a poll costs nothing: what was paid for is looked at whatever has been spent
+    if room > 0 and not why and op == "submit" and limits.budget and gate.spent() + cost > limits.budget then
       why, at = cost > limits.budget and "price" or "budget", midnight()
       gate.short = why == "budget" and ahead == 0 and string.format("%.0f ", cost) .. string.match(entry, "[^:]+$") or nil
     end
