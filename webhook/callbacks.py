@@ -26,10 +26,10 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from webhook import strict_json
 from webhook.errors import answer
 from webhook.overload import Gate
 from worker.errors import CallbackError, StoreError
+from worker.guard.bounded_json import UnreadableError, read_strictly
 from worker.jobs import callback_token
 from worker.jobs.job import is_job_id
 from worker.providers import event_json
@@ -112,9 +112,11 @@ class Receiver:
         return arrival.word
 
     def _parse(self, address: Address, body: bytes) -> ProviderEvent:
-        strict_json.read_object(body)
         try:
+            read_strictly(body)
             return address.provider.parse_callback(body)
+        except UnreadableError as err:
+            raise CallbackError("json", str(err)) from err
         except CallbackError:
             raise
         except Exception as err:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from worker.guard.text import printable
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
 
 
@@ -22,20 +24,12 @@ class EventFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
         """The traceback; its last line quotes what failed, which may be a stranger's."""
-        return "\n".join(_escaped(line) for line in super().formatException(ei).split("\n"))
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         line = super().formatMessage(record)
-        return " ".join([_escaped(line), *(f"{name}={_escaped(value)}" for name, value in fields.items())])
-
-
-def _escaped(value: Any) -> str:
-    """*value* as text without control characters (line breaks and terminal codes among them)."""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        return " ".join([printable(line), *(f"{name}={printable(value)}" for name, value in fields.items())])
 
 
 def configure(logger: logging.Logger) -> None:

@@ -21,8 +21,9 @@ from deploy.local.environment import OF_THE_MACHINE
 from deploy.local.signals import StopSignals
 from deploy.local.stack import Stack
 from worker.cli.board import Board, is_live
-from worker.cli.output import printable, terminal_width
+from worker.cli.output import terminal_width
 from worker.errors import LocalError, StoreError
+from worker.guard.text import printable
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
 from worker.services import Services

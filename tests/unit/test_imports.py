@@ -20,8 +20,8 @@ LAYERS = (
     {"worker.store", "worker.providers", "worker.bucket", "worker.notifications"},  # the axes do not know each other
     {"worker.settings"},
     {"worker.jobs", "worker.video"},
-    {"worker.guard"},
     {"worker.logs"},
+    {"worker.guard"},
     {"worker.errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

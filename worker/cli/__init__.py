@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from worker.cli.output import printable
 from worker.errors import CallsheetError, SettingsError, StoreError
+from worker.guard.text import printable
 
 COMMANDS = {
     "up": "deploy.local.commands:up",

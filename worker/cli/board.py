@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TextIO
 
-from worker.cli.output import cut, printable
+from worker.cli.output import cut
+from worker.guard.text import printable
 
 _UP_AND_CLEAR = "\x1b[{count}A\x1b[J"
 

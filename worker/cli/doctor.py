@@ -11,8 +11,9 @@ import click
 
 from worker import providers
 from worker.bucket.bucket import Bucket
-from worker.cli.output import emit_json, printable
+from worker.cli.output import emit_json
 from worker.errors import CallsheetError, SettingsError
+from worker.guard.text import printable
 from worker.operations.doctor import dependency_checks, store_checks
 from worker.operations.doctor.findings import Finding, Mark, examine, fail, ok
 from worker.services import open_store

@@ -10,10 +10,7 @@ from typing import Any
 
 import click
 
-
-def printable(text: object) -> str:
-    """*text* on one line, with every control and format character written as its escape."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+from worker.guard.text import printable
 
 
 def emit_json(document: Mapping[str, Any]) -> None:

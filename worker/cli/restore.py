@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import click
 
 from worker.cli.board import Board, Line, is_live
-from worker.cli.output import emit_json, printable
+from worker.cli.output import emit_json
 from worker.errors import CallsheetError
+from worker.guard.text import printable
 from worker.operations import restore as step
 from worker.operations.restore import Outcome
 from worker.services import Services

@@ -7,8 +7,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from worker.cli.output import emit_json, printable
+from worker.cli.output import emit_json
 from worker.cli.spec_options import SPEC_BYTES, spec_from_json, spec_from_options, spec_options
+from worker.guard.text import printable
 
 EXAMPLES = """\b
 Examples:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from worker.cli.output import emit_json, printable
+from worker.cli.output import emit_json
 from worker.errors import CallsheetError
+from worker.guard.text import printable
 from worker.jobs.job import Job, is_job_id
 
 TOO_LATE = 3

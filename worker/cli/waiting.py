@@ -9,8 +9,9 @@ from typing import Protocol
 import click
 
 from worker.cli.board import Board, Line, is_live
-from worker.cli.output import emit_json, printable
+from worker.cli.output import emit_json
 from worker.errors import CallsheetError, StoreError
+from worker.guard.text import printable
 from worker.jobs.durations import span
 from worker.jobs.job import Job
 from worker.jobs.result import error_of, result_of

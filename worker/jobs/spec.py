@@ -16,7 +16,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.errors import SpecError
-from worker.guard.bounded_json import shown, value_problems
+from worker.guard.bounded_json import value_problems
+from worker.guard.text import shown_name
 from worker.jobs.images import image_form
 from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
 
@@ -180,7 +181,7 @@ def _in_words(error: Any) -> str:
 def _place(loc: tuple[int | str, ...]) -> str:
     text = ""
     for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{shown(part)}" if text else shown(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{shown_name(part)}" if text else shown_name(part)
     return text[:80]
 
 

@@ -15,9 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.errors import CallbackError, NoSuchRequestError, ProviderError, RefusedError
+from worker.guard.bounded_json import UnreadableError, read_tolerantly
+from worker.guard.text import clean
 from worker.jobs.spec import JobSpec, words_in
 from worker.providers import answers
-from worker.providers.answers import UnreadableError, clean, error_words, read_json
+from worker.providers.answers import error_words
 from worker.providers.base import CallbackTrust, EventKind, ProviderEvent, Submission
 from worker.providers.http import ANSWER_BYTES, Answer, Api
 from worker.providers.model import IMAGE_FIELDS, ModelRules, find_rules, model_names
@@ -95,7 +97,7 @@ class Adapter(ABC):
         answer = self.api.post(self.submit_path, self._checked(spec, images, callback_url))
         hide = [self.api.api_key, *words_in(spec.model_dump())]
         try:
-            document = read_json(answer.body)
+            document = read_tolerantly(answer.body)
         except UnreadableError:
             document = {}
         record = self.record(document)
@@ -124,7 +126,7 @@ class Adapter(ABC):
         if self.trust is CallbackTrust.NONE:
             raise CallbackError("unexpected", f"{self.name} sends no callbacks")
         try:
-            record = read_json(body)
+            record = read_tolerantly(body)
         except UnreadableError as err:
             raise CallbackError("json", str(err)) from err
         request_id = self._id_in(record)
@@ -239,7 +241,7 @@ class Adapter(ABC):
     def _learned(self, answer: Answer, request_id: str = "") -> Mapping[str, Any]:
         """The document of a GET that was answered well; a page of some proxy says nothing about *request_id*."""
         try:
-            document = read_json(answer.body)
+            document = read_tolerantly(answer.body)
         except UnreadableError as err:
             code = "unreadable" if 200 <= answer.status < 300 else ""
             raise fetch_error(self.name, answer, answer.status, code, str(err)) from err

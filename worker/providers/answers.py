@@ -1,71 +1,22 @@
-"""Reading what a provider says: everything in it is a stranger's.
+"""Single values of a provider's answer, checked before they are kept: ids, instants, links, numbers, words.
 
-JSON is bounded before it is believed, text is made harmless before it is kept,
-and an id is checked before it goes into a URL or a record.
+An id goes into URLs and records, a link is downloaded, a word stands in logs: each is bounded and made harmless here.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from worker.guard.text import clean, holds
 from worker.jobs.job import Link
 
-MESSAGE_CHARACTERS = 500
 STATUS_CHARACTERS = 40
 LINKS = 16
 LINK_CHARACTERS = 8192
-DEPTH = 32
-VALUES = 50_000
-HIDDEN_RUN = 16
-"""Characters of a secret or prompt that may stand together in a provider's message before they are hidden."""
-
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x9b[0-?]*[ -/]*[@-~]")
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://\S+|\bdata:\S+")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _REQUEST_ID = re.compile(r"(?!\.+\Z)[!-.0-\[\]-~]{1,128}")  # printable ASCII but space, '/' and '\'
-
-
-class UnreadableError(Exception):
-    """The bytes are not what they should be; `args[0]` says it in words. Never leaves the adapters."""
-
-
-def read_json(body: bytes) -> Mapping[str, Any]:
-    """*body* as a JSON object of bounded depth and size.
-
-    Tolerant of what costs nothing (bad UTF-8, NaN, a byte-order mark), but a
-    name given twice is refused: it could be read two ways.
-    """
-    try:
-        text = body.decode("utf-8-sig", "replace")
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_nothing)
-    except (ValueError, RecursionError) as err:
-        raise UnreadableError("it is not JSON") from err
-    if not isinstance(document, dict):
-        raise UnreadableError("it is not a JSON object")
-    _check_bounds(document)
-    return document
-
-
-def clean(text: object, limit: int = MESSAGE_CHARACTERS, *, hide: Iterable[str] = ()) -> str:
-    """*text* on one printable line of at most *limit* characters, without URLs and without what to *hide*.
-
-    Anything but text and numbers is nothing.
-    """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        text = str(text)[:limit]
-    if not isinstance(text, str):
-        return ""
-    text = text[: 20 * limit]
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in _ANSI.sub(" ", text))
-    line = " ".join(text.split())
-    line = _URL.sub("[url]", line)
-    for secret in hide:
-        line = _hidden(line, " ".join(secret.split()))
-    return line[:limit]
 
 
 def code_word(value: object, default: str = "", *, hide: Iterable[str] = ()) -> str:
@@ -73,7 +24,7 @@ def code_word(value: object, default: str = "", *, hide: Iterable[str] = ()) -> 
     word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(word, str) or not _CODE.fullmatch(word):
         return default
-    return word if all(_hidden(word, secret) == word for secret in hide) else default
+    return default if holds(word, hide) else word
 
 
 def request_id(value: object) -> str | None:
@@ -141,43 +92,5 @@ def error_words(document: Mapping[str, Any], *, hide: Collection[str] = ()) -> t
     return code, message
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _nothing(_constant: str) -> None:
-    """What NaN and Infinity are read as."""
-
-
-def _check_bounds(document: dict[str, Any]) -> None:
-    waiting: list[tuple[Any, int]] = [(document, 1)]
-    seen = 0
-    while waiting:
-        value, level = waiting.pop()
-        seen += 1
-        if level > DEPTH or seen > VALUES:
-            raise UnreadableError(f"it is nested over {DEPTH} deep or holds over {VALUES} values")
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        waiting.extend((item, level + 1) for item in inner)
-
-
 def _is_one_line(url: str) -> bool:
     return len(url) <= LINK_CHARACTERS and url.isprintable() and " " not in url
-
-
-def _hidden(line: str, secret: str) -> str:
-    """*line* without *secret* and without any run of it long enough to tell something."""
-    if len(secret) < 4:
-        return line
-    run = min(HIDDEN_RUN, len(secret))
-    if len(line) < run:
-        return line
-    runs = {secret[i : i + run] for i in range(len(secret) - run + 1)}
-    covered = bytearray(len(line))
-    for i in range(len(line) - run + 1):
-        if line[i : i + run] in runs:
-            covered[i : i + run] = b"\x01" * run
-    return re.sub("\x00+", "[hidden]", "".join("\x00" if bit else c for c, bit in zip(line, covered, strict=True)))

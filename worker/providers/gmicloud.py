@@ -11,10 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import ProviderError
+from worker.guard.text import clean
 from worker.jobs.spec import JobSpec
 from worker.providers import answers
 from worker.providers.adapter import Adapter
-from worker.providers.answers import clean, error_words
+from worker.providers.answers import error_words
 from worker.providers.base import EventKind, ProviderEvent
 from worker.providers.model import ModelRules
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
+from worker.guard.text import clean
 from worker.jobs.job import Job, JobError
 from worker.jobs.rate_limits import Operation
 from worker.jobs.spec import words_in
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.providers import event_json
-from worker.providers.answers import clean
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, provider_turns, reconcile

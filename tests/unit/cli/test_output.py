@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from worker.cli.output import cut, emit_json, fields, printable, table
+from worker.cli.output import cut, emit_json, fields, table
+from worker.guard.text import printable
 
 
 @pytest.mark.parametrize(

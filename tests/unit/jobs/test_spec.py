@@ -120,13 +120,13 @@ def test_text_that_cannot_be_stored_or_shown_is_refused_everywhere(field: str, v
 def test_a_name_that_cannot_be_stored_is_refused_and_shown_harmlessly() -> None:
     (problem,) = problems({**GOOD, "metadata": {"a\x1b[2Jb": 1}})
 
-    assert problem == "metadata.a?[2Jb: holds a control character"
+    assert problem == "metadata.(a name of 6 characters): holds a control character"
 
 
 def test_an_unknown_field_is_named_on_one_short_line() -> None:
     (problem,) = problems({"model": "m", "x\nlevel=error" + "y" * 500: 1})
 
-    assert problem.startswith("x?level=error")
+    assert problem.startswith("(a name of 513 characters): is not a field of a spec")
     assert len(problem) < 300
 
 
@@ -157,8 +157,8 @@ def test_depth_and_size_have_bounds() -> None:
         deep = [deep]
 
     assert "is nested more than 16 deep" in problems({**GOOD, "metadata": {"a": deep}})[0]
-    assert problems({**GOOD, "prompt": "x" * (SPEC_BYTES + 1)}) == ("spec: is over 6 MiB or 20000 values",)
-    assert problems({**GOOD, "metadata": {"a": [0] * 30_000}}) == ("spec: is over 6 MiB or 20000 values",)
+    assert problems({**GOOD, "prompt": "x" * (SPEC_BYTES + 1)}) == ("spec: is over 6 MiB",)
+    assert problems({**GOOD, "metadata": {"a": [0] * 30_000}}) == ("spec: is over 20000 values",)
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -277,3 +277,19 @@ def _read(fields: Any) -> tuple[JobSpec | None, tuple[str, ...]]:
         return parse_spec(fields), ()
     except SpecError as err:
         return None, err.problems
+
+
+@pytest.mark.parametrize(
+    "name", ["a corgi runs along the beach at golden hour", "一只柯基在海滩上奔跑", "https://x/?sig=1"]
+)
+def test_a_prompt_given_as_a_fields_name_is_not_repeated(name: str) -> None:
+    told = "; ".join(
+        [
+            *problems({**GOOD, name: "value"}),
+            *problems({**GOOD, "metadata": {name: float("nan")}}),
+            *problems({"model": "m", "shots": [{name: 1, "seconds": 1, "prompt": "rain"}]}),
+        ]
+    )
+
+    assert told.count(f"(a name of {len(name)} characters)") == 3
+    assert name not in told

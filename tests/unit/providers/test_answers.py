@@ -2,118 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from worker.providers import answers
-from worker.providers.answers import UnreadableError, clean, error_words, read_json
+from worker.providers.answers import error_words
 
 KEY = "sk-live-0123456789abcdefghij"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"1",
-        b"<html></html>",
-        b"{",
-        b"{'a': 1}",
-        b'{"a": 1,}',
-        b'{"a": 1} {"a": 1}',
-        b'{"a": 1, "a": 2}',
-        b'{"a": 1, "\\u0061": 2}',
-        b'{"a": ' + b"9" * 5000 + b"}",
-        b'{"a":' * 40 + b"1" + b"}" * 40,
-        b"[" * 200_000,
-        b'{"a":[' + b"0," * 60_000 + b"0]}",
-        '{"a": 1}'.encode("utf-16"),
-    ],
-    ids=lambda body: ascii(body[:20]),
-)
-def test_what_is_no_bounded_object_is_not_read(body: bytes) -> None:
-    with pytest.raises(UnreadableError):
-        read_json(body)
-
-
-@pytest.mark.parametrize(
-    ("body", "read"),
-    [
-        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
-        (b'{"a": NaN, "b": -Infinity}', {"a": None, "b": None}),
-        (b'{"a": "\xff"}', {"a": "\ufffd"}),
-        (b' {"a": {"b": [1, 2]}} \n', {"a": {"b": [1, 2]}}),
-    ],
-)
-def test_what_costs_nothing_is_tolerated(body: bytes, read: Any) -> None:
-    assert read_json(body) == read
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("plain words", "plain words"),
-        ("two\r\nlines\tand a tab", "two lines and a tab"),
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x1b]0;title\x07text", "text"),
-        ("\x9b31mred", "red"),
-        ("nul\x00 half \ud800 bidi \u202e end", "nul half bidi end"),
-        ("see https://s3.example.com/a?X-Amz-Signature=1 now", "see [url] now"),
-        ("data:image/png;base64,AAAA is bad", "[url] is bad"),
-        ("<script>alert(1)</script> %s {0}", "<script>alert(1)</script> %s {0}"),
-        (f"key {KEY} is wrong", "key [hidden] is wrong"),
-        (f"key {KEY[:20]}... is wrong", "key [hidden]... is wrong"),
-        (f"\x1b[1m{KEY[:5]}\x1b[0m is short", f"{KEY[:5]} is short"),
-        ("x" * 600, "x" * 500),
-        (404, "404"),
-        (None, ""),
-        (True, ""),
-        (["a"], ""),
-        ({"a": 1}, ""),
-    ],
-    ids=lambda value: ascii(value)[:40],
-)
-def test_a_message_is_one_harmless_line(text: object, told: str) -> None:
-    assert clean(text, hide=[KEY]) == told
-
-
-def test_a_prompt_is_hidden_even_when_only_a_part_of_it_is_repeated() -> None:
-    prompt = "a corgi runs along\nthe beach at golden hour"
-
-    told = clean("refused: 'corgi runs along the beach' is not allowed", hide=[prompt])
-
-    assert told == "refused: '[hidden]' is not allowed"
-
-
-def test_a_key_across_the_end_of_the_line_does_not_peek_in() -> None:
-    told = clean("x" * 490 + KEY, hide=[KEY])
-
-    assert "sk-live" not in told
-
-
-def test_a_megabyte_of_hostile_text_is_cleaned_before_the_clock_of_the_test_runs_out() -> None:
-    assert clean("a" * 1_000_000, hide=["a" * 3000] * 8) == "[hidden]"
-
-
-@given(st.text(st.characters()), st.text(st.characters(), max_size=40))
-@example("https://" + KEY, KEY)
-def test_whatever_is_cleaned_is_short_and_printable(text: str, secret: str) -> None:
-    told = clean(text, 100, hide=[secret])
-
-    assert len(told) <= 100
-    assert told.isprintable()
-
-
-@given(st.text(st.characters(), max_size=50), st.text(st.characters(), max_size=50))
-def test_a_key_never_comes_through(before: str, after: str) -> None:
-    assert KEY not in clean(before + KEY + after, 1000, hide=[KEY])
 
 
 @pytest.mark.parametrize(
@@ -230,18 +127,3 @@ def test_usage_keeps_named_numbers_and_short_words() -> None:
 )
 def test_an_error_is_found_in_the_shapes_that_are_known(document: dict[str, Any], told: tuple[str, str]) -> None:
     assert error_words(document) == told
-
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
-documents = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=6)
-)
-
-
-@given(st.binary() | documents.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    try:
-        read = read_json(body)
-    except UnreadableError:
-        return
-    assert isinstance(read, dict)

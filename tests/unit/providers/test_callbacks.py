@@ -36,7 +36,7 @@ def body(**change: Any) -> bytes:
         (b"", "json"),
         (b"[]", "json"),
         (b"<html>", "json"),
-        (b'{"id":"a","id":"b","status":"completed"}', "json"),
+        (b'{"id":"a","id":"b","status":"completed"}', "no_id"),
         (body(id=...), "no_id"),
         (body(id=None), "no_id"),
         (body(id=5), "no_id"),
