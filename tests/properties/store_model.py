@@ -322,8 +322,8 @@ class Model:
 
     @staticmethod
     def _store(job: Record, name: str, event: Event) -> None:
-        if len(job.events) >= MAX_EVENTS:
-            current = [kept for kept, stored in job.events.items() if stored.attempt == job.attempt]
+        current = [kept for kept, stored in job.events.items() if stored.attempt == job.attempt]
+        if event.attempt == job.attempt and len(current) >= MAX_EVENTS:
             del job.events[min(current, key=lambda kept: job.events[kept].at)]
         job.events[name] = event
 

@@ -88,6 +88,8 @@ class _Inquiry:
         except NoSuchRequestError:
             if self._claim.now - seen_at >= ms(self._services.timing.show_after_seconds):
                 self._services.store.drop_candidate(self._job.id, request_id)
+            else:
+                self._services.store.deny_candidate(self._job.id, request_id)
         except ProviderError as err:
             # a GET that fails for now proves nothing: the candidate stays
             self._note_wait(err)

@@ -43,6 +43,10 @@ class Arrivals(Index):
         given = {"seen_until": 2**53 if seen_until is None else seen_until}
         return int(self._run("contradict", job_id, given))
 
+    def deny_candidate(self, job_id: str, request_id: str) -> bool:
+        """Note that the provider does not know a candidate (yet): it stays, but a newcomer may take its place."""
+        return bool(self._run("deny", job_id, {"request_id": request_id}))
+
     def drop_candidate(self, job_id: str, request_id: str) -> bool:
         """Forget a request id that is not the job's, with the callbacks that named it."""
         return bool(self._run("drop_candidate", job_id, {"request_id": request_id}))

@@ -63,8 +63,9 @@ class Reads:
 
     def candidates(self, job_id: str) -> dict[str, int]:
         """Request ids that only callbacks have named -> when first, Unix ms; the oldest first."""
-        seen = self._hash(self._keys.of(job_id)[2])
-        return {request_id: int(at) for request_id, at in sorted(seen.items(), key=lambda item: int(item[1]))}
+        kept = self._hash(self._keys.of(job_id)[2])
+        seen = {request_id: int(value.partition(" ")[0]) for request_id, value in kept.items()}
+        return dict(sorted(seen.items(), key=lambda item: item[1]))
 
     def events(self, job_id: str) -> tuple[StoredEvent, ...]:
         """The callbacks kept, in the order they came."""

@@ -37,6 +37,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "call": (),
     "claim": RECORD,
     "contradict": EVENTS,
+    "deny": RECORD,
     "drop_candidate": EVENTS,
     "due": (),
     "intents": ("_clock", "_intents"),

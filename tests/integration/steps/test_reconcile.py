@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from werkzeug.exceptions import ServiceUnavailable
 
 from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB, MINUTE, Scene, once
 from worker.jobs.job import JobError
@@ -217,6 +218,22 @@ def test_a_set_of_candidates_that_is_full_turns_the_callback_away_until_there_is
     scene.follow()
 
     assert [scene.job().request_id] == scene.created()
+
+
+def test_eight_forged_ids_do_not_keep_the_true_one_out(scene: Scene) -> None:
+    """Each forged one is asked about once; the provider comes again a second later, and later."""
+    scene.unconfirmed("evolink")
+    [request_id] = scene.created()
+    for n in range(8):
+        assert scene.deliver(request_id=f"{FORGED}{n}") == "stored"
+    with pytest.raises(ServiceUnavailable):
+        scene.deliver(request_id=request_id)
+    scene.run(Step.POLL)
+
+    assert scene.deliver(request_id=request_id) == "stored"
+
+    scene.run(Step.POLL)
+    assert scene.job().request_id == request_id
 
 
 def test_a_candidate_of_another_time_is_refused(scene: Scene) -> None:

@@ -177,6 +177,43 @@ def test_a_full_candidate_set_says_so_instead_of_swallowing_the_callback(store: 
     assert lives.called(request_id="true").word == "stored"
 
 
+def test_a_candidate_that_a_get_has_denied_gives_way_to_a_newcomer(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.unconfirmed()
+    for n in range(8):
+        clock.advance(1)
+        lives.called(request_id=f"r{n}")
+    seen = store.candidates(JOB)
+    assert store.deny_candidate(JOB, "r5")
+    assert store.deny_candidate(JOB, "r3")
+
+    assert lives.called(request_id="true").word == "stored"
+
+    assert list(store.candidates(JOB)) == ["r0", "r1", "r2", "r4", "r5", "r6", "r7", "true"]
+    assert store.candidates(JOB)["r5"] == seen["r5"], "denied, and as old as before"
+    assert "r3" not in {event.request_id for event in store.events(JOB)}
+
+
+def test_a_denied_candidate_stays_while_there_is_room(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    lives.called(request_id="shown late")
+    store.deny_candidate(JOB, "shown late")
+
+    for n in range(7):
+        lives.called(request_id=f"r{n}")
+
+    assert "shown late" in store.candidates(JOB)
+    assert lives.called(request_id="shown late", text="another word").word == "stored"
+
+
+def test_what_is_no_candidate_cannot_be_denied(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+
+    assert not store.deny_candidate(JOB, "r1")
+    assert not store.deny_candidate("no-such-job", "r1")
+
+    assert store.candidates(JOB) == {}
+
+
 def test_a_known_candidate_needs_no_room(store: Store, lives: Lives) -> None:
     lives.unconfirmed()
     for n in range(8):
@@ -326,7 +363,23 @@ def test_callbacks_of_other_attempts_never_take_the_room_of_the_current_one(
 
     assert words == ["late"] * 8 + ["full"]
     assert sum(event.attempt == 2 for event in store.events(JOB)) == 8
-    assert len(store.events(JOB)) == 16
+    assert sum(event.attempt == 1 for event in store.events(JOB)) == 16
+
+
+def test_a_callback_of_the_current_attempt_stays_whatever_is_told_of_others(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted()
+    for n in range(16):
+        clock.advance(1)
+        lives.called(text=f"done {n}")
+
+    words = [lives.called(request_id=f"old-{n}", attempt=2).word for n in range(8)]
+
+    assert words == ["late"] * 8
+    assert {event.fingerprint for event in store.events(JOB) if event.attempt == 1} == {
+        f"r1/done {n}" for n in range(16)
+    }
 
 
 def test_what_is_kept_for_a_closed_job_dies_with_its_record(store: Store, lives: Lives, client: redis.Redis) -> None:

@@ -10,22 +10,26 @@ end
 local function events()
   local found, all = {}, redis.call("HGETALL", EVENTS)
   for i = 1, #all, 2 do found[all[i]] = event_head(all[i + 1]) end
-  return found, #all / 2
+  return found
 end
 
--- Keep an event; without room, in the place of the current attempt's oldest one. False: it cannot be kept.
+-- Keep an event; without room for one of the current attempt, in the place of that attempt's oldest one. Those of other
+-- attempts have places of their own. False: it cannot be kept.
 local function store_event(fingerprint, event, body, max_events, max_of_older)
-  local oldest, oldest_at, of_older = nil, math.huge, 0
-  local found, count = events()
-  for name, stored in pairs(found) do
+  local oldest, oldest_at, of_current, of_older = nil, math.huge, 0, 0
+  for name, stored in pairs(events()) do
     if stored.attempt ~= int("attempt") then
       of_older = of_older + 1
-    elseif stored.at < oldest_at then
-      oldest, oldest_at = name, stored.at
+    else
+      of_current = of_current + 1
+      if stored.at < oldest_at then oldest, oldest_at = name, stored.at end
     end
   end
-  if event.attempt ~= int("attempt") and of_older >= max_of_older then return false end
-  if count >= max_events then redis.call("HDEL", EVENTS, oldest) end
+  if event.attempt ~= int("attempt") then
+    if of_older >= max_of_older then return false end
+  elseif of_current >= max_events then
+    redis.call("HDEL", EVENTS, oldest)
+  end
   local head = {event.is_terminal and "1" or "0", text(event.attempt), text(now), cjson.encode(event.request_id)}
   redis.call("HSET", EVENTS, fingerprint, table.concat(head, " ") .. "\n" .. body)
   return true
@@ -42,6 +46,24 @@ local function forget_events(attempt, request_id, is_own)
     end
   end
   return was_terminal
+end
+
+-- Keep a request id that only callbacks have named (a candidate: "<first seen>", and " denied" once a GET with our key did
+-- not know it); without room, in the place of the denied one that was seen first. False: each may still be the job's.
+local function keep_candidate(request_id, most)
+  if redis.call("HEXISTS", CANDIDATES, request_id) == 1 then return true end
+  local all, denied, denied_at = redis.call("HGETALL", CANDIDATES), nil, math.huge
+  for i = 1, #all, 2 do
+    local at = tonumber(string.match(all[i + 1], "^(%d+) denied$") or math.huge)
+    if at < denied_at or (at == denied_at and at < math.huge and all[i] < denied) then denied, denied_at = all[i], at end
+  end
+  if #all / 2 >= most then
+    if not denied then return false end
+    redis.call("HDEL", CANDIDATES, denied)
+    forget_events(int("attempt"), denied, true)
+  end
+  redis.call("HSET", CANDIDATES, request_id, text(now))
+  return true
 end
 
 -- Make room: forget all events but so many, the terminal ones kept first, and of these the latest.

@@ -29,9 +29,7 @@ if not listed(given.listening, word) then return answer("late") end
 
 if not bound(attempt) then
   if not listed(given.binding, word) then return answer("late") end
-  local is_known = redis.call("HEXISTS", CANDIDATES, given.request_id) == 1
-  if not is_known and redis.call("HLEN", CANDIDATES) >= given.max_candidates then return answer("full") end
-  redis.call("HSETNX", CANDIDATES, given.request_id, text(now))
+  if not keep_candidate(given.request_id, given.max_candidates) then return answer("full") end
 elseif not given.is_terminal then
   return answer("noted")
 end

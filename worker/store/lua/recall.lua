@@ -14,9 +14,7 @@ local request_id = cjson.decode(event.request_id)
 if event.attempt ~= int("attempt") or not listed(given.listening, held()) then return answer("late") end
 if not bound(event.attempt) then
   if not listed(given.binding, held()) then return answer("late") end
-  local is_known = redis.call("HEXISTS", CANDIDATES, request_id) == 1
-  if not is_known and redis.call("HLEN", CANDIDATES) >= given.max_candidates then return answer("full") end
-  redis.call("HSETNX", CANDIDATES, request_id, text(now))
+  if not keep_candidate(request_id, given.max_candidates) then return answer("full") end
 end
 wake()
 save()
