@@ -51,6 +51,8 @@ class Sending:
     half: bool = False  # declare everything, send half, reset
     bytes_per_second: int | None = None
     endless: bool = False  # no length, and no end until the client goes
+    without_length: bool = False  # the end of the body is the end of the connection
+    without_close_notify: bool = False  # the connection ends behind the answer, and TLS does not say so
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
+    says_goodbye = True  # whether TLS ends with close_notify
 
     def handle_one_request(self) -> None:
         """Read one call and answer it, whatever its method."""
@@ -139,7 +140,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def _send_measured(self, answer: Answer, body: bytes, sent: _Sent) -> None:
         sending = answer.sending
-        head = self._head(answer, f"Content-Length: {len(answer.body)}")
+        if sending.without_length or sending.without_close_notify:
+            self.close_connection = True
+        self.says_goodbye = not sending.without_close_notify
+        head = self._head(answer, None if sending.without_length else f"Content-Length: {len(answer.body)}")
         if not sending.half and not sending.bytes_per_second:
             self.connection.sendall(head + body)
             sent.count += len(body)
@@ -163,7 +167,7 @@ class Connection(BaseHTTPRequestHandler):
                 if answer.sending.bytes_per_second and self.server.stopping.wait(1 / SLICES_PER_SECOND):
                     return
 
-    def _head(self, answer: Answer, length: str) -> bytes:
+    def _head(self, answer: Answer, length: str | None) -> bytes:
         try:
             reason = HTTPStatus(answer.status).phrase
         except ValueError:
@@ -173,7 +177,7 @@ class Connection(BaseHTTPRequestHandler):
             f"Date: {self.date_time_string()}",
             "Server: callsheet-sandbox",
             f"Content-Type: {answer.content_type}",
-            length,
+            *([length] if length else []),
             *(f"{name}: {value}" for name, value in answer.headers.items()),
             *(["Connection: close"] if self.close_connection else []),
         ]

@@ -130,6 +130,8 @@ class DownloadRule(_Spoiling):
     bytes_per_second: Annotated[int, Field(ge=1)] | None = None
     truncated: Literal["connection", "file"] | None = None
     endless: bool = False
+    without_length: bool = False
+    without_close_notify: bool = False
     gzip: bool = False
     dead: bool = False
 
@@ -141,6 +143,8 @@ class DownloadRule(_Spoiling):
             half=self.half or self.truncated == "connection",
             bytes_per_second=self.bytes_per_second,
             endless=self.endless,
+            without_length=self.without_length,
+            without_close_notify=self.without_close_notify,
         )
 
 

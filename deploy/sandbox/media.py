@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 
 from deploy.sandbox import images, mp4
@@ -61,16 +62,20 @@ def _refused(status: int, message: str) -> Answer:
 
 
 def _whole_or_part(call: Call, video: bytes) -> Answer:
-    """The file, or the one range that was asked for (players need that to seek)."""
-    headers = {"Accept-Ranges": "bytes"}
+    """The file, or the one range that was asked for: players seek, and a download that was cut goes on."""
+    headers = _validators(video)
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", call.headers.get("range", ""))
-    if not wanted:
+    if not wanted or call.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
         return Answer(200, video, VIDEO, headers)
     first, last = int(wanted[1]), min(int(wanted[2] or len(video)), len(video) - 1)
     if first > last:
         return Answer(416, b"", VIDEO, headers | {"Content-Range": f"bytes */{len(video)}"})
     headers["Content-Range"] = f"bytes {first}-{last}/{len(video)}"
     return Answer(206, video[first : last + 1], VIDEO, headers)
+
+
+def _validators(video: bytes) -> dict[str, str]:
+    return {"Accept-Ranges": "bytes", "ETag": f'"{hashlib.md5(video, usedforsecurity=False).hexdigest()}"'}
 
 
 def _spoiled(rule: DownloadRule, video: bytes) -> Answer:
@@ -83,5 +88,5 @@ def _spoiled(rule: DownloadRule, video: bytes) -> Answer:
     elif rule.gzip:
         answer = Answer(200, gzip.compress(video), VIDEO, {"Content-Encoding": "gzip"})
     else:
-        answer = Answer(200, video[: len(video) // 2] if rule.truncated == "file" else video, VIDEO)
+        answer = Answer(200, video[: len(video) // 2] if rule.truncated == "file" else video, VIDEO, _validators(video))
     return answer.sent(rule.sending)

@@ -1,7 +1,8 @@
 """The HTTPS listener around the sandbox.
 
 One thread per connection, HTTP/1.1 with keep-alive. The TLS handshake happens in
-the connection's own thread, so a silent client holds up nobody.
+the connection's own thread, so a silent client holds up nobody. TLS ends with
+close_notify, as nginx ends it, unless a rule says otherwise.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ class _Listener(socketserver.ThreadingTCPServer):
         with contextlib.suppress(OSError), self._tls.wrap_socket(request, server_side=True) as connection:
             self._open.add(connection)
             try:
-                Connection(connection, client_address, self)
+                if Connection(connection, client_address, self).says_goodbye:
+                    connection.settimeout(0)  # as nginx does: say it, and do not wait for the client to say the same
+                    connection.unwrap()
+            except ValueError:
+                pass  # closed already: reset on purpose, or by `end`
             finally:
                 self._open.discard(connection)
 

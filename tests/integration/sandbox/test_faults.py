@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 
+from deploy.local.tls import LocalTls
 from deploy.sandbox.client import ControlError
 
 GMI = "/gmicloud/api/v1/ie/requestqueue/apikey/requests"
@@ -224,6 +228,39 @@ def test_a_slow_download_arrives_whole(caller: Any, control: Any, link: str) -> 
     control.script({"on": "download", "bytes_per_second": len(whole) * 5})
 
     assert caller.get(link).content == whole
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["close_notify", "no close_notify"])
+@pytest.mark.parametrize("without_length", [True, False], ids=["no length", "a length"])
+def test_the_end_of_the_connection_is_told_by_tls_unless_a_rule_says_otherwise(
+    caller: Any, control: Any, link: str, tls: LocalTls, without_length: bool, is_told: bool
+) -> None:
+    whole = caller.get(link).content
+    control.script({"on": "download", "without_length": without_length, "without_close_notify": not is_told})
+
+    answer, was_told = read_to_the_end(link, tls)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert body == whole
+    assert (b"Content-Length" in head) != without_length
+    assert was_told == is_told
+
+
+def read_to_the_end(link: str, tls: LocalTls) -> tuple[bytes, bool]:
+    """All that comes, and whether TLS told that no more will."""
+    parts = urlsplit(link)
+    with (
+        socket.create_connection((str(parts.hostname), parts.port or 443), timeout=10) as plain,
+        tls.context().wrap_socket(plain, server_hostname=parts.hostname, suppress_ragged_eofs=False) as connection,
+    ):
+        connection.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        try:
+            while received := connection.recv(65536):
+                answer += received
+        except ssl.SSLEOFError:
+            return answer, False
+        return answer, True
 
 
 @pytest.mark.parametrize(("rule", "status"), [({}, 403), ({"status": 404}, 404)])

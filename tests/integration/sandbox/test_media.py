@@ -124,6 +124,18 @@ def test_a_part_of_a_video_can_be_asked_for(caller: Any, control: Any, asked: st
     assert (reply.status, reply.content) == (status, whole[part])
 
 
+def test_a_part_is_sent_only_of_the_very_file_that_it_was_begun_with(caller: Any, control: Any) -> None:
+    control.script({"on": "generation", "seconds": 0})
+    link = caller.evolink(caller.submit_evolink())["results"][0]
+    whole = caller.get(link)
+
+    same = caller.get(link, headers={"Range": "bytes=100-", "If-Range": whole.headers["ETag"]})
+    other = caller.get(link, headers={"Range": "bytes=100-", "If-Range": '"another"'})
+
+    assert (same.status, same.content) == (206, whole.content[100:])
+    assert (other.status, other.content) == (200, whole.content)
+
+
 def test_head_tells_the_size_without_the_video(caller: Any, control: Any) -> None:
     control.script({"on": "generation", "seconds": 0})
     link = caller.evolink(caller.submit_evolink())["results"][0]
