@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,6 +44,26 @@ class Link:
 
     url: str = field(repr=False)
     expires_at: int | None = None
+
+
+@dataclass(frozen=True)
+class IgnoredLink:
+    """The *n*-th link of a result that led to no film. `code` is the reason of a `DownloadError`; `uri` names the copy
+    in the bucket where the bytes were kept though they cannot be checked."""
+
+    n: int
+    code: str
+    message: str
+    uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field of the spec that an archived video does not have as it was asked for."""
+
+    field: str
+    asked: str | float
+    made: str | float
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,9 @@ class Job:
     cost: Mapping[str, str] = field(default_factory=dict)  # by the list price, computed when accepted
     usage: Mapping[str, Any] = field(default_factory=dict)  # as the provider billed this attempt
     videos: tuple[Video, ...] = ()
+    ignored: tuple[IgnoredLink, ...] = ()  # links of the result beside the videos
+    differs: tuple[Difference, ...] = ()  # from what was asked
+    failing_since: int | None = None  # when the first try past the link's end failed
     videos_attempt: int | None = None  # whose they are, where that is an earlier attempt than the current one
     ended: Mapping[int, str] = field(default_factory=dict)  # earlier attempt -> what it ended as: `failed(confirm)`
     begun: Mapping[int, int] = field(default_factory=dict)  # earlier attempt -> when its last POST was begun
@@ -161,7 +184,10 @@ class Job:
             lease_until=_instant(record, "lease_until"),
             cost=json.loads(record["cost"]) if record.get("cost") else {},
             usage=json.loads(record["usage"]) if record.get("usage") else {},
-            videos=tuple(Video(**video) for video in json.loads(record["videos"])) if record.get("videos") else (),
+            videos=tuple(Video(**video) for video in _rows(record, "videos")),
+            ignored=tuple(IgnoredLink(**link) for link in _rows(record, "ignored")),
+            differs=tuple(Difference(**row) for row in _rows(record, "differs")),
+            failing_since=_instant(record, "failing_since"),
             videos_attempt=_instant(record, "videos_attempt"),
             **_of_attempts(record),
             error=JobError(stage, record.get("error_code", ""), record.get("error_message", "")) if stage else None,
@@ -173,9 +199,14 @@ class Job:
         )
 
 
-def videos_json(videos: tuple[Video, ...]) -> str:
+def videos_json(videos: Sequence[Video]) -> str:
     """*videos* as the record keeps them."""
-    return json.dumps([asdict(video) for video in videos], separators=(",", ":"))
+    return rows_json(videos)
+
+
+def rows_json(rows: Sequence[Video | IgnoredLink | Difference]) -> str:
+    """*rows* as the record keeps them."""
+    return json.dumps([asdict(row) for row in rows], separators=(",", ":"))
 
 
 def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
@@ -200,6 +231,12 @@ def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
         raise NewerRecordError(
             f"record of job {job_id}: version {record['v']}, not {SCHEMA_VERSION}: leave it to the newer Callsheet"
         )
+
+
+def _rows(record: Mapping[str, str], name: str) -> list[dict[str, Any]]:
+    """What `rows_json` wrote; none where the field is absent."""
+    rows: list[dict[str, Any]] = json.loads(record.get(name) or "[]")
+    return rows
 
 
 def _int(record: Mapping[str, str], name: str, default: int) -> int:

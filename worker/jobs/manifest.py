@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.errors import ManifestError
-from worker.jobs.job import SCHEMA_VERSION, Job, Video, is_job_id, videos_json
+from worker.jobs.job import SCHEMA_VERSION, Difference, IgnoredLink, Job, Video, is_job_id, rows_json, videos_json
 from worker.jobs.result import result_of
 from worker.jobs.states import JobState
 
@@ -93,6 +93,9 @@ def _fields(said: Mapping[str, Any], request_ids: Mapping[int, str]) -> dict[str
         "videos": videos_json(videos),
         **{f"request_id.{number}": request_id for number, request_id in request_ids.items()},
     }
+    for name, rows in (("ignored", _ignored(said)), ("differs", _differs(said))):
+        if rows:
+            fields[name] = rows_json(rows)
     if made_in != attempt:
         fields["videos_attempt"] = str(made_in)
     if usage:
@@ -100,6 +103,14 @@ def _fields(said: Mapping[str, Any], request_ids: Mapping[int, str]) -> dict[str
     if any(not isinstance(value, (str, int, float)) for video in videos for value in asdict(video).values()):
         raise ValueError("a video of it is not described as one")
     return fields
+
+
+def _ignored(said: Mapping[str, Any]) -> list[IgnoredLink]:
+    return [IgnoredLink(**link) for link in said.get("ignored", ())]
+
+
+def _differs(said: Mapping[str, Any]) -> list[Difference]:
+    return [Difference(**row) for row in said.get("differs", ())]
 
 
 def _word(value: object) -> str:

@@ -21,7 +21,11 @@ def error_of(job: Job) -> JobError | None:
 
 
 def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
-    """Build the result (design section 5) from the record and the spec's JSON; `error` only where there is one."""
+    """Build the result (design section 5) from the record and the spec's JSON.
+
+    `ignored` (links beside the videos that led to no film), `differs` (from what was asked) and `error` are there
+    only where there is something to tell.
+    """
     spec = json.loads(spec_json or "{}")
     error = error_of(job)
     made_in = job.videos_attempt or job.attempt
@@ -33,6 +37,8 @@ def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
         "request_id": job.request_ids.get(made_in),
         "attempt": made_in,
         "videos": [asdict(video) for video in job.videos],
+        **({"ignored": [asdict(link) for link in job.ignored]} if job.ignored else {}),
+        **({"differs": [asdict(difference) for difference in job.differs]} if job.differs else {}),
         "cost": {**job.cost, **({"usage": dict(job.usage)} if job.usage else {})},
         "metadata": spec.get("metadata", {}),
         **({"error": asdict(error)} if error else {}),

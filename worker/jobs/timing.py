@@ -42,6 +42,7 @@ class Timing:
     generate_deadline_seconds: float = 6 * HOUR
     link_life_seconds: float = 24 * HOUR  # where the provider names no end
     unknown_link_end_seconds: float = 7 * DAY  # re-reads without a working link before the verdict
+    past_link_end_seconds: float = 30 * MINUTE  # a link is tried so long past its end, unless its host says it is gone
     show_after_seconds: float = 10 * MINUTE  # providers show new request ids late
     in_line_seconds: float = 30 * MINUTE  # a job that waits for its turn at a provider is called, not looked at
     look_again_seconds: float = HOUR  # slow looks at final jobs
@@ -111,7 +112,8 @@ class Timing:
         return job.link_expires_at or job.state_at + int(self.link_life_seconds * 1000)
 
     def archive_verdict_at(self, job: Job) -> int:
-        """When a job that could not be archived may be given up, Unix ms."""
+        """The instant after which a job that could not be archived may be given up, Unix ms: once its link's host says
+        that the link is gone, or `failing_since` lies `past_link_end_seconds` back."""
         if job.link_expires_at is not None:
             return job.link_expires_at
         return job.state_at + int(self.unknown_link_end_seconds * 1000)

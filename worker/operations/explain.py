@@ -113,6 +113,11 @@ def _generated(view: View) -> str:
 
 def _link_end(view: View) -> str:
     job = view.job
+    if job.link_expires_at is not None and job.link_expires_at <= view.now:
+        return (
+            f"the provider's link should have died at {moment(job.link_expires_at)}; tried until its host says so, "
+            f"or for {span(view.timing.past_link_end_seconds)} more"
+        )
     if job.link_expires_at is not None:
         return f"the provider's link dies {_in(view, job.link_expires_at)}"
     verdict = view.timing.archive_verdict_at(job)

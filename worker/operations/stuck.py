@@ -35,7 +35,10 @@ def why_stuck(view: View) -> str | None:
     if job.state is JobState.UNCONFIRMED:
         return "its POST may have been taken, and is never sent again by itself"
     if job.state is JobState.GENERATED and job.link_expires_at and job.link_expires_at - view.now < LINK_SECONDS * 1000:
-        return f"not archived, and its link dies in {span((job.link_expires_at - view.now) / 1000)}"
+        left_seconds = (job.link_expires_at - view.now) / 1000
+        if left_seconds <= 0:
+            return f"not archived, and its link should have died {span(-left_seconds)} ago"
+        return f"not archived, and its link dies in {span(left_seconds)}"
     if job.is_final and job.told_ver < job.ver:
         return "its result is not told" if for_seconds > OWED_SECONDS else None
     if job.is_final:

@@ -15,17 +15,19 @@ import logging
 from collections.abc import Collection
 from itertools import chain
 
-from worker.errors import BucketError, DownloadError, LeaseLostError, ObjectConflict
-from worker.jobs.job import Job, JobError, Video, videos_json
+from worker.errors import BucketError, DownloadError, LeaseLostError, LinkDeadError, ObjectConflict
+from worker.jobs.job import Job, JobError
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step, poll, reconcile
-from worker.steps.copy_videos import Lease, copy_generated, find_all
+from worker.steps.copy_videos import Copied, Lease, copy_generated, find_copied
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
 
+NOTHING_BUT_NO_FILM = frozenset({"not_video"})
+"""Reasons of a `DownloadError` that are final once a link has ended."""
 CONFIRMED_FIRST = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 
 
@@ -74,26 +76,26 @@ def _archive(claim: Claim, services: Services) -> Step | None:
     job, lease = claim.job, Lease(claim, services)
     try:
         with lease:
-            videos = copy_generated(job, lease, services)
+            copied = copy_generated(job, lease, services)
     except LeaseLostError:
         return None
     except (DownloadError, BucketError) as err:
         return _not_now(lease.claim, services, err)
-    return finish(job, videos, services, path=job.path)
+    return finish(job, copied, services, path=job.path)
 
 
-def finish(job: Job, videos: tuple[Video, ...], services: Services, *, path: str) -> Step | None:
-    """Record that *videos* are in the bucket; a fact, whoever holds the lease by now."""
+def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step | None:
+    """Record that the films are in the bucket; a fact, whoever holds the lease by now."""
     reply = services.store.move(
         job.id,
         JobState.ARCHIVED,
         attempt=job.attempt,
         path=path,
-        facts={"videos": videos_json(videos)},
+        facts=copied.facts(job, services),
         owes_manifest=True,
-        detail=f"{sum(video.bytes for video in videos)} bytes",
+        detail=f"{sum(video.bytes for video in copied.videos)} bytes",
     )
-    log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(videos)})
+    log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(copied.videos)})
     return Step.SETTLE if reply.applied else None
 
 
@@ -103,31 +105,54 @@ def _not_now(claim: Claim, services: Services, err: DownloadError | BucketError)
     if isinstance(err, ObjectConflict):
         services.store.count("object_conflicts")
         log.error("object.conflicted", extra={"job_id": job.id, "reason": str(err)})
-    if claim.now > services.timing.archive_verdict_at(job):
+    failing_since = _failing_since(claim, err, services)
+    if _has_ended(claim, err, failing_since, services):
         return _verdict(claim, services, err)
     services.store.count("archive_retries")
     log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
     delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
+    if failing_since is not None:
+        notes["failing_since"] = str(failing_since)
     services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
     return None
 
 
+def _failing_since(claim: Claim, err: DownloadError | BucketError, services: Services) -> int | None:
+    """When the first try past the link's end failed, this one or an earlier, Unix ms; None before the end.
+
+    A bucket that does not answer tells nothing of the link, which was not tried.
+    """
+    job, end = claim.job, services.timing.archive_verdict_at(claim.job)
+    if job.failing_since is not None and job.failing_since > end:
+        return job.failing_since
+    is_tried = isinstance(err, DownloadError | ObjectConflict)
+    return claim.now if is_tried and claim.now > end else None
+
+
+def _has_ended(claim: Claim, err: DownloadError | BucketError, failing_since: int | None, services: Services) -> bool:
+    """Whether nothing can be hoped of the job's links any more: the provider's clock alone does not say so."""
+    timing = services.timing
+    if failing_since is None:  # only a bucket that has been away since keeps a job waiting for so long
+        return claim.now > timing.archive_verdict_at(claim.job) + ms(timing.unknown_link_end_seconds)
+    is_said = isinstance(err, LinkDeadError) or err.reason in NOTHING_BUT_NO_FILM
+    return is_said or claim.now - failing_since >= ms(timing.past_link_end_seconds)
+
+
 def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:
-    """Give the video up, unless a paused worker has finished its objects after all."""
+    """Give up what is not in the bucket: a job is archived by the films that are, also by those that a paused worker
+    has finished after all."""
     job = claim.job
     try:
-        videos = find_all(job, max(1, len(services.store.links(job.id))), services)
-    except ObjectConflict:
-        videos = ()  # the bucket did tell: what is there is not ours
+        copied = find_copied(job, services, why=str(err))
     except BucketError as unknown:
         # without a look at the bucket there is no verdict
         delay = services.timing.retry_seconds(job.failures, services.rng)
         notes = {"failures": str(job.failures + 1), "waiting_for": f"the bucket to answer: {unknown}"[:200]}
         services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
         return None
-    if videos:
-        return finish(job, videos, services, path="sweep")
+    if copied.videos:
+        return finish(job, copied, services, path="sweep")
     reply = services.store.move(
         job.id,
         JobState.FAILED,

@@ -5,14 +5,26 @@ What `archive` and the slow look at `failed(archive)` share.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from worker.errors import DownloadError, LeaseLostError, LinkDeadError, ProviderError, StoreError
-from worker.jobs.job import Job, Link, Video
+from worker.errors import (
+    DownloadError,
+    LeaseLostError,
+    LinkDeadError,
+    NotAVideoError,
+    ObjectConflict,
+    ProviderError,
+    StoreError,
+)
+from worker.jobs.differences import differences
+from worker.jobs.job import IgnoredLink, Job, Link, Video, rows_json, videos_json
+from worker.jobs.spec import parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.providers.base import EventKind
@@ -21,6 +33,9 @@ from worker.steps import provider_turns
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
+
+CERTAINLY_NO_FILM = frozenset({"picture"})
+"""Reasons of a `DownloadError` after which nothing that the link may lead to later can be the film."""
 
 
 class Lease:
@@ -72,8 +87,28 @@ class Lease:
         return LeaseLostError(f"job {self.claim.job.id}: another process took over; nothing was written")
 
 
-def copy_generated(job: Job, lease: Lease, services: Services) -> tuple[Video, ...]:
-    """Every video of a `generated` job in the bucket, by the links on record or by those that the provider signs now.
+@dataclass(frozen=True)
+class Copied:
+    """The films of one attempt that are in the bucket, and the links beside them that led to none."""
+
+    videos: tuple[Video, ...]
+    ignored: tuple[IgnoredLink, ...] = ()
+
+    def facts(self, job: Job, services: Services) -> dict[str, str]:
+        """What the record keeps of it, and where the films are not what was asked of *job*; that is counted, too."""
+        spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
+        facts = {"videos": videos_json(self.videos)}
+        if self.ignored or job.ignored:
+            facts["ignored"] = rows_json(self.ignored)
+        if differs := differences(spec, self.videos):
+            facts["differs"] = rows_json(differs)
+            services.store.count("videos_differ")
+            log.warning("video.differs", extra={"job_id": job.id, "fields": [found.field for found in differs]})
+        return facts
+
+
+def copy_generated(job: Job, lease: Lease, services: Services) -> Copied:
+    """Every film of a `generated` job in the bucket, by the links on record or by those that the provider signs now.
 
     Raises as `copy_all`.
     """
@@ -100,15 +135,31 @@ def _other_links(job: Job, known: Sequence[Link], services: Services) -> tuple[L
     return () if [link.url for link in fresh] == [link.url for link in known] else fresh
 
 
-def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) -> tuple[Video, ...]:
-    """Every video of *job* in the bucket; one that is already there is not fetched again.
+def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) -> Copied:
+    """Every film that *links* lead to in the bucket; one that is already there is not fetched again.
 
-    Raises `LinkDeadError` (also when there is no link), `DownloadError`,
-    `BucketError` or `LeaseLostError`.
+    Each link is judged by itself. One that is certainly no film is ignored beside a film. Raises `LinkDeadError`
+    (also when there is no link), `DownloadError` or `ObjectConflict` when a link could still be a film, once all
+    others are copied; `NotAVideoError` when none can be; `BucketError` or `LeaseLostError` at once.
     """
     if not links:
         raise LinkDeadError("no_link", "no link is known")
-    return tuple(_copy(job, n, link, lease, services) for n, link in enumerate(links, 1))
+    videos: list[Video] = []
+    ignored: list[IgnoredLink] = []
+    failures: list[DownloadError | ObjectConflict] = []
+    for n, link in enumerate(links, 1):
+        try:
+            videos.append(_copy(job, n, link, lease, services))
+        except (DownloadError, ObjectConflict) as err:
+            if err.reason in CERTAINLY_NO_FILM:
+                ignored.append(IgnoredLink(n, err.reason, str(err)))
+            else:
+                failures.append(err)
+    if failures:
+        raise failures[0]
+    if not videos:
+        raise NotAVideoError("not_video", f"no link leads to a film: {ignored[0].message}")
+    return Copied(tuple(videos), tuple(ignored))
 
 
 def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Video:
@@ -125,14 +176,26 @@ def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Vid
         )
 
 
-def find_all(job: Job, count: int, services: Services) -> tuple[Video, ...]:
-    """The job's objects if all *count* of them are in the bucket, else none.
+def find_copied(job: Job, services: Services, why: str = "") -> Copied:
+    """The films of *job* that are in the bucket; those of its links that are not there are ignored, for the reason
+    *why*.
 
     Raises `BucketError` when the bucket does not tell: then nothing may be decided.
     """
-    keys = (services.bucket.video_key(job.id, job.attempt, n, job.accepted_at) for n in range(1, count + 1))
-    found = [services.bucket.find(key) for key in keys]
-    return tuple(video for video in found if video) if all(found) else ()
+    videos: list[Video] = []
+    ignored: list[IgnoredLink] = []
+    for n in range(1, max(1, len(services.store.links(job.id))) + 1):
+        key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
+        try:
+            found = services.bucket.find(key)
+        except ObjectConflict as err:  # the bucket did tell: what is there is not ours
+            ignored.append(IgnoredLink(n, err.reason, str(err)))
+            continue
+        if found is None:
+            ignored.append(IgnoredLink(n, "not_copied", why))
+        else:
+            videos.append(found)
+    return Copied(tuple(videos), tuple(ignored))
 
 
 def fresh_links(job: Job, services: Services) -> tuple[Link, ...]:

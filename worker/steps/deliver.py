@@ -16,7 +16,7 @@ from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step, archive, earlier_attempts, poll, reconcile
-from worker.steps.copy_videos import Lease, copy_all, find_all, fresh_links
+from worker.steps.copy_videos import Lease, copy_all, find_copied, fresh_links
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
@@ -92,14 +92,19 @@ def _look_at_archive(claim: Claim, services: Services) -> Step | None:
     """`failed(archive)`: a late writer may have finished, or the provider may sign a working link."""
     job = claim.job
     try:
-        videos = find_all(job, max(1, len(services.store.links(job.id))), services)
-        if not videos:
-            with Lease(claim, services) as lease:
-                videos = copy_all(job, fresh_links(job, services), lease, services)
-    except (LeaseLostError, ProviderError, DownloadError, BucketError) as err:
+        copied = find_copied(job, services)
+    except BucketError as err:
         log.info("archive.missed", extra={"job_id": job.id, "reason": str(err)})
         return None
-    return archive.finish(job, videos, services, path="sweep")
+    if not copied.videos or copied.ignored:
+        try:
+            with Lease(claim, services) as lease:
+                copied = copy_all(job, fresh_links(job, services), lease, services)
+        except (LeaseLostError, ProviderError, DownloadError, BucketError) as err:
+            log.info("archive.missed", extra={"job_id": job.id, "reason": str(err)})
+            if not copied.videos:
+                return None
+    return archive.finish(job, copied, services, path="sweep")
 
 
 def _postpone(claim: Claim, services: Services, reason: str) -> Step | None:

@@ -19,7 +19,7 @@ from worker.jobs.states import MISSED, REVISITED
 from worker.providers.base import EventKind, Provider, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, provider_turns
-from worker.steps.copy_videos import Lease, copy_all
+from worker.steps.copy_videos import Copied, Lease, copy_all
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
@@ -40,24 +40,27 @@ def look(claim: Claim, services: Services) -> Step | None:
     for attempt in attempts(claim.job):
         older = replace(claim.job, attempt=attempt)
         try:
-            videos = _videos_of(older, claim, provider, services)
+            copied = _copied_of(older, claim, provider, services)
         except LeaseLostError:
             return None
         except (ProviderError, DownloadError, BucketError) as err:
             log.info("attempt.missed", extra={"job_id": older.id, "attempt": attempt, "reason": str(err)})
             continue
-        if videos and services.store.archive_earlier(claim.job, attempt, videos).applied:
-            log.info("video.archived", extra={"job_id": older.id, "attempt": attempt, "videos": len(videos)})
+        if not copied.videos:
+            continue
+        facts = copied.facts(older, services)
+        if services.store.archive_earlier(claim.job, attempt, copied.videos, facts).applied:
+            log.info("video.archived", extra={"job_id": older.id, "attempt": attempt, "videos": len(copied.videos)})
             return Step.SETTLE
     return None
 
 
-def _videos_of(older: Job, claim: Claim, provider: Provider, services: Services) -> tuple[Video, ...]:
+def _copied_of(older: Job, claim: Claim, provider: Provider, services: Services) -> Copied:
     """The videos of an earlier attempt in the bucket, those that its provider has now included."""
     if older.request_id is None:
         older = _bound(older, provider, services)
     if older.request_id is None:
-        return ()
+        return Copied(())
     try:
         event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, older.request_id))
     except NoSuchRequestError:
@@ -66,19 +69,19 @@ def _videos_of(older: Job, claim: Claim, provider: Provider, services: Services)
         services.store.note(older.id, **{f"ended.{older.attempt}": "failed(generate)"})
         return _copied_before(older, services)
     if event.kind is not EventKind.GENERATED:
-        return ()
+        return Copied(())
     with Lease(claim, services) as lease:
         return copy_all(older, event.links, lease, services)
 
 
-def _copied_before(older: Job, services: Services) -> tuple[Video, ...]:
+def _copied_before(older: Job, services: Services) -> Copied:
     """What a late archiver of that attempt has left in the bucket, from the first video on."""
     videos: list[Video] = []
     while True:
         key = services.bucket.video_key(older.id, older.attempt, len(videos) + 1, older.accepted_at)
         video = services.bucket.find(key)
         if video is None:
-            return tuple(videos)
+            return Copied(tuple(videos))
         videos.append(video)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -85,15 +85,23 @@ class Operations(Arrivals):
         }
         return read_reply(job_id, self._run("recall", job_id, given, durable=True))
 
-    def archive_earlier(self, job: Job, earlier: int, videos: tuple[Video, ...]) -> Reply:
-        """Record that *videos*, of an *earlier* attempt than *job*'s, which ended without one, are in the bucket."""
+    def archive_earlier(
+        self, job: Job, earlier: int, videos: Sequence[Video], facts: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Record that *videos*, of an *earlier* attempt than *job*'s, which ended without one, are in the bucket, and
+        *facts* about them."""
         return self._move(
             job.id,
             JobState.ARCHIVED,
             attempt=job.attempt,
             path="sweep",
             sources=MISSED,
-            notes={"videos": videos_json(videos), "videos_attempt": str(earlier), "generated_by": "poll"},
+            notes={
+                **(facts or {}),
+                "videos": videos_json(videos),
+                "videos_attempt": str(earlier),
+                "generated_by": "poll",
+            },
             owes_manifest=True,
             detail=f"attempt {earlier}: {sum(video.bytes for video in videos)} bytes",
         )

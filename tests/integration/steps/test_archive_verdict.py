@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene
 from tests.integration.steps.test_archive import without_s3
+from worker.bucket.bucket import Bucket
+from worker.errors import BucketError
+from worker.jobs.job import Video
 from worker.jobs.states import JobState
 from worker.steps import Step
 
@@ -22,7 +25,7 @@ def test_a_job_is_not_given_up_before_its_link_has_ended(scene: Scene) -> None:
     scene.advance(HOUR)
     scene.look()
 
-    assert scene.moves()[-1] == "failed(archive)"
+    assert scene.moves()[-1] == "failed(archive)", "by now its host says 403"
 
 
 def test_the_last_hour_of_a_link_is_not_slept_through(scene: Scene) -> None:
@@ -66,11 +69,37 @@ def test_the_caller_is_told_of_the_verdict_once(scene: Scene) -> None:
     assert scene.told.states == ["failed"]
 
 
-def test_there_is_no_verdict_without_a_look_at_the_bucket(scene: Scene) -> None:
+def test_a_bucket_that_is_away_ends_nothing(scene: Scene) -> None:
     scene.generated()
     scene.advance(8 * DAY)
 
     scene.run(Step.ARCHIVE, services=without_s3(scene))
+
+    assert scene.job().state is S.GENERATED
+    assert "S3 did not answer" in scene.job().waiting_for
+    assert scene.job().failing_since is None, "the link was not tried"
+    scene.look_when_due()
+    assert scene.moves()[-1] == "failed(archive)"
+
+
+class LeavingBucket(Bucket):
+    """A bucket that answers once."""
+
+    def __init__(self, like: Bucket) -> None:
+        self.__dict__.update(like.__dict__)
+        self._answers = iter([True])
+
+    def find(self, key: str) -> Video | None:
+        if next(self._answers, False):
+            return super().find(key)
+        raise BucketError("unreachable", "S3 did not answer")
+
+
+def test_there_is_no_verdict_without_a_look_at_the_bucket(scene: Scene) -> None:
+    scene.generated()
+    scene.advance(8 * DAY)
+
+    scene.run(Step.ARCHIVE, services=scene.but(bucket=LeavingBucket(scene.services.bucket)))
 
     assert scene.job().state is S.GENERATED
     assert scene.job().waiting_for.startswith("the bucket to answer")
@@ -100,7 +129,7 @@ def test_objects_that_are_there_after_all_turn_the_verdict(scene: Scene) -> None
     assert scene.moves()[-1] == "archived"
 
 
-def test_one_of_two_objects_is_not_enough(scene: Scene) -> None:
+def test_one_of_two_objects_is_told_and_the_other_named(scene: Scene) -> None:
     other = scene.archived("gmicloud", "other")
     content = scene.videos()[other.videos[0].uri.partition("/callsheet/")[2]]
     scene.rule("generation", videos=2)
@@ -110,7 +139,10 @@ def test_one_of_two_objects_is_not_enough(scene: Scene) -> None:
     scene.advance(8 * DAY)
     scene.run(Step.ARCHIVE)
 
-    assert scene.moves()[-1] == "failed(archive)"
+    job = scene.job()
+    assert scene.moves()[-1] == "archived"
+    assert [video.uri.rpartition("/")[2] for video in job.videos] == ["1-1.mp4"]
+    assert [(link.n, link.code) for link in job.ignored] == [(2, "not_copied")]
 
 
 def test_a_foreign_object_does_not_keep_a_job_from_its_verdict_for_ever(scene: Scene) -> None:
@@ -119,8 +151,12 @@ def test_a_foreign_object_does_not_keep_a_job_from_its_verdict_for_ever(scene: S
     scene.advance(8 * DAY)
 
     scene.run(Step.ARCHIVE)
+    before = scene.job().state
+    scene.advance(31 * MINUTE)
+    scene.run(Step.ARCHIVE)
 
     job = scene.job()
+    assert before is S.GENERATED
     assert job.error is not None
     assert (job.error.stage, job.error.code) == ("archive", "taken")
     assert list(scene.objects().values()) == [b"theirs"]

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from tests.integration.steps.conftest import Scene
-from worker.jobs.job import Job
+from worker.jobs.job import Difference, IgnoredLink, Job, rows_json
 from worker.jobs.result import result_of
 from worker.jobs.states import JobState
 from worker.operations import restore, retry
 from worker.operations.restore import Outcome
-from worker.steps import accept
+from worker.steps import Step, accept
 
 S = JobState
 
@@ -52,6 +52,25 @@ def test_a_lost_record_comes_back_as_it_was(scene: Scene, provider: str) -> None
     assert after.request_ids == before.request_ids
     assert after.told_ver == before.ver
     assert scene.moves() == ["archived"]
+
+
+def test_what_was_ignored_and_what_differs_come_back_too(scene: Scene) -> None:
+    scene.generated("gmicloud")
+    ignored, differs = IgnoredLink(2, "picture", "a PNG image"), Difference("seconds", 9, 3.0)
+    scene.run(Step.ARCHIVE)
+    scene.store.move(
+        "job-1",
+        S.ARCHIVED,
+        attempt=1,
+        path="poll",
+        facts={"ignored": rows_json([ignored]), "differs": rows_json([differs])},
+    )
+    scene.follow("job-1")
+    forget(scene)
+
+    restored(scene)
+
+    assert (scene.job().ignored, scene.job().differs) == ((ignored,), (differs,))
 
 
 def test_the_same_id_sent_again_pays_nothing_and_another_spec_is_refused(scene: Scene) -> None:

@@ -122,6 +122,13 @@ def test_a_generated_job_waits_for_its_copy_until_the_link_dies() -> None:
     assert words.startswith("a worker to copy it to the bucket; tried now; the provider's link dies in 23 h (")
 
 
+def test_a_generated_job_whose_link_should_have_died_is_tried_on() -> None:
+    words = explain(view(JobState.GENERATED, link_expires_at=NOW - HOUR))
+
+    assert "should have died at 2026-11-18" in words
+    assert "tried until its host says so, or for 30 min more" in words
+
+
 def test_a_generated_job_without_a_known_end_says_when_it_is_given_up() -> None:
     words = explain(view(JobState.GENERATED))
 

@@ -40,6 +40,7 @@ def test_a_closed_job_is_never_stuck() -> None:
         ("due for 1 min, and nobody looks", {"state": S.SUBMITTED, "due_in_ms": -MINUTE}),
         ("its POST may have been taken", {"state": S.UNCONFIRMED}),
         ("its link dies in 5 h", {"state": S.GENERATED, "link_expires_at": NOW + 5 * HOUR}),
+        ("its link should have died 2 h ago", {"state": S.GENERATED, "link_expires_at": NOW - 2 * HOUR}),
         ("3 tries in a row failed", {"state": S.GENERATED, "failures": 3}),
         ("accepted for 6 min", {"state": S.ACCEPTED, "for_ms": 6 * MINUTE}),
         ("submitted for 31 min", {"state": S.SUBMITTED, "for_ms": 31 * MINUTE}),

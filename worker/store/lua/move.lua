@@ -95,6 +95,7 @@ put("path", given.path)
 put("ver", text(ver + 1))
 drop("error_stage", "error_code", "error_message", "waiting_for", "failures", "nudges", "look_until", "final_at", "manifest_ver")
 drop("kept_in", "unsent_by")  -- of a POST under way
+drop("failing_since")  -- of a link past its end
 for name, value in pairs(given.error or {}) do put("error_" .. name, value) end
 for name, value in pairs(given.notes) do put(name, value) end
 if job.closed_at then reopen() end
