@@ -1,4 +1,4 @@
-"""README.md as its readers copy from it: the code blocks, unchanged."""
+"""The documents as their readers copy from them: the code blocks, unchanged."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def blocks(language: str) -> list[str]:
-    """Every fenced block of *language*, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-
-
-def block(language: str, holding: str) -> str:
-    """The one block of *language* in which *holding* stands."""
-    [found] = [text for text in blocks(language) if holding in text]
+def block(language: str, holding: str, document: str = "README.md") -> str:
+    """The one fenced block of *language* in *document* in which *holding* stands."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    [found] = [text for text in blocks if holding in text]
     return found
 
 

@@ -58,7 +58,9 @@ def test_the_readmes_message_for_other_languages_makes_a_video(
     system: System, channel: redis.client.PubSub, proof: Proof, wait_until: WaitUntil
 ) -> None:
     job_id = new_id("js")
-    message = json.loads(readme.block("json", holding="properties").replace("order-4713", job_id))
+    message = json.loads(
+        readme.block("json", holding="properties", document="worker/messaging/README.md").replace("order-4713", job_id)
+    )
     message["body"] = b64encode(json.dumps([[], a_spec(job_id), {}]).encode()).decode()
     place = f"celery-task-meta-{job_id}"
     channel.subscribe(place)

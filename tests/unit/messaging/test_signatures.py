@@ -16,7 +16,7 @@ from worker.errors import SettingsError
 from worker.messaging.signatures import is_signed, signature
 from worker.settings.settings import Settings
 
-README = Path(__file__).parents[3] / "README.md"
+README = Path(__file__).parents[3] / "worker/messaging/README.md"
 SECRET, OTHER = "a" * 32, "b" * 32
 SPEC = {"model": "kling-3.0-turbo", "duration": 5}
 ENVIRONMENT = {"CALLSHEET_REDIS_URL": "redis://localhost", "CALLSHEET_BUCKET": "videos", "APIMART_API_KEY": "key"}
