@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 def block(language: str, holding: str, document: str = "README.md") -> str:
     """The one fenced block of *language* in *document* in which *holding* stands."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    blocks: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE
+    )
     [found] = [text for text in blocks if holding in text]
     return found
 
