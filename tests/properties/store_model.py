@@ -16,6 +16,7 @@ BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
 REVIVING = {"expired", "failed(archive)"}
 RETENTION = 1_000_000
 MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
+MINUTE = 60_000
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Record:
     lease: str = ""
     lease_until: int = 0
     call: str = ""
+    woken_at: int = 0
     nudges: int = 0
     progress: int = 0
     contradictions: int = 0
@@ -73,8 +75,25 @@ class Record:
             self.due_at = now
 
     def wake(self, now: int) -> None:
-        self.call, self.nudges = "new", 0
+        self.call, self.nudges, self.woken_at = "new", 0, now
         self.reopen(now)
+
+    def wake_once_a_minute(self, now: int) -> None:
+        if self.woken_at > now:
+            return
+        if self.woken_at + MINUTE <= now:
+            self.wake(now)
+            return
+        self.woken_at += MINUTE
+        if self.closed:
+            self.reopen(now)
+            self.due_at = self.woken_at
+        self.keep_promise(now)
+
+    def keep_promise(self, now: int) -> None:
+        """A look that was promised to a callback is not put off by what a step sets."""
+        if self.due_at is not None and now < self.woken_at < self.due_at and not self.leased(now):
+            self.due_at = self.woken_at
 
 
 @dataclass
@@ -121,6 +140,7 @@ class Model:
         if job.call == "seen":
             job.call = ""
         job.due_at = now if job.call or (is_news and job.is_final) else now + due_in_ms
+        job.keep_promise(now)
         return "applied"
 
     def move(
@@ -205,7 +225,11 @@ class Model:
         if job is None:
             return "missing"
         bound, is_new = job.request_ids.get(event.attempt), name not in job.events
+        is_trusted = job.contradictions < MAX_CONTRADICTIONS
+        is_listening = event.attempt == job.attempt and job.word in BINDING | REVIVING | {"submitted"}
         if bound is not None and bound != event.request_id:
+            if is_listening and is_trusted:
+                job.wake_once_a_minute(now)
             return "mismatch"
         if event.attempt != job.attempt:
             if is_new and sum(kept.attempt != job.attempt for kept in job.events.values()) >= MAX_OLD_EVENTS:
@@ -213,20 +237,37 @@ class Model:
             if is_new:
                 self._store(job, name, event)
             return "late"
-        if job.word not in BINDING | REVIVING | {"submitted"} or (bound is None and job.word not in BINDING):
+        if not is_listening or (bound is None and job.word not in BINDING):
             return "late"
         if bound is None:
-            if event.request_id not in job.candidates and len(job.candidates) >= MAX_CANDIDATES:
+            brings_more = event.request_id not in job.candidates
+            if brings_more and len(job.candidates) >= MAX_CANDIDATES:
                 return "full"
             job.candidates.add(event.request_id)
         elif not event.is_terminal:
+            if is_trusted:
+                job.wake_once_a_minute(now)
             return "noted"
+        else:
+            endings = [kept for kept in job.events.values() if kept.attempt == job.attempt and kept.is_terminal]
+            brings_more = is_new and is_trusted and not endings
         if is_new:
             self._store(job, name, event)
-        trusted = job.contradictions < MAX_CONTRADICTIONS
-        if bound is None or (trusted and (is_new or job.word not in REVIVING)):
+        if brings_more:
             job.wake(now)
+        elif bound is None or (is_trusted and (is_new or job.word not in REVIVING)):
+            job.wake_once_a_minute(now)
         return "stored" if is_new else "repeat"
+
+    def arrive_unread(self, job_id: str, attempt: int, now: int) -> str:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "missing"
+        if attempt != job.attempt or job.word not in BINDING | REVIVING | {"submitted"}:
+            return "late"
+        if job.contradictions < MAX_CONTRADICTIONS:
+            job.wake_once_a_minute(now)
+        return "unread"
 
     def contradict(self, job_id: str, seen_until: int) -> int:
         job = self.jobs[job_id]
@@ -273,6 +314,7 @@ class Model:
             job.release()
             job.closed = job.look_until <= now
             job.due_at, job.nudges = None if job.closed else now + rest_in_ms, 0
+            job.keep_promise(now)
         return "applied"
 
     def nudge(self, job_id: str, now: int) -> bool:
@@ -310,6 +352,7 @@ class Model:
             self._forget(job, lambda event: event.request_id != own)
             if any(event.attempt == job.attempt and event.is_terminal for event in job.events.values()):
                 job.due_at = now
+        job.keep_promise(now)
 
     def _keep_progress(self, job: Record, progress: int, now: int) -> bool:
         if progress <= job.progress:

@@ -198,6 +198,11 @@ class StoreMachine(RuleBasedStateMachine):
         )
         assert arrival.word == self.model.arrive(job_id, name, Event(attempt, request_id, terminal, self.now), self.now)
 
+    @rule(job_id=jobs, client=clients, attempt=st.sampled_from([1, 1, 2]))
+    def callback_that_cannot_be_read(self, job_id: str, client: int, attempt: int) -> None:
+        arrival = self.stores[client].arrive(job_id, attempt=attempt)
+        assert arrival.word == self.model.arrive_unread(job_id, attempt, self.now)
+
     @rule(job_id=jobs, client=clients)
     def read_candidates(self, job_id: str, client: int) -> None:
         """With our own key: true ones are bound, the others dropped."""

@@ -16,24 +16,30 @@ class Arrivals(Index):
         job_id: str,
         *,
         attempt: int,
-        request_id: str,
-        fingerprint: str,
-        is_terminal: bool,
-        event_json: str,
+        request_id: str | None = None,
+        fingerprint: str = "",
+        is_terminal: bool = False,
+        event_json: str = "",
     ) -> Arrival:
-        """Keep one delivery of a callback and make its job due; the words are `Arrival`'s."""
+        """Keep one delivery of a callback and make its job due; the words are `Arrival`'s.
+
+        Without *request_id*, only the URL of the delivery could be read: nothing is kept, and the job made due.
+        A delivery that brings nothing new makes its job due at most once a minute.
+        """
+        event = {"request_id": request_id, "fingerprint": fingerprint, "is_terminal": is_terminal}
         given = {
             "attempt": attempt,
-            "request_id": request_id,
-            "fingerprint": fingerprint,
-            "is_terminal": is_terminal,
             "listening": ",".join(LISTENING),
             "binding": ",".join(BINDING),
             "reviving": ",".join(REVIVING),
             **ROOM,
+            **(event if request_id else {}),
         }
         word, *known = self._run("arrive", job_id, given, event_json, durable=True)
-        return Arrival(word, JobState(known[0]), known[1]) if known else Arrival(word, None)
+        if not known:
+            return Arrival(word, None)
+        state, provider, is_due = known
+        return Arrival(word, JobState(state), provider, is_due == 1)
 
     def contradict(self, job_id: str, *, seen_until: int | None = None) -> int:
         """Count and forget the callbacks that the provider's own answer denied; returns the job's contradictions.

@@ -59,17 +59,22 @@ class Arrival:
     """What became of one callback delivery. `word` is one of
 
     stored    new, kept, the job is due now (or as soon as the step that holds it ends)
-    noted     a non-terminal word for the current request: nothing to do
-    repeat    the same event is kept already (the job is made due again only while it still waits for it)
+    noted     a non-terminal word for the current request
+    unread    only its URL could be read
+    repeat    the same event is kept already
     late      the job needs no callback any more, or the callback is of an older attempt (and kept)
     missing   no record and no tombstone
-    mismatch  the request id is not the job's: nothing changed
+    mismatch  the request id is not the job's
     full      no room for another candidate: answer 503
+
+    One that tells nothing new (`noted`, `unread`, `repeat`, `mismatch`, a second ending) makes a job that still waits
+    due at most once a minute.
     """
 
     word: str
     state: JobState | None
     provider: str = ""
+    is_due: bool = False  # it has made the job due now, and a step is worth starting
 
 
 @dataclass(frozen=True)

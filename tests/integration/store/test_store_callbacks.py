@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, OUTCOME_UNKNOWN, RETENTION, Clock, Lives
+from tests.integration.store.conftest import BRINGS, DAY, JOB, LEASE, MINUTE, OUTCOME_UNKNOWN, RETENTION, Clock, Lives
 from worker.jobs.states import JobState
 from worker.store import Arrival, Store
 
@@ -21,7 +21,7 @@ def test_a_terminal_callback_is_stored_once_and_makes_the_job_due(store: Store, 
 
     arrival = lives.called()
 
-    assert arrival == Arrival("stored", S.SUBMITTED, "evolink")
+    assert arrival == Arrival("stored", S.SUBMITTED, "evolink", is_due=True)
     assert store.due(10) == [JOB]
     (event,) = store.events(JOB)
     assert (event.at, event.attempt, event.request_id, event.is_terminal) == (clock.now, 1, "r1", True)
@@ -46,22 +46,124 @@ def test_a_redelivered_callback_is_a_repeat(store: Store, lives: Lives) -> None:
     assert len(store.events(JOB)) == 1
 
 
-def test_a_repeat_makes_a_job_that_still_waits_due_again(store: Store, lives: Lives) -> None:
-    lives.submitted()
+def test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted(due_in_ms=DAY)
+    looks = 0
     lives.called()
-    store.rest(lives.claimed(), due_in_ms=MINUTE)
 
-    assert lives.called().word == "repeat"
+    for n in range(601):
+        if store.due():
+            looks += 1
+            store.rest(lives.claimed(), due_in_ms=DAY)
+        lives.called(text=f"another {n}")
+        clock.advance(1_000)
 
-    assert store.due(10) == [JOB]
+    assert looks == 11
 
 
-def test_a_non_terminal_word_for_the_current_request_changes_nothing(store: Store, lives: Lives) -> None:
-    before = lives.submitted()
+def test_a_callback_within_the_minute_is_looked_at_when_the_minute_is_over(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted(due_in_ms=DAY)
+    lives.called()
+    store.rest(lives.claimed(), due_in_ms=DAY)
+    clock.advance(10_000)
+
+    arrivals = [lives.called(), lives.called(text="another")]
+
+    assert [(arrival.word, arrival.is_due) for arrival in arrivals] == [("repeat", False), ("stored", False)]
+    assert (store.due(), store.next_due_at()) == ([], clock.now + 50_000)
+
+
+def test_a_callback_that_comes_during_a_look_is_looked_at_after_the_minute_too(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted(due_in_ms=DAY)
+    lives.called()
+    claim = lives.claimed()
+    lives.called(text="another")
+
+    store.rest(claim, due_in_ms=DAY)
+
+    assert store.next_due_at() == clock.now + MINUTE
+
+
+def test_a_callback_after_one_that_was_denied_is_looked_at_at_once(store: Store, lives: Lives) -> None:
+    lives.submitted(due_in_ms=DAY)
+    lives.called(text="forged")
+    store.contradict(JOB)
+    store.rest(lives.claimed(), due_in_ms=DAY)
+
+    assert lives.called().is_due
+
+    assert store.due() == [JOB]
+
+
+@pytest.mark.parametrize("word", ["submitted", "unconfirmed", "failed(confirm)", *REVIVING])
+def test_a_delivery_of_which_only_the_url_can_be_read_makes_its_job_due(store: Store, lives: Lives, word: str) -> None:
+    BRINGS[word](lives)
+
+    arrival = store.arrive(JOB, attempt=1)
+
+    assert (arrival.word, arrival.is_due) == ("unread", True)
+    assert (store.due(), store.events(JOB), dict(store.candidates(JOB))) == ([JOB], (), {})
+
+
+def test_of_deliveries_that_cannot_be_read_each_job_has_one_look_a_minute(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    lives.submitted(due_in_ms=DAY)
+    store.arrive(JOB, attempt=1)
+    store.rest(lives.claimed(), due_in_ms=DAY)
+
+    assert not store.arrive(JOB, attempt=1).is_due
+
+    assert store.next_due_at() == clock.now + MINUTE
+
+
+def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: Store, lives: Lives) -> None:
+    lives.unconfirmed()
+    for n in range(8):
+        assert lives.called(request_id=f"forged-{n}").is_due
+        store.deny(JOB, f"forged-{n}")
+    store.rest(lives.claimed(), due_in_ms=DAY)
+
+    arrival = lives.called(request_id="forged-8")
+
+    assert (arrival.word, arrival.is_due, store.due()) == ("stored", False, [])
+    assert store.next_due_at() <= store.now() + MINUTE
+
+
+def test_a_minute_written_by_a_clock_that_was_ahead_holds_nothing_up(store: Store, lives: Lives, clock: Clock) -> None:
+    lives.submitted(due_in_ms=DAY)
+    clock.advance(DAY)
+    lives.called()
+    store.rest(lives.claimed(), due_in_ms=DAY)
+    clock.advance(-DAY)
+
+    assert store.arrive(JOB, attempt=1).is_due
+
+
+@pytest.mark.parametrize("word", LATE)
+def test_a_delivery_that_cannot_be_read_changes_nothing_for_a_job_that_needs_none(
+    store: Store, lives: Lives, word: str
+) -> None:
+    BRINGS[word](lives)
+    before, due_at = lives.job(), store.next_due_at()
+
+    assert store.arrive(JOB, attempt=1).word == "late"
+
+    assert (lives.job(), store.next_due_at()) == (before, due_at)
+
+
+def test_a_non_terminal_word_for_the_current_request_is_worth_one_look(store: Store, lives: Lives) -> None:
+    lives.submitted(due_in_ms=DAY)
 
     assert lives.called(terminal=False).word == "noted"
 
-    assert (lives.job(), store.events(JOB), store.due(10)) == (before, (), [])
+    assert (store.events(JOB), store.due(10)) == ((), [JOB])
 
 
 def test_a_callback_starts_the_nudges_anew(store: Store, lives: Lives, clock: Clock) -> None:
@@ -91,11 +193,21 @@ def test_failed_after_completed_and_completed_after_failed_move_nothing(store: S
     assert lives.job().state is S.GENERATED
 
 
-@pytest.mark.parametrize("word", ["submitted", "generated", *REVIVING])
-def test_a_callback_with_another_request_id_is_a_mismatch_and_changes_nothing(
+@pytest.mark.parametrize("word", ["submitted", *REVIVING])
+def test_a_callback_with_another_request_id_is_kept_nowhere_and_its_job_looked_at(
     store: Store, lives: Lives, word: str
 ) -> None:
     BRINGS[word](lives)
+
+    assert lives.called(request_id="another").word == "mismatch"
+
+    assert (store.events(JOB), dict(store.candidates(JOB)), store.due()) == ((), {}, [JOB])
+
+
+def test_a_callback_with_another_request_id_changes_nothing_for_a_job_that_needs_none(
+    store: Store, lives: Lives
+) -> None:
+    lives.generated()
     before, due_at = lives.job(), store.next_due_at()
 
     assert lives.called(request_id="another").word == "mismatch"

@@ -13,6 +13,14 @@ local function events()
   return found
 end
 
+-- Whether a callback is kept that says this attempt has ended, and that nothing has denied yet.
+local function has_terminal_event(attempt)
+  for _, event in pairs(events()) do
+    if event.is_terminal and event.attempt == attempt then return true end
+  end
+  return false
+end
+
 -- Keep an event; without room for one of the current attempt, in the place of that attempt's oldest one. Those of other
 -- attempts have places of their own. False: it cannot be kept.
 local function store_event(fingerprint, event, body, max_events, max_of_older)

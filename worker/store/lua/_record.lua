@@ -15,6 +15,7 @@ local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, S
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
+local WAKE_MS = 60000
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
@@ -68,11 +69,27 @@ local function reopen()
   if not leased() then due_at = now end
 end
 
--- A message came that somebody must look at: `call` stays until a step has looked.
+-- A message came that somebody must look at: `call` stays until a step has looked. Returns whether the job is due.
 local function wake()
   put("call", "new")
+  put("woken_at", text(now))
   drop("nudges")
   reopen()
+  return not leased()
+end
+
+-- A callback came that tells nothing new: one look a minute. `woken_at` may lie ahead: a look that is promised, which
+-- save() keeps whatever due time a step sets meanwhile. Returns whether the job is due for it now.
+local function wake_once_a_minute()
+  local woken_at = int("woken_at")
+  if woken_at > now + WAKE_MS then woken_at = 0 end  -- by a clock that was ahead
+  if woken_at > now then return false end
+  if woken_at + WAKE_MS <= now then return wake() end
+  local is_closed = job.closed_at ~= nil
+  put("woken_at", text(woken_at + WAKE_MS))
+  if is_closed then reopen() end
+  due_at = is_closed and woken_at + WAKE_MS or tonumber(redis.call("ZSCORE", DUE, job_id) or woken_at + WAKE_MS)
+  return false
 end
 
 -- Where the job stands in a line of its provider ("<op>:<since>"): a place once taken is kept, unless the job may now
@@ -113,6 +130,8 @@ local function keep(attempt, facts)
 end
 
 local function save()
+  local woken_at = int("woken_at")
+  if due_at and now < woken_at and woken_at < due_at and not leased() then due_at = woken_at end
   local fields, names, number = {}, {}, {}
   for place, name in ipairs(NUMBERED) do number[name] = place end
   for name, value in pairs(changed) do
