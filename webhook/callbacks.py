@@ -1,4 +1,6 @@
-"""The receiver: cap, token, parse, match and store, answer. Nothing after the answer matters.
+"""The route for callbacks: check the token, read, match and store, answer. Nothing after the answer matters.
+
+A valid token makes the job due whatever the body is; the body only adds facts.
 
 stored, repeat, late, noted (non-terminal or unknown word)  200 {"outcome": ...}
 unknown provider or job, bad token: one answer for all      404
@@ -6,6 +8,8 @@ a valid token without a record: a paid job was lost         404, alarmed, body k
 not JSON, wrong shape, request id not the job's             400, body kept
 too large / not plain application/json                      413 / 415
 the store does not answer, or has no room for a candidate   503: the provider comes again
+
+A provider that never comes again after a 4xx is told 200 {"outcome": "refused"} where its token is valid.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from flask import Blueprint, Request, Response, request
 from werkzeug.exceptions import (
@@ -26,10 +30,10 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from webhook import bodies
 from webhook.errors import answer
 from webhook.overload import Gate
 from worker.errors import CallbackError, StoreError
-from worker.guard.bounded_json import UnreadableError, read_strictly
 from worker.jobs import callback_token
 from worker.jobs.job import is_job_id
 from worker.providers import event_json
@@ -44,9 +48,11 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_KEPT_CHARACTERS = 16 * 1024
 """How much of a body that cannot be used is kept for the operator."""
 
+_FAULTS = {400: "cut_short", 413: "too_large", 415: "type"}
+
 ATTEMPT = re.compile(r"[1-9][0-9]{0,3}")
 
-PLAIN_JSON = re.compile(r'application/json\s*(;\s*charset=("?)utf-8\2\s*)?', re.IGNORECASE)
+PLAIN_JSON = re.compile(r'application/json\s*(;\s*charset=("?)utf-?8\2\s*)?', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Takes callbacks: all that a delivery touches."""
+    """Takes callbacks: everything that one touches."""
 
     providers: Mapping[str, Provider]
     secrets: Sequence[str] = field(repr=False)
@@ -87,45 +93,41 @@ class Receiver:
             raise NotFound
         return Address(adapter, job_id, int(attempt))
 
-    def take(self, address: Address, body: bytes) -> str:
-        """Store one delivery durably; the word for what became of it.
+    def take(self, address: Address, body: bytes, fault: HTTPException | None = None) -> str:
+        """Store one delivery durably; the word for what became of it. *fault* is what is wrong with the request around
+        the body.
 
-        Raises `CallbackError` when it is no callback of this job, `NotFound` when
-        there is no record, `ServiceUnavailable` when there is no room for it, and
-        `StoreError` when the store did not answer: then nothing is known.
+        Raises *fault*, or `CallbackError` when the body is no callback of this job, when the job has been made due;
+        `NotFound` when there is no record, `ServiceUnavailable` when there is no room for it, and `StoreError` when the
+        store did not answer: then nothing is known.
         """
         with self.gate.place():
-            try:
-                event = self._parse(address, body)
-            except CallbackError as err:
-                self._refuse(address, body, err)
+            event, problem = self._read(address, body)
             arrival = self._arrive(address, event)
-            if arrival.word == "mismatch":
-                self._refuse(address, body, CallbackError("mismatch", "its request id is not the job's"))
             if arrival.word == "missing":
                 self._alarm_lost_job(address, body)
             if arrival.word == "full":
                 self._turn_away(address)
-        if arrival.word == "stored":
+            if arrival.word == "mismatch":
+                problem = CallbackError("mismatch", "its request id is not the job's")
+            if problem or fault:
+                self._note_refusal(address, body, problem, fault)
+        if arrival.is_due:
             self.nudge(address.job_id)
-        log.info("callback.taken", extra={**address.ids, "kind": event.kind, "outcome": arrival.word})
+        if fault or problem:
+            raise fault or problem  # type: ignore[misc]  # one of them is there
+        log.info("callback.taken", extra={**address.ids, "kind": event and event.kind, "outcome": arrival.word})
         return arrival.word
 
-    def _parse(self, address: Address, body: bytes) -> ProviderEvent:
+    def _read(self, address: Address, body: bytes) -> tuple[ProviderEvent | None, CallbackError | None]:
         try:
-            read_strictly(body)
-            return address.provider.parse_callback(body)
-        except UnreadableError as err:
-            raise CallbackError("json", str(err)) from err
-        except CallbackError:
-            raise
-        except Exception as err:
-            # A surprise for the adapter is still only input, and a 5xx would have it sent again.
-            # No traceback: its last line may quote the body.
-            log.error("adapter.failed", extra={**address.ids, "reason": type(err).__name__})
-            raise CallbackError("unreadable", f"the {address.provider.name} adapter could not read it") from err
+            return bodies.read(address.provider, body), None
+        except CallbackError as err:
+            return None, err
 
-    def _arrive(self, address: Address, event: ProviderEvent) -> Arrival:
+    def _arrive(self, address: Address, event: ProviderEvent | None) -> Arrival:
+        if event is None:
+            return self.store.arrive(address.job_id, attempt=address.attempt)
         arrival = self.store.arrive(
             address.job_id,
             attempt=address.attempt,
@@ -141,11 +143,15 @@ class Receiver:
             self._count("callbacks_unknown_status")
         return arrival
 
-    def _refuse(self, address: Address, body: bytes, err: CallbackError) -> NoReturn:
-        log.warning("callback.refused", extra={**address.ids, "reason": err.reason})
-        self._keep(address, body, err.reason)
+    def _note_refusal(
+        self, address: Address, body: bytes, problem: CallbackError | None, fault: HTTPException | None
+    ) -> None:
+        """Count it, and keep what could not be used for the operator."""
+        reason = _FAULTS.get(fault.code or 0, "request") if fault else problem.reason if problem else ""
+        log.warning("callback.refused", extra={**address.ids, "reason": reason})
+        if problem:
+            self._keep(address, body, reason)
         self._count("callbacks_refused")
-        raise err
 
     def _alarm_lost_job(self, address: Address, body: bytes) -> NoReturn:
         # only we sign such tokens, and only for jobs on record: Redis has lost one that was paid
@@ -173,44 +179,47 @@ class Receiver:
 def blueprint(receiver: Receiver) -> Blueprint:
     """The callback route over *receiver*."""
     bp = Blueprint("callbacks", __name__)
+    here = "/callbacks/<provider>/<job_id>/<attempt>/<token>"
 
-    @bp.post("/callbacks/<provider>/<job_id>/<attempt>/<token>", provide_automatic_options=False)
-    def receive(provider: str, job_id: str, attempt: str, token: str) -> Response:
-        """Take one delivery of a provider's callback."""
-        body = _capped_body(request)
+    @bp.post(here, provide_automatic_options=False)
+    @bp.post(f"{here}/", provide_automatic_options=False)
+    @bp.post(f"{here}/<path:appended>", provide_automatic_options=False)
+    def receive(provider: str, job_id: str, attempt: str, token: str, appended: str = "") -> Response:  # noqa: ARG001
+        """Take one delivery of a provider's callback. APIMart appends `/callback` to the URL it was told."""
         address = receiver.check(provider, job_id, attempt, token)
-        _check_type(request)
-        return answer(200, outcome=receiver.take(address, body))
+        body, fault = _body(request)
+        try:
+            outcome = receiver.take(address, body, fault or _type_fault(request))
+        except (CallbackError, HTTPException) as err:
+            if address.provider.repeats_refused_callbacks or isinstance(err, ServiceUnavailable):
+                raise
+            return answer(200, outcome="refused")
+        return answer(200, outcome=outcome)
 
     return bp
 
 
-def _capped_body(request: Request) -> bytes:
-    """The whole body: 413 past the cap, as soon as it is known; 400 when it ends before the length it told."""
+def _body(request: Request) -> tuple[bytes, HTTPException | None]:
+    """As much of the body as may be read, and what is wrong when that is not the whole: too large, or cut short."""
     declared = request.content_length
     if declared is not None and declared > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
+        return b"", RequestEntityTooLarge()
+    parts: list[bytes] = []
+    room = MAX_BODY_BYTES + 1
     try:
-        body = _read(request.stream, MAX_BODY_BYTES + 1)
-    except HTTPException:
-        raise
-    except Exception as err:  # each server has its own errors for a body cut short or chunked wrongly
-        raise BadRequest from err
+        while room > 0 and (part := request.stream.read(room)):
+            parts.append(part)
+            room -= len(part)
+    except RequestEntityTooLarge as err:
+        return b"".join(parts), err
+    except Exception:  # noqa: BLE001  each server has its own errors for a body cut short or chunked wrongly
+        return b"".join(parts), BadRequest()
+    body = b"".join(parts)
     if len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
-    if declared is not None and len(body) < declared:
-        raise BadRequest
-    return body
+        return body, RequestEntityTooLarge()
+    return body, BadRequest() if declared is not None and len(body) < declared else None
 
 
-def _read(stream: IO[bytes], size: int) -> bytes:
-    parts = []
-    while size > 0 and (part := stream.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def _check_type(request: Request) -> None:
-    if not PLAIN_JSON.fullmatch(request.headers.get("Content-Type", "")) or "Content-Encoding" in request.headers:
-        raise UnsupportedMediaType
+def _type_fault(request: Request) -> HTTPException | None:
+    is_plain = PLAIN_JSON.fullmatch(request.headers.get("Content-Type", ""))
+    return None if is_plain and "Content-Encoding" not in request.headers else UnsupportedMediaType()

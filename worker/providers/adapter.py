@@ -37,6 +37,7 @@ class Adapter(ABC):
 
     name: str
     trust: CallbackTrust = CallbackTrust.NONE
+    repeats_refused_callbacks: bool = True
     can_list: bool = False
     models: Mapping[str, ModelRules] = {}
     kinds: Mapping[str, EventKind] = {}  # the vendor's status, in lower case -> its meaning

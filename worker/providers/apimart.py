@@ -64,6 +64,7 @@ class ApiMart(Adapter):
     name = "apimart"
     models = MODELS
     kinds = KINDS
+    repeats_refused_callbacks = False  # its page: 5xx or a time-out is retried, "4xx is not"
     code_field = "code"  # another client of this API has met 200 answers whose body denies them
     estimate_field = ("estimated_time",)
     usage_fields = ("cost", "credits_cost")  # other clients have seen them; in which currency, nobody says

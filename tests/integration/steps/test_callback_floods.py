@@ -19,7 +19,9 @@ def test_while_the_provider_says_an_unknown_word_a_flood_costs_one_get_a_minute(
         scene.deliver(links=[f"https://cdn.example.com/x-{n}.mp4"])
         tick(scene)
 
-    assert 6 <= scene.job().polls <= 6 + 14, "one a minute for callbacks, and at most one in 20 s by the polls' own pace"
+    assert 6 <= scene.job().polls <= 6 + 14, (
+        "one a minute for callbacks, and at most one in 20 s by the polls' own pace"
+    )
 
 
 def test_a_flood_of_forged_callbacks_hides_no_true_one(scene: Scene) -> None:

@@ -127,7 +127,7 @@ def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: S
     lives.unconfirmed()
     for n in range(8):
         assert lives.called(request_id=f"forged-{n}").is_due
-        store.deny(JOB, f"forged-{n}")
+        store.deny_candidate(JOB, f"forged-{n}")
     store.rest(lives.claimed(), due_in_ms=DAY)
 
     arrival = lives.called(request_id="forged-8")

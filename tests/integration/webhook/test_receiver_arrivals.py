@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import redis
@@ -18,6 +21,8 @@ from tests.integration.webhook.conftest import API_KEY, OLD_SECRET, SECRET, Clie
 from worker.jobs.callback_token import token
 from worker.jobs.states import JobState
 from worker.messaging.publisher import Publisher
+from worker.providers.apimart import ApiMart
+from worker.providers.evolink import EvoLink
 from worker.store import Store
 
 TOKEN = token(SECRET, "evolink", JOB, 1)
@@ -168,7 +173,7 @@ def test_a_word_that_ends_nothing_is_noted(client: Client, lives: Lives, store: 
     answer = client.deliver(body(status=status, progress=50, results=...))
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "noted"})
-    assert store.due() == []
+    assert (store.events(JOB), store.due()) == ((), [JOB])
 
 
 def test_a_word_that_we_do_not_know_is_counted(client: Client, lives: Lives, store: Store) -> None:
@@ -225,10 +230,9 @@ def test_a_callback_signed_with_the_older_secret_is_taken(client: Client, lives:
         pytest.param(path("jоb-1"), id="a job id with a Cyrillic letter"),
         pytest.param(path("%2e%2e%2fjob-1"), id="a job id that climbs"),
         pytest.param(path("job-1;jsessionid=1"), id="a job id with a parameter"),
-        pytest.param(path() + "/", id="a trailing slash"),
         pytest.param("/" + path(), id="a leading slash more"),
         pytest.param(path().replace("/evolink/", "//evolink/"), id="a doubled slash"),
-        pytest.param(path() + "/more", id="a segment more"),
+        pytest.param(path()[:-1] + "/callback", id="a segment more behind a token cut short"),
         pytest.param(path().replace("%", "%25").replace("_", "%255F").replace("-", "%252D"), id="escaped twice"),
         pytest.param("/callbacks", id="no segments"),
         pytest.param("/", id="the root"),
@@ -266,7 +270,7 @@ def test_a_valid_token_without_a_record_is_alarmed_and_its_body_kept(
     [
         pytest.param(b"", "json", id="nothing"),
         pytest.param(b"status=completed", "json", id="a form"),
-        pytest.param(b"[]", "json", id="a list"),
+        pytest.param(b"[]", "no_id", id="an empty list"),
         pytest.param(b'{"id": "r1", "status": "completed", "id": "r1"}', "json", id="a key twice"),
         pytest.param(b'{"id": "r1", "status": NaN}', "json", id="NaN"),
         pytest.param(b'\xef\xbb\xbf{"id": "r1", "status": "completed"}', "json", id="a byte order mark"),
@@ -284,7 +288,7 @@ def test_a_valid_token_without_a_record_is_alarmed_and_its_body_kept(
         pytest.param(body(id="r2"), "mismatch", id="another request's id"),
     ],
 )
-def test_what_is_no_callback_of_the_job_is_refused_and_kept_and_the_job_untouched(
+def test_what_is_no_callback_of_the_job_is_refused_and_kept_and_its_job_looked_at(
     client: Client, lives: Lives, store: Store, data: bytes, reason: str
 ) -> None:
     lives.submitted()
@@ -294,7 +298,7 @@ def test_what_is_no_callback_of_the_job_is_refused_and_kept_and_the_job_untouche
 
     assert (answer.status_code, answer.json) == (400, {"error": "bad request", "reason": reason})
     assert lives.job() == before
-    assert (store.events(JOB), store.due()) == ((), [])
+    assert (store.events(JOB), store.due()) == ((), [JOB])
     [stray] = store.strays()
     assert (stray["job_id"], stray["reason"]) == (JOB, reason)
     assert store.counters()["callbacks_refused"] == 1
@@ -349,13 +353,26 @@ def test_a_ninth_unknown_request_is_turned_away_so_that_it_comes_again(
     assert store.counters()["callbacks_full"] == 1
 
 
-@pytest.mark.parametrize("size", [64 * 1024 + 1, 10 * 1024 * 1024])
-@pytest.mark.parametrize("to", [path(), path()[:-1]])
-def test_a_body_beyond_64_kib_is_too_large_whoever_sends_it(client: Client, store: Store, size: int, to: str) -> None:
-    answer = client.deliver(b" " * size, to=to)
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 100_000, 10 * 1024 * 1024])
+def test_a_body_beyond_64_kib_is_too_large_and_its_job_is_looked_at(
+    client: Client, lives: Lives, store: Store, size: int
+) -> None:
+    lives.submitted()
+
+    answer = client.deliver(b" " * size)
 
     assert (answer.status_code, answer.json) == (413, {"error": "too large"})
-    assert store.strays() == []
+    assert (store.events(JOB), store.due()) == ((), [JOB])
+    assert [stray["reason"] for stray in store.strays()] == ["too_large"]
+
+
+def test_without_a_token_the_body_is_not_even_read(client: Client, lives: Lives) -> None:
+    lives.submitted()
+    unread = io.BytesIO(b" " * 100_000)
+
+    answer = client.ask(path()[:-1], "POST", input_stream=unread, content_length=100_000)
+
+    assert (answer.status_code, unread.tell()) == (404, 0)
 
 
 def test_a_body_of_64_kib_is_read(client: Client, lives: Lives) -> None:
@@ -365,7 +382,14 @@ def test_a_body_of_64_kib_is_read(client: Client, lives: Lives) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'Application/JSON;charset="UTF-8"',
+        "application/json;charset=utf8",
+        "application/json; charset=UTF8 ",
+    ],
 )
 def test_plain_json_may_say_that_it_is_utf_8(client: Client, lives: Lives, content_type: str) -> None:
     lives.submitted()
@@ -388,7 +412,7 @@ def test_plain_json_may_say_that_it_is_utf_8(client: Client, lives: Lives, conte
     ],
     ids=str,
 )
-def test_any_other_type_or_a_content_encoding_is_refused(
+def test_any_other_type_or_a_content_encoding_is_told_so_and_what_the_body_says_is_kept_all_the_same(
     client: Client, lives: Lives, store: Store, headers: dict[str, str]
 ) -> None:
     lives.submitted()
@@ -396,7 +420,133 @@ def test_any_other_type_or_a_content_encoding_is_refused(
     answer = client.deliver(content_type=None, headers=headers)
 
     assert (answer.status_code, answer.json) == (415, {"error": "unsupported media type"})
-    assert store.events(JOB) == ()
+    assert [event.request_id for event in store.events(JOB)] == ["r1"]
+    assert (store.due(), store.strays()) == ([JOB], [])
+
+
+FORM = urlencode({"id": "r1", "status": "completed"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "status"),
+    [
+        pytest.param(FORM, {"Content-Type": "application/x-www-form-urlencoded"}, 415, id="a form"),
+        pytest.param(b"r1 is completed", {"Content-Type": "text/plain"}, 415, id="plain text"),
+        pytest.param(b"<status>completed</status>", {"Content-Type": "text/xml"}, 415, id="XML"),
+        pytest.param(
+            gzip.compress(body()), {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415, id="gzip"
+        ),
+        pytest.param(body().decode().encode("utf-16"), {"Content-Type": "application/json"}, 400, id="UTF-16"),
+        pytest.param(b"", {"Content-Type": "application/json"}, 400, id="nothing"),
+        pytest.param(b"[]", {"Content-Type": "application/json"}, 400, id="an empty array"),
+        pytest.param(b'"r1"', {"Content-Type": "application/json"}, 400, id="a text"),
+    ],
+)
+def test_a_delivery_that_cannot_be_read_makes_its_job_due_at_once(
+    client: Client,
+    lives: Lives,
+    store: Store,
+    publisher: Publisher,
+    nudged: list[str],
+    data: bytes,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    lives.submitted()
+
+    answer = client.deliver(data, content_type=None, headers=headers)
+
+    assert answer.status_code == status
+    assert (store.events(JOB), store.due(), len(store.strays())) == ((), [JOB], 1)
+    publisher.close(timeout_seconds=30)
+    assert nudged == [JOB]
+
+
+def test_of_many_deliveries_that_cannot_be_read_the_first_one_nudges(
+    client: Client, lives: Lives, publisher: Publisher, store: Store, nudged: list[str]
+) -> None:
+    lives.submitted()
+
+    for _ in range(5):
+        client.deliver(b"junk")
+        store.rest(lives.claimed(), due_in_ms=3_600_000)
+
+    publisher.close(timeout_seconds=30)
+    assert (nudged, store.due()) == ([JOB], [])
+
+
+@pytest.mark.parametrize("appended", ["/", "/callback", "/callback/", "/api/callback", "?source=relay"])
+def test_what_a_provider_appends_to_the_url_is_ignored(
+    client: Client, lives: Lives, store: Store, appended: str
+) -> None:
+    lives.submitted()
+
+    answer = client.deliver(to=path() + appended)
+
+    assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda record: [record], id="an array"),
+        pytest.param(lambda record: {"code": 200, "data": record}, id="in data"),
+        pytest.param(lambda record: {"code": 200, "data": [record]}, id="in a list in data"),
+        pytest.param(lambda record: {"id": "evt_1", "type": "task.completed", "data": record}, id="in an event"),
+        pytest.param(lambda record: {"event": {"task": record}}, id="two levels down"),
+        pytest.param(lambda record: {"data": {"data": [record]}}, id="in data in data"),
+    ],
+)
+def test_a_record_is_found_in_what_it_is_wrapped_in(
+    client: Client, lives: Lives, store: Store, wrap: Callable[[Any], Any]
+) -> None:
+    lives.unconfirmed()
+
+    answer = client.deliver(json.dumps(wrap(json.loads(body()))).encode())
+
+    assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
+    assert list(store.candidates(JOB)) == ["r1"]
+
+
+def test_a_wrapper_is_not_searched_without_end(client: Client, lives: Lives, store: Store) -> None:
+    lives.unconfirmed()
+
+    answer = client.deliver(json.dumps([{"id": "r0"}] * 20 + [json.loads(body())]).encode())
+
+    assert (answer.status_code, dict(store.candidates(JOB)), store.due()) == (400, {}, [JOB])
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        pytest.param(b"junk", {}, id="no JSON"),
+        pytest.param(b" " * 100_000, {}, id="too large"),
+        pytest.param(b"junk", {"content_type": "text/plain"}, id="another type"),
+        pytest.param(body(id="r2"), {}, id="another request's id"),
+        pytest.param(body(), {"to": path("no-such-job")}, id="a job that was lost"),
+    ],
+)
+def test_a_provider_that_never_comes_again_after_a_4xx_is_told_200(
+    app: Flask,
+    client: Client,
+    store: Store,
+    lives: Lives,
+    data: bytes,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lives.submitted()
+    monkeypatch.setattr(EvoLink, "repeats_refused_callbacks", False)
+
+    answer = client.deliver(data, **options)
+
+    assert (answer.status_code, answer.json) == (200, {"outcome": "refused"})
+    assert (store.due(), len(store.strays())) == ([] if "to" in options else [JOB], 1)
+    assert client.deliver(to=path()[:-1]).status_code == 404
+
+
+def test_apimart_is_known_not_to_come_again_after_a_4xx_and_evolink_to_do() -> None:
+    assert (ApiMart.repeats_refused_callbacks, EvoLink.repeats_refused_callbacks) == (False, True)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"])

@@ -55,7 +55,7 @@ def misfits(value: Any, wanted: dict[str, Any]) -> list[str]:
 
 def test_every_route_and_method_is_described_and_no_other(app: Flask) -> None:
     served = {
-        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).rstrip("/"), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }

@@ -43,8 +43,8 @@ GUESSES = {
     "a token that is no text": HERE + "%ff%fe",
     "a token that is half a surrogate pair": HERE + "%ed%a0%80",
     "a session": path() + ";jsessionid=1",
-    "a part more": path() + "/x",
-    "a slash more": path() + "/",
+    "a part more and half a token": HERE + TOKEN[:21] + "/callback",
+    "a slash more and half a token": HERE + TOKEN[:21] + "/",
     "a way up and back": f"/x/..{path()}",
     "a part that is here": f"/.{path()}",
     **{
