@@ -232,6 +232,7 @@ def test_eight_forged_ids_do_not_keep_the_true_one_out(scene: Scene) -> None:
 
     assert scene.deliver(request_id=request_id) == "stored"
 
+    scene.advance(MINUTE)
     scene.run(Step.POLL)
     assert scene.job().request_id == request_id
 
