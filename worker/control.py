@@ -1,4 +1,4 @@
-"""What a worker does when it is told to by broadcast: it answers, and cancels, and nothing else.
+"""Remote-control commands that a worker obeys: it answers, and cancels, and nothing else.
 
 Whoever can write to the broker can broadcast to all workers. Celery's own
 commands would let them stop workers, take their queues away, or kill a process

@@ -66,7 +66,7 @@ class SpecConflict(CallsheetError):
 
 
 class JobFailed(CallsheetError):
-    """What `AsyncResult.get()` raises: positional JSON arguments, so Celery can rebuild it."""
+    """The error that `AsyncResult.get()` raises: positional JSON arguments, so that Celery can rebuild it."""
 
     def __init__(self, code: str, message: str = "", stage: str = "") -> None:
         super().__init__(code, message, stage)

@@ -1,4 +1,4 @@
-"""How Callsheet logs: events with fields, one line each, safe to read in a terminal."""
+"""The log format: events with fields, one line each, safe to read in a terminal."""
 
 from __future__ import annotations
 

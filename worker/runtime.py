@@ -18,7 +18,7 @@ from worker.steps import Step, sweep
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.05
-"""How long the jobs of a burst may wait to be started together; one that comes alone is started at once."""
+"""The time that the jobs of a burst may wait to be started together; a single one is started at once."""
 
 
 def services() -> Services:

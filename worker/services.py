@@ -1,4 +1,4 @@
-"""What a step is given to work with, and how a process puts it together."""
+"""Everything a step may touch, and its composition from the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Results(Protocol):
-    """Who tells the caller how the job stands (Celery's result backend, in the real system)."""
+    """The channel that tells the caller of a job's state (Celery's result backend, in the real system)."""
 
     def started(self, job: Job) -> None:
         """Show an open job as started, with its progress; best effort."""
@@ -78,7 +78,7 @@ class Services:
         return provider.trust is not CallbackTrust.NONE and self.settings.public_url is not None
 
     def limits(self, provider: str) -> Limits:
-        """How much of *provider* may be used; without limit when it is not configured (any more)."""
+        """The limits of *provider*; without limit when it is not configured (any more)."""
         return self.settings.limits(provider)
 
     def retention_ms(self) -> int:

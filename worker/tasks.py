@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
 STORE_PAUSE_SECONDS = 2.0
-"""How long a job that could not be recorded waits before its message goes back to the queue."""
+"""The pause before the message of a job that could not be recorded goes back to the queue."""
 
 
 @worker_ready.connect

@@ -39,7 +39,7 @@ class Backend:
 
 
 class Waiting:
-    """What has come so far: `results` by job id, or in words why there is none in `failures`."""
+    """The outcomes so far: `results` by job id; `failures` by job id, in words."""
 
     def __init__(self, promises: list[AsyncResult[Any]], timeout_seconds: float) -> None:
         self.results: dict[str, dict[str, Any]] = {}

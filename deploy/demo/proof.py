@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 10
 
 
 class Ledger:
-    """What the sandbox says it made, and what it serves."""
+    """The videos that the sandbox made, as it records and serves them."""
 
     def __init__(self, base_url: str, ca_file: Path) -> None:
         trust = ssl.create_default_context(cafile=str(ca_file))
@@ -62,7 +62,7 @@ class Prover:
         self._s3 = boto3.client("s3", config=Config(connect_timeout=TIMEOUT_SECONDS, retries={"mode": "standard"}))
 
     def problems(self, name: str, result: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the videos of *result*, in words; they are left as `<name>.mp4`."""
+        """Save the videos of *result* as `<name>.mp4`; return their faults in words."""
         made = self._ledger.made.get(str(result["request_id"]))
         if made is None:
             return [f"the sandbox knows no request {result['request_id']}"]

@@ -1,4 +1,4 @@
-"""What the demo asks for: the example requests of the five source documents, in Callsheet's own words."""
+"""The demo's orders: the example requests of the five source documents, as Callsheet specs."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def run(directory: Path | None) -> None:
 
 
 def demo_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """What of *env* the demo uses: a Redis and an S3 of yours, never a provider: the demo pays nothing."""
+    """The part of *env* that the demo uses: a Redis and an S3 of yours, never a provider, so the demo pays nothing."""
     names = (*OF_THE_MACHINE, "PATH", *MINE)
     own_s3 = bool(env.get("AWS_ENDPOINT_URL_S3"))
     return {

@@ -1,4 +1,4 @@
-"""What the demo shows: a line per job while they run, a table when they are done."""
+"""The demo's output: a line per job while they run, a table when they are done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Run:
 
 
 def progress_line(run: Run, job: Job | None, waited_seconds: float) -> Line:
-    """How one job stands, so long after it was enqueued."""
+    """Describe one job's progress and its age."""
     spec = run.example.spec
     name = f"{run.example.name:<18}  {spec['provider']:<8}  {spec['model']:<29}"
     if job is None:

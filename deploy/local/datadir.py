@@ -18,7 +18,7 @@ SECRETS = ("redis_password", "s3_access_key", "s3_secret_key", "callback_secret"
 
 
 class DataDirectory:
-    """Where data, logs and secrets of a local system are; readable by its owner only."""
+    """The directory of a local system's data, logs and secrets; readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()

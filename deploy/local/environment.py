@@ -29,7 +29,7 @@ class Ports:
 
 
 def taken_over(user: Mapping[str, str]) -> dict[str, str]:
-    """What of *user*'s environment goes on to the processes: the machine's basics and our own variables.
+    """The part of *user*'s environment that the processes get: the machine's basics and our own variables.
 
     `AWS_*` goes along only with a set AWS_ENDPOINT_URL_S3: an account of yours is not for the embedded S3.
     """

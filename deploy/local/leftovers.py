@@ -1,4 +1,4 @@
-"""What an earlier run left behind when it could not clean up after itself.
+"""Clean-up of processes that an earlier run left behind.
 
 The undertaker kills the children of a process that dies. Should it be killed
 with its owner, each child still has a pid file beside its log, and the next
@@ -18,7 +18,7 @@ GONE_SECONDS = 5.0
 
 
 def pid_file(directory: Path, name: str) -> Path:
-    """Where the pid of the process *name* is noted."""
+    """The file that holds the pid of the process *name*."""
     return directory / f"{name}.pid"
 
 

@@ -18,13 +18,13 @@ from worker.errors import LocalError
 
 POLL_SECONDS = 0.05
 HURRIED_SECONDS = 2.0
-"""How long a process may still take to end once somebody asked twice."""
+"""The time that a process has to end after a second signal."""
 LOG_BYTES = 20 * 1024 * 1024
 """A log longer than this is set aside as `<name>.log.1` at the next start."""
 
 
 def never() -> bool:
-    """Nobody asked."""
+    """No stop was asked for."""
     return False
 
 
@@ -76,7 +76,7 @@ class Process:
 
     @property
     def fate(self) -> str:
-        """How the last child ended, in words."""
+        """Describe how the last child ended."""
         status = self._status(self._child)
         if status is None:
             return "is running"
@@ -157,13 +157,13 @@ class Process:
         self._send(os.killpg, signal.SIGCONT)
 
     def output(self) -> str:
-        """What the child has written to its log since the last start."""
+        """The child's log since its last start."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
     def last_words(self) -> str:
-        """Where the log is and how it ends, in one line."""
+        """The log's path and its last line, in one line."""
         lines = [line for line in self.output().splitlines() if line.strip()]
         return f"its log {self.log} ends: {lines[-1].strip()[:300]}" if lines else f"its log {self.log} is empty"
 

@@ -57,7 +57,7 @@ class SandboxProcess:
         )
 
     def base_url(self, provider: str) -> str:
-        """What a provider's `..._BASE_URL` is set to."""
+        """The value for a provider's `..._BASE_URL`."""
         return f"{self.url}/{provider}"
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 30.0
 
 @dataclass
 class _Life:
-    """What the supervisor remembers of one process."""
+    """One supervised process: its child and its restarts."""
 
     started_at: float  # monotonic
     delay_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What `callsheet up` does."""
+"""`callsheet up`: run the whole local system until it is stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _say(line: str) -> None:
 
 
 def describe(stack: Stack) -> str:
-    """Where everything is, for a person."""
+    """List every address and path of the system, for a person."""
     env, data = stack.env, stack.data.path
     rows = [
         ("receiver", f"https://{LOOPBACK}:{env['PORT']}", "/callbacks, /live, /ready"),

@@ -44,7 +44,7 @@ def _refuse_constant(word: str) -> None:
 
 @dataclass(frozen=True)
 class Sending:
-    """How the bytes of an answer leave; the default is: at once, whole."""
+    """The way an answer's bytes are sent; by default at once and whole."""
 
     delay_seconds: float = 0.0
     cut: bool = False  # reset the connection without a byte
@@ -76,7 +76,7 @@ def json_answer(status: int, body: Any, *, headers: Mapping[str, str] | None = N
 
 
 def html_answer(status: int) -> Answer:
-    """What a proxy in front of a provider says when the provider is not there."""
+    """The answer of a proxy whose provider is not there."""
     return Answer(status, PROXY_PAGE, "text/html")
 
 

@@ -26,7 +26,7 @@ class SandboxControl:
     def history(
         self, *, since: int = 0, provider: str | None = None, request_id: str | None = None, kind: str | None = None
     ) -> list[dict[str, Any]]:
-        """What happened after sequence number *since*; *kind* is `call`, `callback` or `download`."""
+        """List the events after sequence number *since*; *kind* is `call`, `callback` or `download`."""
         filters = {"provider": provider, "request_id": request_id, "kind": kind}
         query = {"since": str(since), **{name: value for name, value in filters.items() if value is not None}}
         entries: list[dict[str, Any]] = self._call("GET", "history", query=query)["entries"]
@@ -50,7 +50,7 @@ class SandboxControl:
         return held
 
     def now(self) -> float:
-        """What the sandbox's clock shows, Unix seconds."""
+        """The time on the sandbox's clock, Unix seconds."""
         return float(self._call("GET", "clock")["now"])
 
     def advance(self, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""What time it is in the sandbox, and what happens when: wall time that the control plane can move on."""
+"""The sandbox's clock and schedule: wall time that the control plane can move on."""
 
 from __future__ import annotations
 

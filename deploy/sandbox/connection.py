@@ -26,7 +26,7 @@ HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 
 
 class _Server(Protocol):
-    """What a connection needs of its server."""
+    """The server as a connection sees it."""
 
     sandbox: Sandbox
     stopping: threading.Event
@@ -200,7 +200,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Sent:
-    """How many bytes of a body have left."""
+    """Counter of a body's bytes that were sent."""
 
     count = 0
 

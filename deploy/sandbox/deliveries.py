@@ -103,7 +103,7 @@ class Deliveries:
         self._try(letter, copies=rule.concurrent, then=lambda: self._send_rest(generation, rule, record))
 
     def _send_rest(self, generation: Generation, rule: CallbackRule, record: Record) -> None:
-        """What follows a callback that was taken: copies, and news that has grown old."""
+        """Schedule the duplicates and late events that follow an accepted callback."""
         letter = self._letter(generation, record)
         for _ in range(rule.duplicates):
             self.send(letter)

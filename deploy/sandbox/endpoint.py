@@ -38,7 +38,7 @@ WHAT_ERRORS_SAY = {
 
 @dataclass(frozen=True)
 class Office:
-    """What the desks of all providers share."""
+    """State that the endpoints of all providers share."""
 
     clock: Clock
     generations: Generations

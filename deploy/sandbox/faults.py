@@ -44,7 +44,7 @@ class _Rule(_Strict):
 
 
 class _Spoiling(_Rule):
-    """What can be done to an answer. The first five replace it, the rest spoils the sending of what is answered."""
+    """The faults of an answer. The first five replace the answer, the others spoil its sending."""
 
     status: Status | None = None
     retry_after: Annotated[int, Field(ge=0)] | None = None
@@ -155,7 +155,7 @@ RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Annotated[Rule, Field(discrimi
 
 @dataclass(frozen=True)
 class Subject:
-    """What a rule is matched against."""
+    """The call that a rule is matched against."""
 
     provider: str
     model: str | None = None

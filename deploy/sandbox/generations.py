@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 LINK_SECONDS = 24 * 3600
-"""How long a video's link works, from the moment the video was finished."""
+"""The life of a video's link, from the moment the video was finished."""
 
 
 class Outcome(StrEnum):
-    """How a generation ends."""
+    """The ends of a generation."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a generation is; each provider has its own words for these."""
+    """The phases of a generation; each provider has its own words for them."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a valid submit asked for, in one form for all providers."""
+    """A valid order, in one form for all providers."""
 
     model: str
     body: Mapping[str, Any]  # as submitted
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fate:
-    """What will become of a generation."""
+    """The planned end of a generation."""
 
     seconds: float
     outcome: Outcome = Outcome.COMPLETED

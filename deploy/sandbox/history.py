@@ -1,4 +1,4 @@
-"""What happened, in order: every call, every callback delivery, every download. Bounded in entries and bytes."""
+"""History of every call, callback delivery and download, in order. Bounded in entries and bytes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ PROVIDERS = ("gmicloud", "evolink", "apimart")
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose."""
+    """The settings that a user may choose."""
 
     generation_seconds: float = 3.0
     api_keys: Collection[str] = ()  # none: any key will do

@@ -1,4 +1,4 @@
-"""What a provider's wire format is to the rest of the sandbox."""
+"""A provider's wire format, as the rest of the sandbox sees it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy.sandbox.generations import Asked, Generation
 
 @dataclass(frozen=True)
 class Route:
-    """What a method and path mean."""
+    """The operation that a method and path name."""
 
     verb: Literal["submit", "poll", "list", "account"]
     request_id: str = ""
@@ -25,7 +25,7 @@ class Wire(Protocol):
     name: str
 
     def route(self, method: str, path: str) -> Route | None:
-        """What the path below the provider's prefix means; None for none of its own.
+        """The operation of the path below the provider's prefix; None for an unknown one.
 
         Raises `Refusal` for an id that this provider would not even look up.
         """
@@ -51,4 +51,4 @@ class Wire(Protocol):
         """The body that goes with an error status."""
 
     def unknown(self) -> Refusal:
-        """How an id that does not exist is refused."""
+        """The refusal of an id that does not exist."""

@@ -1,4 +1,4 @@
-"""Where a provider sends the callback of one attempt, and the token that proves it was told.
+"""Callback URL of one attempt, and the HMAC token that proves its sender was given the URL.
 
 The token is an HMAC over provider, job id and attempt, so it is worthless for
 any other. It proves only that somebody was given the URL (design section 2,

@@ -26,7 +26,7 @@ _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 
 class ImageForm(StrEnum):
-    """How an image field names its picture."""
+    """The forms in which an image field names its picture."""
 
     URL = "url"
     S3 = "s3"

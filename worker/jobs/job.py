@@ -1,4 +1,4 @@
-"""What a job is: the record as the store keeps it, read into one frozen value.
+"""A job: the record as the store keeps it, read into one frozen value.
 
 Instants (`..._at`, `..._until`) are Unix milliseconds by the Redis server's
 clock. The record holds no prompt, no link and no secret; the spec and the
@@ -40,7 +40,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Link:
-    """Where the provider serves a video, and when that ends (None: it did not say)."""
+    """A provider's link to a video, and the instant at which it ends (None: not stated)."""
 
     url: str = field(repr=False)
     expires_at: int | None = None
@@ -132,7 +132,7 @@ class Job:
 
     @property
     def held(self) -> str:
-        """What the tables of moves know the job by: its state, a failed one with its stage."""
+        """The job's key in the tables of moves: its state; a failed one with its stage."""
         return f"{self.state}({self.error.stage})" if self.error else str(self.state)
 
     @property
@@ -217,7 +217,7 @@ def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
 
 
 def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
-    """What is kept for each attempt."""
+    """The fields that are kept for each attempt."""
     numbered = {name: text for name, text in record.items() if "." in name}
     return {
         "request_ids": _by_attempt(numbered, "request_id"),
@@ -234,7 +234,7 @@ def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
 
 
 def _rows(record: Mapping[str, str], name: str) -> list[dict[str, Any]]:
-    """What `rows_json` wrote; none where the field is absent."""
+    """Read the rows that `rows_json` wrote; empty where the field is absent."""
     rows: list[dict[str, Any]] = json.loads(record.get(name) or "[]")
     return rows
 

@@ -1,4 +1,4 @@
-"""What may be asked of one provider, by all workers together, and in words why not now.
+"""Rate limits, concurrency cap and budget of one provider, shared by all workers, and their refusals in words.
 
 The counting is Redis's (`worker/store/lua/_limits.lua`); here are the numbers that
 it is given and the sentences that people are told. Money is counted in millionths,
@@ -26,7 +26,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a provider may be asked; None: as much as one likes."""
+    """The limits of one provider; None: without limit."""
 
     provider: str
     max_concurrent: int | None = None  # jobs that it may hold: submitting, unconfirmed or submitted
@@ -65,7 +65,7 @@ REASONS = {
 
 
 def in_words(refusal: Refusal, limits: Limits) -> str:
-    """What a refused job waits for."""
+    """The reason of a refusal, and when it may end."""
     words = REASONS[refusal.why].format(
         provider=limits.provider,
         name=limits.provider.upper(),
@@ -79,7 +79,7 @@ def in_words(refusal: Refusal, limits: Limits) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job stands in a line of its provider: those first that have waited longest."""
+    """A job's position in its provider's backlog: those first that have waited longest."""
 
     op: Operation
     since: int  # Unix ms; 0: before all others
@@ -99,7 +99,7 @@ class Permit:
 
 @dataclass(frozen=True)
 class Lane:
-    """How one operation stands at a provider."""
+    """The state of one operation's limits at a provider."""
 
     calls: int  # in the last minute
     failures: int  # of these, such as tell of the provider
@@ -111,7 +111,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a provider's limits stand."""
+    """The state of a provider's limits."""
 
     limits: Limits
     occupied: int  # jobs that the provider may hold

@@ -1,4 +1,4 @@
-"""What is told about a job: the result for its caller.
+"""The result of a job, for its caller.
 
 It is made from the record alone, and holds no prompt, link or secret.
 """

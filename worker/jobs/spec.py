@@ -138,7 +138,7 @@ def words_in(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _storyboard_problems(fields: Mapping[str, Any]) -> list[str]:
-    """What is wrong between fields; looks at the raw spec, so that it is told beside all else."""
+    """Check fields against each other, in the raw spec, so that their problems are told beside all others."""
     shots = fields.get("shots")
     if not isinstance(shots, list | tuple):
         return []

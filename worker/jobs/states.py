@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands; the words a provider uses are its *status*, never a state."""
+    """The states of a job. A provider's word is its *status*, never a state."""
 
     ACCEPTED = "accepted"  # recorded; no provider has heard of this attempt
     SUBMITTING = "submitting"  # this attempt's POST is in flight, its intent durable
@@ -29,7 +29,7 @@ FINAL = frozenset({S.ARCHIVED, S.FAILED, S.EXPIRED, S.CANCELLED})
 """States that are told to the caller. A final job may still be open: see `jobs.Job.is_open`."""
 
 STAGES = ("submit", "confirm", "generate", "archive")
-"""What a failed job failed at. `confirm` means we never learned whether the POST was taken
+"""The stages at which a job fails. `confirm`: whether the POST was taken never became known
 (code `outcome_unknown`); it and `archive` may still turn out well (late truth)."""
 
 FAILS: dict[str, frozenset[str]] = {
@@ -66,10 +66,10 @@ RETRIES: dict[JobState, frozenset[str]] = {
 """The same for an operator's `retry`."""
 
 UNPAID = frozenset({"failed(submit)", S.CANCELLED})
-"""What an attempt ends as that no provider has taken: another one pays nothing twice."""
+"""The ends of an attempt that no provider has taken: another attempt pays nothing twice."""
 
 REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
-"""What an earlier attempt ended as that may have a video: it is asked once the current one ends without."""
+"""The ends of an earlier attempt that may have a video: it is asked once the current one ends without."""
 
 MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED})
-"""What the current attempt may have ended as, for the video of an earlier one to be archived in its stead."""
+"""The ends of the current attempt after which the video of an earlier one may be archived in its stead."""

@@ -1,4 +1,4 @@
-"""How long things may take and when to look again: every policy number, in one place.
+"""Timeouts, leases, retry and poll intervals: every policy number, in one place.
 
 Delays handed to the store are milliseconds; everything here is seconds.
 """
@@ -75,7 +75,7 @@ class Timing:
     def took_seconds(
         self, waited_seconds: float, known_seconds: Sequence[float], *, was_called: bool, is_first_look: bool
     ) -> float:
-        """How long a generation is taken to have lasted that was found finished after *waited_seconds*.
+        """Estimate the duration of a generation that was found finished after *waited_seconds*.
 
         A poll finds it late. One that never found anything else may have come far too late: only by taking it for
         that does the timing ever learn that a model has become quicker, or that its own polls wait behind others.
@@ -89,14 +89,14 @@ class Timing:
         return 0.7 * min(waited_seconds, _just_after_the_quickest(known_seconds))
 
     def next_poll_seconds(self, waited_seconds: float, *, calls_back: bool, rng: random.Random) -> float:
-        """How long until the next GET: in proportion to the wait so far, so that an answer is
+        """The time until the next GET: in proportion to the wait so far, so that an answer is
         found within about a tenth of the generation's own time, at few GETs."""
         if calls_back:
             return _jittered(min(5 * MINUTE, max(15.0, 0.25 * waited_seconds)), rng)
         return _jittered(min(5 * MINUTE, max(2.0, 0.1 * waited_seconds + 1)), rng)
 
     def retry_seconds(self, failures: int, rng: random.Random, retry_after: float | None = None) -> float:
-        """How long until a step that failed for now is tried again; a named Retry-After is kept."""
+        """The back-off until a step that failed for now is tried again; a named Retry-After is kept."""
         if retry_after is not None:
             return retry_after + rng.uniform(0, 1 + 0.1 * retry_after)
         return _jittered(min(5 * MINUTE, 2.0 * 2 ** min(failures, 10)), rng)

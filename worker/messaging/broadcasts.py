@@ -1,4 +1,4 @@
-"""Where a worker hears broadcasts: what is no plain command is dropped before Celery acts on it.
+"""Validate every broadcast before Celery acts on it; drop what is no plain command.
 
 Celery would stumble over what is not of its shape, and lets a sender choose workers by a regular expression, which
 can be one that never comes to an end. Which commands are obeyed, `worker/control.py` says.

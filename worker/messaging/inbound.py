@@ -1,4 +1,4 @@
-"""What a worker does with a message that is none: a line in the log, and on to the next.
+"""Validate every message before Celery acts on it; log and drop poison messages.
 
 Whoever can write to the broker can write anything, and as it comes Celery ends
 the worker, or quotes the whole message in its log, for much of it; what it gave
@@ -35,7 +35,7 @@ BODY_BYTES = 8 * 1024 * 1024
 """A spec of the largest size that is taken (`spec.SPEC_BYTES`), and its escapes."""
 TEXT_CHARACTERS = 255
 LONGEST_WAIT = timedelta(minutes=10)
-"""How far away an ETA may lie: until then the message is held in memory, and given out again by Redis
+"""The farthest ETA: until then the message is held in memory, and given out again by Redis
 every `visibility_timeout`."""
 
 TEXTS = ("root_id", "parent_id", "group", "lang", "origin")
@@ -47,7 +47,7 @@ NOT_SIGNED = ("expires", "ignore_result", "stamps", "stamped_headers")
 """Headers that are not heeded either where messages are signed: whoever sends a signed one again could add them,
 and, say, have the job told as revoked."""
 COUNT_SECONDS = 1.0
-"""How long a refusal may wait to be counted."""
+"""The longest time until a refusal is counted."""
 
 
 class RefusedMessage(Exception):
@@ -192,7 +192,7 @@ def _aware(instant: datetime) -> datetime:
 
 
 def _names(message: Any) -> dict[str, str]:
-    """What may be told of a refused message: names as far as they are short texts, never its body."""
+    """The part of a refused message that may be logged: names as far as they are short texts, never its body."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     named = {"task": headers.get("task"), "task_id": headers.get("id")}
     return {key: str(value) for key, value in named.items() if _is_text(value)}

@@ -1,4 +1,4 @@
-"""How a step is nudged without anybody waiting for the broker: a provider that calls back, or a task that goes on.
+"""Bounded, coalescing publisher thread: nudges steps without a caller that waits for the broker.
 
 One daemon thread per process and step sends the job ids that have come together
 since its last message. Nothing here may be relied on: a job whose nudge is

@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 GENERATE = "callsheet.generate"
 
 TRANSPORT_ERRORS = (redis.RedisError, OperationalError, LimitExceeded, BackendError, OSError)
-"""What a later try may mend."""
+"""Errors that a later try may mend."""
 
 KEPT = (
     *("id", "task", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks", "errbacks"),
     *("hostname", "delivery_info", "ignore_result", "replaced_task_nesting", "retries", "stamps", "stamped_headers"),
 )
-"""What of a request is needed to finish its task later; never its arguments."""
+"""The fields of a request that finishing its task later needs; never its arguments."""
 
 
 def capture(request: Any) -> str:
@@ -134,7 +134,7 @@ class CeleryResults:
         self._event(job, saved, "task-revoked", terminated=False, signum=None, expired=False)
 
     def _send_callbacks(self, job: Job, request: Any, result: Mapping[str, Any]) -> None:
-        """What Celery does when a task returns, in its order: links, then the next of the chain."""
+        """Do what Celery does when a task returns, in its order: links, then the next of the chain."""
         options = {"parent_id": request.id, "root_id": request.root_id or request.id}
         for callback in request.callbacks or ():
             with _their_canvas(job):

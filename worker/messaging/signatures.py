@@ -1,4 +1,4 @@
-"""What makes a message a sender's own, where others can write to the broker too.
+"""HMAC signatures of messages, for brokers that others can write to.
 
 `callsheet.generate` costs money, so with `CALLSHEET_MESSAGE_SECRETS` set it must carry the header
 `callsheet_signature`: `v1,` and the base64 of an HMAC-SHA256 over its job id, its spec and what hangs on it.
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 HEADER = "callsheet_signature"
 CANVAS = ("callbacks", "chain", "chord", "errbacks")
-"""What a sender can hang on a task, by Celery's names in a message's body."""
+"""The canvas of a task: Celery's names in a message's body."""
 SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 LEAST, MOST = 1e-4, 1e16
 """Between these every language writes a fraction alike: the shortest decimal that reads back the same, no exponent."""
@@ -101,7 +101,7 @@ def sign_messages(secret: str) -> None:
 
 
 def canvas_of(embed: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any]:
-    """What hangs on a message: of its body and, where a chord waits for it, the group it counts for."""
+    """The canvas of a message: of its body and, where a chord waits for it, the group it counts for."""
     hung = {name: embed.get(name) for name in CANVAS}
     return {**hung, "group": headers.get("group")} if hung["chord"] else hung
 

@@ -1,4 +1,4 @@
-"""What a broker hands out may be no message at all, or one that cannot even be read: then it is dropped here.
+"""Transports of kombu that drop a poison message which cannot even be read.
 
 Kombu's own transports would raise, which ends the worker, and the next one that is given the same bytes. They
 would also unpack what is packed, of any size. What can be read is looked at in `worker/messaging/inbound.py`.
@@ -31,7 +31,7 @@ class _Message(virtual.Message):
 
 
 class _Unacknowledged(kombu_redis.QoS):
-    """What a lost worker did not acknowledge goes back to its queue; what is no message is dropped.
+    """Restore the messages that a lost worker did not acknowledge; drop poison messages.
 
     It would stay, and with it all that was left unacknowledged before it.
     """
@@ -60,7 +60,7 @@ def _is_restorable(held: bytes | str) -> bool:
 
 
 class _Reading:
-    """What Redis hands out, from a queue or as a broadcast, may be no message: there is nothing to give back then."""
+    """Read one item of a Redis queue or broadcast; an item that is no message is dropped."""
 
     Message = _Message
     QoS = _Unacknowledged
