@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 from flask import Flask
 
@@ -14,10 +15,12 @@ from webhook import create_app
 from webhook.batching_redis import Convoy
 from worker import providers
 from worker.errors import SettingsError
+from worker.heartbeat import Heart
 from worker.jobs.timing import DAY, ms
 from worker.logs import configure
 from worker.messaging.nudges import Sender
 from worker.messaging.publisher import Publisher
+from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.steps import Step
 from worker.store import Store, connect
@@ -44,6 +47,9 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS, kind=Convoy)
     publisher = Publisher(Sender(app, Step.ARCHIVE))
     atexit.register(publisher.close)
+    heart = Heart(["web"], partial(open_store, settings, timeout_seconds=STORE_TIMEOUT_SECONDS))
+    atexit.register(heart.stop)
+    heart.start_thread()
     return create_app(
         store=Store(client, retention_ms=ms(settings.retention_days * DAY), shards=settings.shards),
         providers=adapters,

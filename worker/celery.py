@@ -24,6 +24,7 @@ TRANSPORT_ALIASES.update(
 
 app = Celery("callsheet", include=["worker.tasks", "worker.control"], control="worker.messaging.broadcasts:Control")
 app.config_from_object("worker.celeryconfig")
+app.steps["worker"].add("worker.messaging.liveness:HeartbeatStep")
 
 
 @after_setup_logger.connect

@@ -102,7 +102,7 @@ redis_socket_connect_timeout = 2.0
 redis_retry_on_timeout = False
 redis_backend_health_check_interval = 10
 
-beat_scheduler = "celery.beat:Scheduler"  # in memory: a tick that is missed or doubled is harmless
+beat_scheduler = "worker.messaging.liveness:Scheduler"  # in memory: a tick that is missed or doubled is harmless
 beat_schedule = {
     "sweep": {
         "task": "callsheet.sweep",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from worker.celery import app
+from worker.heartbeat import Heart
 from worker.messaging import nudges
 from worker.messaging.publisher import Publisher
 from worker.messaging.results import CeleryResults
@@ -38,6 +39,16 @@ def nudge(step: Step, job_ids: Sequence[str]) -> None:
         nudges.send(app, step, job_ids)
     except Exception as err:  # noqa: BLE001  whatever the transport raises: a nudge may be lost
         log.warning("nudge.unsent", extra={"step": step, "reason": type(err).__name__})
+
+
+def ticked() -> Heart:
+    """This process's sign that ticks of beat's arrive and are acted on."""
+    return _ticked(os.getpid())
+
+
+@cache
+def _ticked(_pid: int) -> Heart:
+    return Heart(["tick"], lambda: services().store)
 
 
 def starter() -> Publisher:

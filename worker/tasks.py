@@ -22,7 +22,7 @@ from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, Store
 from worker.jobs.job import Job, is_job_id
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, capture
-from worker.runtime import nudge, services, starter
+from worker.runtime import nudge, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,7 @@ def run_settle(job_ids: list[str]) -> None:
 @_internal("sweep")
 def run_sweep() -> None:
     """One tick of the clock."""
+    ticked().beat()
     are_waiting = cache(partial(nudges.are_waiting, app))  # each queue is looked at once a tick
     try:
         sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))

@@ -16,6 +16,7 @@ LAYERS = (
     {"worker.operations", "worker.messaging"},
     {"worker.celery"},
     {"worker.steps"},
+    {"worker.heartbeat"},
     {"worker.services"},
     {"worker.store", "worker.providers", "worker.bucket", "worker.notifications"},  # the axes do not know each other
     {"worker.settings"},

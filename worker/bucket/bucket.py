@@ -206,8 +206,12 @@ class Bucket(BegunPosts):
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
                 raise BucketError("damaged", f"{self.name}/{key}: S3 gives other bytes back than it was sent")
-        with s3.in_our_words(f"{self.name}/{key}", "s3:DeleteObject"):
-            self._client.delete_object(Bucket=self.name, Key=key)
+        try:
+            with s3.in_our_words(f"{self.name}/{key}", "s3:DeleteObject"):
+                self._client.delete_object(Bucket=self.name, Key=key)
+        except BucketError as err:
+            if err.reason != "denied":  # no step needs that right: then the probe stays, under its one key
+                raise
         self.find(f"{self._prefix}/.callsheet/nobody/0-0.mp4")
         return Probe(keeps_conditions)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from worker.bucket import client as s3
@@ -44,6 +44,22 @@ class Documents:
                 for entry in page.get("Contents", ()):
                     if found := MANIFEST_KEY.fullmatch(entry["Key"].removeprefix(f"{self._prefix}/")):
                         yield found["job_id"], entry["Key"]
+
+    def recent_jobs(self, now_ms: int) -> set[str]:
+        """Jobs that this bucket surely knows of since yesterday (UTC): some that are archived, and some whose POST was
+        begun. A sample of few requests, not all of them."""
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        days = [f"{self._prefix}/{day:%Y/%m/%d}/" for day in (now, now - timedelta(days=1))]
+        begun = f"{self._prefix}/.callsheet/intents/"
+        found: set[str] = set()
+        with s3.in_our_words(f"{self.name}/{self._prefix}/", "s3:ListBucket"):
+            for folder in (*days, begun):
+                page = self._client.list_objects_v2(Bucket=self.name, Prefix=folder)
+                for entry in page.get("Contents", ()):
+                    job_id = entry["Key"].removeprefix(folder).partition("/")[0]
+                    if is_job_id(job_id) and now - entry["LastModified"] < timedelta(days=1):
+                        found.add(job_id)
+        return found
 
     def read_manifest(self, key: str) -> bytes:
         """A manifest's text; raises `BucketError`, also for one that is too long to be ours."""

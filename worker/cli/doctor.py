@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 
 import click
@@ -19,6 +19,8 @@ from worker.operations.doctor.findings import Finding, Mark, examine, fail, ok
 from worker.services import open_store
 from worker.settings.settings import Settings
 
+BROKEN, WARNINGS = 1, 3
+
 EXAMPLES = """\b
 Examples:
   callsheet doctor
@@ -29,22 +31,30 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--fix", is_flag=True, help="Mend the due index where it does not match the open jobs.")
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a finding a line.")
-def doctor(fix: bool, as_json: bool) -> None:
-    """Check configuration, Redis, broker, bucket, providers and the due index.
+def doctor(fix: bool, strict: bool, as_json: bool) -> None:
+    """Check configuration, processes, Redis, broker, bucket, providers and the due index.
 
     Each line is ok, warn or FAIL, with what to do, or done, for what was mended;
-    exits with 1 on any FAIL. Without --fix it changes nothing, but for a probe
-    object in the bucket; it never pays.
+    exits with 1 on any FAIL, else with 3 on any warn. Without --fix it changes
+    nothing, but for a probe object in the bucket; it never pays.
     """
-    failed = False
+    marks = set()
     for finding in findings(os.environ, fix=fix):
-        failed = failed or finding.mark is Mark.FAIL
+        marks.add(finding.mark)
         if as_json:
             emit_json(asdict(finding))
         else:
             click.echo(line(finding))
-    sys.exit(failed)
+    sys.exit(status(marks, strict=strict))
+
+
+def status(marks: Collection[Mark], *, strict: bool) -> int:
+    """The exit status: 0 sound, 1 broken, 3 warnings, which *strict* makes 1."""
+    if Mark.FAIL in marks or (strict and Mark.WARN in marks):
+        return BROKEN
+    return WARNINGS if Mark.WARN in marks else 0
 
 
 def findings(env: Mapping[str, str], *, fix: bool = False) -> Iterator[Finding]:
@@ -62,7 +72,7 @@ def findings(env: Mapping[str, str], *, fix: bool = False) -> Iterator[Finding]:
         return
     yield ok("configuration", f"is complete; providers: {', '.join(adapters)}; bucket {settings.bucket}")
     yield from examine(
-        [*store_checks.checks(settings, store, fix=fix), *dependency_checks.checks(settings, bucket, adapters)]
+        [*store_checks.checks(settings, store, fix=fix), *dependency_checks.checks(settings, store, bucket, adapters)]
     )
 
 

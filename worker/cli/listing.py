@@ -15,6 +15,7 @@ from itertools import islice
 import click
 
 from worker.cli.output import emit_json, table, terminal_width
+from worker.guard.text import printable
 from worker.jobs.durations import iso, parse_span, span
 from worker.jobs.states import FINAL, JobState
 from worker.operations import limits
@@ -113,6 +114,8 @@ def list_jobs(
         click.echo(table(head, [row(view) for view in shown], width=terminal_width()))
     else:
         click.echo("no job is stuck" if stuck else "no such jobs", err=True)
+    for line in reader.troubles() if stuck else ():
+        click.echo(printable(line), err=True)
     for standing in reader.standings().values():
         for line in limits.held_back(standing):
             click.echo(line, err=True)

@@ -13,9 +13,7 @@ from worker.jobs.durations import moment, span
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
-
-OVERDUE_SECONDS = 20.0
-"""A due job is nudged within seconds; one left lying for longer tells of a clock that stands still."""
+from worker.operations import overdue
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,14 @@ class View:
     @property
     def is_leased(self) -> bool:
         return self.job.lease_until is not None and self.job.lease_until > self.now
+
+    @property
+    def late_seconds(self) -> float:
+        """How long the job waits for a worker that should have begun; 0 while it is not longer than it may."""
+        if self.due_at is None or self.is_leased:
+            return 0.0
+        waited = self.due_at, self.job.nudges, self.now
+        return overdue.waited_seconds(*waited) if overdue.is_late(self.job.state, *waited) else 0.0
 
 
 def explain(view: View) -> str:
@@ -190,10 +196,13 @@ def _next(view: View, verb: str) -> str:
 
 
 def _lateness(view: View) -> str:
-    if view.due_at is None or view.now - view.due_at < OVERDUE_SECONDS * 1000:
+    if not view.late_seconds:
         return ""
-    late = span((view.now - view.due_at) / 1000)
-    return f"It has been due for {late}: are beat, the sweeper and the workers running? callsheet doctor looks"
+    needed = overdue.process_for(view.job.state) if view.job.nudges else "beat and the sweeper"
+    is_asked = f" and asked for {view.job.nudges} times" if view.job.nudges else ""
+    verb = "is" if view.job.nudges else "are"
+    late = span(view.late_seconds)
+    return f"It has been due for {late}{is_asked}: {verb} {needed} running? callsheet doctor looks"
 
 
 def _after(start: int, seconds: float) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from worker.jobs.durations import span
 from worker.jobs.states import JobState
 from worker.jobs.timing import HOUR, MINUTE
-from worker.operations.explain import OVERDUE_SECONDS, View
+from worker.operations import overdue
+from worker.operations.explain import View
 
 MANY_FAILURES = 3
 LONG_SECONDS = {
@@ -30,8 +31,8 @@ def why_stuck(view: View) -> str | None:
         return None
     if view.due_at is None:
         return "in no due index: callsheet doctor --fix"
-    if view.now - view.due_at > OVERDUE_SECONDS * 1000 and not view.is_leased:
-        return f"due for {span((view.now - view.due_at) / 1000)}, and nobody looks: start beat, sweeper and workers"
+    if view.late_seconds:
+        return f"due for {span(view.late_seconds)}, and {_absent(view)}"
     if job.state is JobState.UNCONFIRMED:
         return "its POST may have been taken, and is never sent again by itself"
     if job.state is JobState.GENERATED and job.link_expires_at and job.link_expires_at - view.now < LINK_SECONDS * 1000:
@@ -48,3 +49,10 @@ def why_stuck(view: View) -> str | None:
     if for_seconds > LONG_SECONDS[job.state]:
         return f"{job.state} for {span(for_seconds)}"
     return None
+
+
+def _absent(view: View) -> str:
+    """Which process should have begun with the job, and what to do."""
+    if not view.job.nudges:
+        return "nobody looks: start beat and the sweeper"
+    return f"no {overdue.process_for(view.job.state)} takes it, asked {view.job.nudges} times: is one running?"

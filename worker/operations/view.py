@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from worker import providers
+from worker.errors import BucketError
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits, Standing
 from worker.jobs.timing import Timing
+from worker.operations import lost, processes
 from worker.operations.explain import View
 from worker.providers.base import CallbackTrust, Provider
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.store import Store
+
+if TYPE_CHECKING:
+    from worker.bucket.bucket import Bucket
 
 
 @dataclass(frozen=True)
@@ -24,17 +31,40 @@ class Reader:
     providers: Mapping[str, Provider]
     public_url: str | None
     timing: Timing
+    bucket: Callable[[], Bucket]  # opened when it is asked: that takes longer than all else that only looks
     limits: Mapping[str, Limits] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Reader:
         settings = Settings.from_env(env)
         limits = {name: settings.limits(name) for name in settings.providers}
-        return cls(open_store(settings), providers.build(settings), settings.public_url, Timing(), limits)
+        return cls(
+            store=open_store(settings),
+            providers=providers.build(settings),
+            public_url=settings.public_url,
+            timing=Timing(),
+            bucket=partial(_open_bucket, settings),
+            limits=limits,
+        )
 
     def standings(self) -> dict[str, Standing]:
         """How the limits of each configured provider stand."""
         return {name: self.store.standing(limits) for name, limits in self.limits.items()}
+
+    def troubles(self) -> Iterator[str]:
+        """What holds up many jobs at once, a sentence each: processes that are missing, records that are lost."""
+        missing = processes.troubles(
+            self.store.heartbeats.all(), self.store.now(), takes_callbacks=self.public_url is not None
+        )
+        for trouble in missing:
+            yield f"{trouble.seen}; {trouble.advice}"
+        try:
+            found = lost.compare(self.store, self.bucket())
+        except BucketError as err:
+            yield f"whether Redis knows all jobs of the bucket could not be learned: {err}"
+            return
+        if found.lost:
+            yield f"{found.words}; {lost.ADVICE}"
 
     def view(self, job_id: str) -> View | None:
         """The job as it stands now; None when there is no such job."""
@@ -56,3 +86,9 @@ class Reader:
             can_list=provider is not None and provider.can_list,
             candidates=candidates,
         )
+
+
+def _open_bucket(settings: Settings) -> Bucket:
+    from worker.bucket.bucket import Bucket
+
+    return Bucket.connect(settings.bucket, settings.bucket_prefix)

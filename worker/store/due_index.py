@@ -11,6 +11,7 @@ import redis
 
 from worker.jobs.job import SCHEMA_VERSION, is_job_id
 from worker.jobs.states import JobState
+from worker.store.heartbeats import Heartbeats
 from worker.store.keys import Keys
 from worker.store.move_arguments import to_json
 from worker.store.reads import Reads
@@ -34,6 +35,7 @@ class Index(Reads):
     def __init__(self, client: redis.Redis, keys: Keys, clock: Callable[[], int] | None) -> None:
         super().__init__(client, keys)
         self._clock = clock
+        self.heartbeats = Heartbeats(lambda: self._client, self._keys.heartbeats(), self.now)
 
     @property
     def durability(self) -> str:
@@ -118,9 +120,8 @@ class Index(Reads):
         }
 
     def count(self, name: str, by: int = 1) -> None:
-        """Add to a counter."""
-        with store_errors():
-            self._client.hincrby(self._keys.counters(), name, by)
+        """Add to a counter, which then also says when."""
+        self._scripts.run("count", [self._keys.counters()], [name, by, self._now()])
 
     def keep_stray(self, stray: Mapping[str, Any]) -> None:
         """Keep something unusable for the operator; the latest 200 are kept."""

@@ -69,6 +69,10 @@ class Keys:
     def counters(self, shard: int = 0) -> str:
         return f"{PREFIX}{{{shard}}}:counters"
 
+    def heartbeats(self) -> str:
+        """Which processes have lately shown that they live."""
+        return f"{PREFIX}{{0}}:heartbeats"
+
     def synced(self, job_id: str) -> str:
         """Written before each wait for the disk (`Scripts.run`)."""
         return f"{PREFIX}{{{self._shard(job_id)}}}:synced"

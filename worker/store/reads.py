@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -18,6 +18,10 @@ from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntr
 from worker.store.scripts import Scripts, store_errors
 
 BATCH = 500
+OUTLINE = ("state", "provider", kept_as("accepted_at"), "closed_at", "v", "nudges", "lease_until")
+"""The fields that an outline is made of."""
+COUNTED_AT = "@"
+"""Ends the name of the field that says when a counter was last added to."""
 BEFORE_MOVES = 2
 """A job's history begins with its spec and its Celery request."""
 
@@ -38,6 +42,12 @@ class Reads:
         job, _, _, _, _, _, tombstone = self._keys.of(job_id)
         record = named(self._hash(job)) or json.loads(self._text(tombstone) or "{}")
         return Job.from_record(job_id, record) if record else None
+
+    def knows(self, job_id: str) -> bool:
+        """Whether there is a record of the job, or its tombstone."""
+        record, *_, tombstone = self._keys.of(job_id)
+        with store_errors():
+            return bool(self._client.exists(record, tombstone))
 
     def spec_json(self, job_id: str) -> str | None:
         """What was asked, as it was accepted."""
@@ -77,8 +87,19 @@ class Reads:
         totals: dict[str, int] = {}
         for shard in range(self._keys.shards):
             for name, value in self._hash(self._keys.counters(shard)).items():
-                totals[name] = totals.get(name, 0) + int(value)
+                if not name.endswith(COUNTED_AT):
+                    totals[name] = totals.get(name, 0) + int(value)
         return totals
+
+    def counted_at(self) -> dict[str, int]:
+        """When each counter was last added to, Unix ms, as far as that is known."""
+        latest: dict[str, int] = {}
+        for shard in range(self._keys.shards):
+            for name, value in self._hash(self._keys.counters(shard)).items():
+                if name.endswith(COUNTED_AT):
+                    counter = name.removesuffix(COUNTED_AT)
+                    latest[counter] = max(latest.get(counter, 0), int(value))
+        return latest
 
     def took(self, provider: str, model: str) -> list[float]:
         """How many seconds the model's latest generations took, as `learn` kept them."""
@@ -124,11 +145,10 @@ class Reads:
             while batch := list(islice(names, BATCH)):
                 pipeline = self._client.pipeline(transaction=False)
                 for name in batch:
-                    pipeline.hmget(name, "state", "provider", kept_as("accepted_at"), "closed_at", "v")
-                for name, (state, provider, accepted_at, closed_at, v) in zip(batch, pipeline.execute(), strict=True):
-                    if state is not None and is_readable(v):
-                        job_id, at = job_id_of(name), int(accepted_at or 0)
-                        yield Outline(job_id, JobState(state), provider or "", at, closed_at is None)
+                    pipeline.hmget(name, *OUTLINE)
+                for name, row in zip(batch, pipeline.execute(), strict=True):
+                    if row[0] is not None and is_readable(row[4]):
+                        yield _outline(job_id_of(name), row)
 
     def open_count(self) -> int:
         """How many jobs are open."""
@@ -151,14 +171,18 @@ class Reads:
     def server_facts(self) -> ServerFacts:
         """What `doctor` judges the server by."""
         with store_errors():
-            info = self._client.info()
+            try:
+                info = self._client.info()
+            except redis.exceptions.NoPermissionError:  # our user may not ask (-@dangerous)
+                info = {}
             try:
                 held = self._client.config_get("append*")
             except redis.ResponseError:
                 held = {}
         aof, limit = info.get("aof_enabled"), info.get("maxmemory")
+        number = info.get("valkey_version") or info.get("redis_version")
         return ServerFacts(
-            version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
+            version=f"{info.get('server_name', 'redis')} {number}" if number else "a server of unknown version",
             has_aof=None if aof is None else bool(aof),
             fsync=held.get("appendfsync"),
             eviction_policy=info.get("maxmemory_policy"),
@@ -217,6 +241,20 @@ class Reads:
         if closed_at is not None:
             return f"{job_id} is closed but due" if due_at is not None else None
         return None if due_at is not None else f"{job_id} is open ({state}) but never due"
+
+
+def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
+    """The outline of a record from its fields OUTLINE."""
+    state, provider, accepted_at, closed_at, _, nudges, lease_until = row
+    return Outline(
+        id=job_id,
+        state=JobState(state or ""),
+        provider=provider or "",
+        accepted_at=int(accepted_at or 0),
+        is_open=closed_at is None,
+        nudges=int(nudges or 0),
+        lease_until=int(lease_until or 0),
+    )
 
 
 def is_readable(version: str | None) -> bool:

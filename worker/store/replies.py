@@ -103,6 +103,8 @@ class Outline:
     provider: str
     accepted_at: int
     is_open: bool
+    nudges: int = 0  # asked for since it is due, and no worker has begun
+    lease_until: int = 0
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "call": (),
     "claim": RECORD,
     "contradict": EVENTS,
+    "count": (),
     "deny": RECORD,
     "drop_candidate": EVENTS,
     "due": (),

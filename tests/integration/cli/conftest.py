@@ -123,6 +123,13 @@ def store(environment: dict[str, str]) -> Store:
     return open_store(Settings.from_env(environment))
 
 
+@pytest.fixture
+def living(store: Store) -> None:
+    """A sign of each process of the Procfile, as if all ran."""
+    kinds = ("web", "worker", "archiver", "sweeper", "beat", "tick")
+    store.heartbeats.beat(kinds, host="here", pid=1, version="1.0")
+
+
 class Lives:
     """Moves a recorded job on as workers would."""
 

@@ -43,14 +43,16 @@ def bad(findings: Iterator[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.mark is not Mark.OK]
 
 
+@pytest.mark.usefixtures("living")
 def test_a_sound_system_is_ok_in_every_line(callsheet_process: Run) -> None:
     done = callsheet_process("doctor")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert {line.split("  ")[0] for line in done.stdout.splitlines()} == {"ok"}
     for part in (
-        "configuration", "Redis", "durability", "eviction", "clock", "open <=> due", "counters", "networks", "messages",
-        "broker", "results", "bucket", "gmicloud", "evolink", "apimart", "public URL",
+        "configuration", "Redis", "durability", "eviction", "processes", "clock", "open <=> due", "counters",
+        "networks", "messages", "broker", "results", "bucket", "records",
+        "gmicloud", "evolink", "apimart", "public URL",
     ):  # fmt: skip
         assert f"\nok    {part} " in f"\n{done.stdout}"
 
@@ -156,7 +158,8 @@ def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redi
     (finding,) = bad(store_checks.clock(store))
 
     assert finding.mark is Mark.WARN
-    assert "one has been due for 10 min" in finding.seen
+    assert "1 have been due to be submitted for long, the oldest for 10 min" in finding.seen
+    assert "beat and sweeper" in finding.advice
 
 
 def test_counters_worth_alarm_are_warnings(store: Store) -> None:
@@ -165,10 +168,96 @@ def test_counters_worth_alarm_are_warnings(store: Store) -> None:
 
     findings = bad(store_checks.counters(store))
 
-    assert [(finding.mark, finding.seen) for finding in findings] == [
+    assert [(finding.mark, finding.seen.partition(", last")[0]) for finding in findings] == [
         (Mark.WARN, "callbacks_orphaned is 1"),
         (Mark.WARN, "spec_conflicts is 3"),
     ]
+
+
+@pytest.mark.parametrize("counter", ["jobs_rolled_back", "object_conflicts", "callbacks_contradicted"])
+def test_a_grave_counter_is_alarmed(store: Store, counter: str) -> None:
+    store.count(counter)
+
+    (finding,) = bad(store_checks.counters(store))
+
+    assert finding.mark is Mark.WARN
+    assert finding.seen.startswith(f"{counter} is 1, last ")
+
+
+def test_a_counter_that_nothing_was_added_to_for_a_week_is_no_warning_any_more(store: Store) -> None:
+    store.count("spec_conflicts")
+    store._client.hset("callsheet:{0}:counters", "spec_conflicts@", store.now() - 8 * 24 * 3600_000)
+
+    (finding,) = store_checks.counters(store)
+
+    assert finding.mark is Mark.OK
+    assert finding.seen.startswith("spec_conflicts is 1, last 8 d")
+
+
+@pytest.mark.usefixtures("living")
+def test_the_exit_status_tells_sound_from_warned_from_broken(callsheet: Run, store: Store) -> None:
+    sound = callsheet("doctor").returncode
+    store.count("spec_conflicts")
+    warned, strict = callsheet("doctor").returncode, callsheet("doctor", "--strict").returncode
+    store._client.zadd("callsheet:{0}:due", {"ghost": 1})
+    broken = callsheet("doctor").returncode
+
+    assert (sound, warned, strict, broken) == (0, 3, 1, 1)
+
+
+@pytest.mark.usefixtures("living")
+@pytest.mark.parametrize("kind", ["worker", "archiver", "sweeper", "beat"])
+def test_each_kind_of_process_that_is_dead_is_seen(callsheet: Run, store: Store, kind: str) -> None:
+    store.heartbeats.end([kind], host="here", pid=1)
+
+    done, listed = callsheet("doctor"), callsheet("list", "--stuck")
+
+    assert done.returncode == 3
+    assert [line.split()[:4] for line in done.stdout.splitlines() if line.startswith("warn")] == [
+        ["warn", kind, "no", kind]
+    ]
+    assert f"no {kind} is alive" in listed.stderr
+
+
+@pytest.mark.usefixtures("living")
+def test_a_redis_that_was_emptied_is_seen_by_the_jobs_that_the_bucket_has(
+    callsheet: Run, environment: dict[str, str], store: Store
+) -> None:
+    bucket = Bucket.connect(environment["CALLSHEET_BUCKET"], "callsheet")
+    bucket.put_manifest("archived", store.now(), {"job_id": "archived"})
+    bucket.begin("in-flight", 1, 1, by="1:1", at=store.now())
+
+    done, listed = callsheet("doctor"), callsheet("list", "--stuck")
+
+    assert done.returncode == 1
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert "Redis knows nothing of 2 of 2 jobs that the bucket has of today and yesterday, such as archived" in line
+    assert "Redis knows nothing of 2 of 2 jobs" in listed.stderr
+
+
+@pytest.fixture
+def limited_store(environment: dict[str, str], redis_client: redis.Redis) -> Iterator[Store]:
+    """A user of Redis who may ask nothing dangerous, INFO and CONFIG among it."""
+    rights = ("on", ">word", "~*", "&*", "+@all", "-@dangerous")
+    redis_client.execute_command("ACL", "SETUSER", "limited", *rights)  # type: ignore[no-untyped-call]
+    address = f"redis://limited:word@{environment['CALLSHEET_REDIS_URL'].rpartition('@')[2]}"
+    yield open_store(Settings.from_env({**environment, "CALLSHEET_REDIS_URL": address}))
+    redis_client.execute_command("ACL", "DELUSER", "limited")  # type: ignore[no-untyped-call]
+
+
+def test_what_our_user_may_not_ask_hides_nothing_else_and_fix_mends_all_the_same(
+    environment: dict[str, str], limited_store: Store, lives: Lives, redis_client: redis.Redis
+) -> None:
+    lives.accept("lost")
+    redis_client.zrem("callsheet:{0}:due", "lost")
+
+    found = list(store_checks.records(Settings.from_env(environment), limited_store, fix=True))
+
+    assert [finding.seen for finding in found if finding.mark is Mark.DONE] == [
+        "lost was open but never due: it is due now"
+    ]
+    assert [finding.seen for finding in found if finding.mark is Mark.FAIL] == []
+    assert "open <=> due" in {finding.what for finding in found}
 
 
 def test_a_bucket_that_is_not_there_says_so(environment: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from tests.integration.cli.conftest import Lives, Run, Start, is_one_clear_line
 from worker.jobs.job import JobError
 from worker.jobs.states import JobState
@@ -50,6 +52,7 @@ def test_the_json_of_a_stuck_job_has_the_reason(callsheet: Run, store: Store, li
     assert "may have been taken" in stuck["unsure"]
 
 
+@pytest.mark.usefixtures("living")
 def test_nothing_stuck_is_said_on_stderr(callsheet: Run) -> None:
     done = callsheet("list", "--stuck")
 

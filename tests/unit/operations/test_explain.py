@@ -207,7 +207,7 @@ def test_a_tombstone_waits_for_nothing() -> None:
 def test_a_job_that_nobody_looks_at_tells_of_a_clock_that_stands_still() -> None:
     words = explain(view(JobState.ACCEPTED, due_in_ms=-5 * MINUTE))
 
-    assert "It has been due for 5 min: are beat, the sweeper and the workers running?" in words
+    assert "It has been due for 5 min: are beat and the sweeper running?" in words
 
 
 def test_a_job_that_is_just_due_is_not_called_late() -> None:

@@ -38,6 +38,11 @@ def test_a_closed_job_is_never_stuck() -> None:
     [
         ("in no due index", {"state": S.SUBMITTED, "due_in_ms": None}),
         ("due for 1 min, and nobody looks", {"state": S.SUBMITTED, "due_in_ms": -MINUTE}),
+        (
+            "due for 12 min 45 s, and no worker takes it",
+            {"state": S.SUBMITTED, "due_in_ms": 0, "nudges": 6, "for_ms": MINUTE},
+        ),
+        ("due for 12 min 45 s, and no archiver takes it", {"state": S.GENERATED, "due_in_ms": 0, "nudges": 6}),
         ("its POST may have been taken", {"state": S.UNCONFIRMED}),
         ("its link dies in 5 h", {"state": S.GENERATED, "link_expires_at": NOW + 5 * HOUR}),
         ("its link should have died 2 h ago", {"state": S.GENERATED, "link_expires_at": NOW - 2 * HOUR}),

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 import requests
 
 from worker.bucket.bucket import Bucket
-from worker.errors import ProviderError
+from worker.errors import BucketError, ProviderError, StoreError
 from worker.jobs.timing import DAY
+from worker.operations import lost
 from worker.operations.doctor.findings import Check, Finding, fail, ok, warn
 from worker.providers.base import Provider
 from worker.providers.http import new_session, trust
 from worker.settings.settings import Settings
+from worker.store import Store
 
 CONNECT_SECONDS = 5
 HTTPS_PORT = 443
@@ -30,12 +32,13 @@ RESULTS_ADVICE = "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_UR
 BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights to get, put, delete and list"
 
 
-def checks(settings: Settings, bucket: Bucket, providers: Mapping[str, Provider]) -> list[Check]:
+def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[str, Provider]) -> list[Check]:
     """What to look at beyond ourselves."""
     return [
         Check("broker", broker, BROKER_ADVICE),
         Check("results", result_backend, RESULTS_ADVICE),
         Check("bucket", lambda: archive(bucket), BUCKET_ADVICE, limit_seconds=45.0),
+        Check("records", lambda: records_kept(store, bucket), BUCKET_ADVICE, limit_seconds=45.0),
         *(_key_check(provider) for provider in providers.values()),
         Check("public URL", lambda: public_url(settings), "check CALLSHEET_PUBLIC_URL"),
     ]
@@ -75,6 +78,18 @@ def archive(bucket: Bucket) -> Iterator[Finding]:
             "conditional writes are ignored: every video is read back and hashed instead",
             "nothing must be done; an S3 that keeps If-None-Match is faster",
         )
+
+
+def records_kept(store: Store, bucket: Bucket) -> Iterator[Finding]:
+    """Whether Redis still knows the jobs of the bucket."""
+    try:
+        found = lost.compare(store, bucket)
+    except (StoreError, BucketError):  # a finding of its own already
+        return
+    if found.lost:
+        yield fail("records", found.words, lost.ADVICE)
+    else:
+        yield ok("records", f"Redis knows the jobs that the bucket has of today and yesterday ({found.looked_for})")
 
 
 def key(provider: Provider) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from worker.errors import CallsheetError
 
 
 class Mark(StrEnum):
-    """How bad it is; only FAIL makes the doctor exit with 1."""
+    """How bad it is: FAIL for what is broken, WARN for what needs somebody's eyes."""
 
     OK = "ok"
     DONE = "done"  # mended
@@ -73,14 +73,20 @@ def _begin(check: Check) -> SimpleQueue[Finding | None]:
 
 def _look(check: Check, found: SimpleQueue[Finding | None]) -> None:
     try:
-        for finding in check.look():
+        for finding in looked(check):
             found.put(finding)
-    except CallsheetError as err:
-        found.put(fail(check.what, str(err), check.advice))
-    except Exception as err:  # noqa: BLE001 - a library's own error: one broken check must not hide the others
-        found.put(fail(check.what, f"does not answer ({type(err.__cause__ or err).__name__})", check.advice))
     finally:
         found.put(None)
+
+
+def looked(check: Check) -> Iterator[Finding]:
+    """What *check* finds; an error is a finding, too, so that one broken check hides no other."""
+    try:
+        yield from check.look()
+    except CallsheetError as err:
+        yield fail(check.what, str(err), check.advice)
+    except Exception as err:  # noqa: BLE001 - a library's own error, whose text may hold a password
+        yield fail(check.what, f"does not answer ({type(err.__cause__ or err).__name__})", check.advice)
 
 
 def _until(found: SimpleQueue[Finding | None], check: Check, deadline: float) -> Iterator[Finding]:

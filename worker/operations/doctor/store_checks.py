@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from worker.jobs.durations import moment, span
-from worker.operations import limits
-from worker.operations.doctor.findings import Check, Finding, done, fail, ok, warn
+from worker.jobs.job import is_job_id
+from worker.jobs.timing import DAY
+from worker.operations import limits, overdue, processes
+from worker.operations.doctor.findings import Check, Finding, done, fail, looked, ok, warn
 from worker.settings.settings import Settings
+from worker.steps import Step, step_for
 from worker.store import ServerFacts, Store
 
-LATE_SECONDS = 60.0
-"""A due job is nudged within seconds; after this long nobody sweeps."""
+VERBS = {Step.SUBMIT: "be submitted", Step.POLL: "be polled", Step.ARCHIVE: "be archived", Step.SETTLE: "be told"}
 SHOWN_BREACHES = 5
+ALARM_SECONDS = 7 * DAY
+"""A counter that nothing was added to for so long is no warning any more: somebody has seen it."""
 
 REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up and its password is right"
 
 ALARMS = {
+    "jobs_rolled_back": "Redis came back as an older self and had forgotten POSTs: their jobs became unconfirmed and "
+    "were not sent again; look at callsheet list --state unconfirmed, and why Redis loses writes",
     "callbacks_orphaned": "valid callbacks came for jobs without a record: paid jobs were lost, look at the strays",
     "requests_orphaned": "requests of lost jobs were taken and are paid for: look for request.orphaned in the logs",
     "request_ids_taken": "a provider gave one request id to two jobs: look for request.mixed_up in the logs",
@@ -49,17 +55,26 @@ def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check
 
 
 def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[Finding]:
-    """All that is in Redis; a Redis that does not answer is one finding."""
-    yield from redis(store)
-    yield from clock(store)
-    yield from losses(store)
-    yield from paused(store)
-    yield from limits_kept(settings, store)
-    yield from counters(store)
-    if fix:
-        for mended in store.mend():
-            yield done("open <=> due", mended)
-    yield from open_is_due(store)
+    """All that is in Redis. A Redis that does not answer is one finding; a part that cannot be seen hides no other."""
+    store.ping()
+    looks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "Redis": lambda: redis(store),
+        "processes": lambda: live_processes(settings, store),
+        "clock": lambda: clock(store),
+        "intents": lambda: losses(store),
+        "paused": lambda: paused(store),
+        "limits": lambda: limits_kept(settings, store),
+        "counters": lambda: counters(store),
+        "open <=> due": lambda: [*(mend(store) if fix else ()), *open_is_due(store)],
+    }
+    for what, look in looks.items():
+        yield from looked(Check(what, look, REDIS_ADVICE))
+
+
+def mend(store: Store) -> Iterator[Finding]:
+    """Make "open <=> due" true again."""
+    for mended in store.mend():
+        yield done("open <=> due", mended)
 
 
 def redis(store: Store) -> Iterator[Finding]:
@@ -98,17 +113,38 @@ def eviction(facts: ServerFacts) -> Finding:
     return fail("eviction", f"maxmemory-policy is {policy}: when memory is short, records of paid jobs go", advice)
 
 
+def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
+    """Whether each kind of process lives."""
+    beats, now = store.heartbeats.all(), store.now()
+    for trouble in processes.troubles(beats, now, takes_callbacks=settings.public_url is not None):
+        yield warn(trouble.kind, trouble.seen, trouble.advice)
+    living = {kind: found for kind, found in processes.alive(beats, now).items() if found}
+    if living:
+        versions = sorted({beat.version for found in living.values() for beat in found})
+        counts = ", ".join(f"{kind} {len(found)}" for kind, found in living.items())
+        yield ok("processes", f"alive: {counts}; version {' and '.join(versions)}")
+
+
 def clock(store: Store) -> Iterator[Finding]:
-    """Whether somebody sweeps."""
-    count, first, now = store.open_count(), store.next_due_at(), store.now()
-    if first is None or now - first < LATE_SECONDS * 1000:
-        yield ok("clock", f"{count} jobs are open, none is long overdue")
-        return
-    yield warn(
-        "clock",
-        f"{count} jobs are open, and one has been due for {span((now - first) / 1000)}",
-        "start the beat and sweeper lines of the Procfile, or look at their logs",
-    )
+    """Whether due jobs are taken, each step at its own pace."""
+    due = {job_id: due_at for due_at, job_id in store.open_ids() if is_job_id(job_id)}
+    now, late = store.now(), dict[Step, list[float]]()
+    is_unseen = False
+    for job in store.outlines(due):
+        waited = due[job.id], job.nudges, now
+        if job.is_open and job.lease_until <= now and overdue.is_late(job.state, *waited):
+            late.setdefault(step_for(job.state), []).append(overdue.waited_seconds(*waited))
+            is_unseen = is_unseen or not job.nudges
+    if not late:
+        yield ok("clock", f"{len(due)} jobs are open, none is long overdue")
+    for step, seconds in sorted(late.items()):
+        needed = "archiver" if step is Step.ARCHIVE else "worker"
+        yield warn(
+            "clock",
+            f"{len(due)} jobs are open; {len(seconds)} have been due to {VERBS[step]} for long, the oldest for "
+            f"{span(max(seconds))}",
+            f"start the {'beat and sweeper' if is_unseen else needed} line of the Procfile, or look at its log",
+        )
 
 
 def losses(store: Store) -> Iterator[Finding]:
@@ -157,11 +193,17 @@ def open_is_due(store: Store) -> Iterator[Finding]:
 
 
 def counters(store: Store) -> Iterator[Finding]:
-    """Things that went wrong somewhere and were survived."""
-    counted = store.counters()
+    """Things that went wrong somewhere and were survived: a warning for a week, then only a number."""
+    counted, latest, now = store.counters(), store.counted_at(), store.now()
     alarms = [(name, told) for name, told in ALARMS.items() if counted.get(name)]
     for name, told in alarms:
-        yield warn("counters", f"{name} is {counted[name]}", told)
+        age_seconds = (now - latest.get(name, 0)) / 1000
+        if name not in latest:
+            yield warn("counters", f"{name} is {counted[name]}", told)
+        elif age_seconds < ALARM_SECONDS:
+            yield warn("counters", f"{name} is {counted[name]}, last {span(max(0.0, age_seconds))} ago", told)
+        else:
+            yield ok("counters", f"{name} is {counted[name]}, last {span(age_seconds)} ago: {told}")
     if not alarms:
         yield ok("counters", "nothing alarming was counted")
 

@@ -40,5 +40,6 @@ if #moved > 0 then redis.call("ZADD", KEYS[1], unpack(moved)) end
 if #void > 0 then
   redis.call("ZREM", KEYS[1], unpack(void))
   redis.call("HINCRBY", KEYS[2], "due_without_open_job", #void)
+  redis.call("HSET", KEYS[2], "due_without_open_job@", string.format("%.0f", now))
 end
 return nudged

@@ -1,0 +1,37 @@
+"""Whether Redis knows the jobs that the bucket knows: one that was emptied, or is another, knows none of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.store import Store
+
+if TYPE_CHECKING:
+    from worker.bucket.bucket import Bucket
+
+ADVICE = (
+    "was Redis emptied, or is CALLSHEET_REDIS_URL another? callsheet restore tells which archived jobs can be brought "
+    "back; the requests of the others are paid for and known to their provider alone (deploy/runbook.md)"
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How many jobs of the bucket were looked for in Redis, and those that it has no record of, nor a tombstone."""
+
+    looked_for: int
+    lost: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        return (
+            f"Redis knows nothing of {len(self.lost)} of {self.looked_for} jobs that the bucket has of today and "
+            f"yesterday, such as {self.lost[0]}"
+        )
+
+
+def compare(store: Store, bucket: Bucket) -> Comparison:
+    """Look in Redis for some of the jobs that the bucket knows of since yesterday; raises `BucketError`."""
+    known = sorted(bucket.recent_jobs(store.now()))
+    return Comparison(len(known), tuple(job_id for job_id in known if not store.knows(job_id)))

@@ -1,0 +1,34 @@
+"""How long a due job has waited for a worker, and how long that may take in each step."""
+
+from __future__ import annotations
+
+from worker.jobs.states import JobState
+from worker.jobs.timing import MINUTE
+from worker.steps import Step, step_for
+from worker.store.due_index import NUDGE_MS
+
+PACE_SECONDS = {Step.SUBMIT: MINUTE, Step.POLL: MINUTE, Step.ARCHIVE: 5 * MINUTE, Step.SETTLE: MINUTE}
+"""A due job may wait so long for a worker while the system goes on: copies take long, and some wait behind others."""
+UNSEEN_SECONDS = 20.0
+"""A due job is seen by the sweep within seconds; one left lying for longer tells of a clock that stands still."""
+
+
+def waited_seconds(due_at: int, nudges: int, now: int) -> float:
+    """Since when the job is due and no worker has begun with it; 0 where it is not due. Instants are Unix ms.
+
+    Each nudge puts `due_at` off by an interval that doubles (`Store.nudge`), so the first due time is found from
+    their number.
+    """
+    first, longest = NUDGE_MS
+    put_off = sum(min(longest, first << min(30, n)) for n in range(nudges))
+    return max(0.0, (now - (due_at - put_off)) / 1000)
+
+
+def is_late(state: JobState, due_at: int, nudges: int, now: int) -> bool:
+    """Whether a job that nobody has leased waits longer than its step should take to begin."""
+    return waited_seconds(due_at, nudges, now) > (PACE_SECONDS[step_for(state)] if nudges else UNSEEN_SECONDS)
+
+
+def process_for(state: JobState) -> str:
+    """The kind of process that takes the step a job in *state* needs."""
+    return "archiver" if step_for(state) is Step.ARCHIVE else "worker"
