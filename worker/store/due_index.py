@@ -21,11 +21,11 @@ from worker.store.scripts import store_errors
 NUDGE_MS = (15_000, 5 * 60 * 1000)
 """The first interval between two nudges, and the longest."""
 MAX_STRAYS = 200
-MOST_PERISHING = 200
-"""How many of those whose links end first are looked through for one that nobody holds."""
+MOST_PERISHING = 2000
+"""How many of those that are the most urgent are looked through for one that nobody holds."""
 MOST_URGENT = 16
 READ_AT_ONCE = 8
-"""Of these, so many are read together: each archiver's slot holds some of the first."""
+"""Of these, so many are read at first, then twice as many each time: each archiver holds some of the first."""
 MAX_TOOK = 64
 
 
@@ -76,34 +76,40 @@ class Index(Reads):
             nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
         return nudged
 
-    def most_urgent(self) -> Iterator[str]:
-        """Jobs whose videos wait to be copied and that a step may claim now, those whose links end first in front.
+    def most_urgent(self, *, untried_only: bool = False) -> Iterator[str]:
+        """Jobs whose videos wait to be copied and that a step may claim now, the most urgent in front.
 
-        At most 16, and read as they are asked for: mostly one of the first is taken.
+        That is by when their links end, but those that could not be copied come behind those that nobody has tried,
+        except in their links' last hour; with *untried_only* they do not come at all. At most 16, and read as they are
+        asked for: mostly one of the first is taken.
         """
-        return islice(self._free(), MOST_URGENT)
+        return islice(self._free("untried" if untried_only else ""), MOST_URGENT)
 
-    def _free(self) -> Iterator[str]:
+    def _free(self, only: str) -> Iterator[str]:
         """Those that are due, or nudged already, and leased to nobody."""
-        for first in range(0, MOST_PERISHING, READ_AT_ONCE):
-            now, waiting = self._perishing(first, first + READ_AT_ONCE - 1)
+        seen: set[str] = set()
+        first, count = 0, READ_AT_ONCE
+        while first < MOST_PERISHING:
+            now, waiting = self._perishing(first, first + count - 1, only)
             nudged: set[str] | None = None
             for _, job_id, due_at in sorted(waiting):
                 if due_at > now and nudged is None:
                     nudged = self._nudged([job_id for _, job_id, due_at in waiting if due_at > now], now)
-                if due_at <= now or (nudged and job_id in nudged):
+                if (due_at <= now or (nudged and job_id in nudged)) and job_id not in seen:
+                    seen.add(job_id)
                     yield job_id
             if not waiting:
                 return
+            first, count = first + count, 2 * count
 
-    def _perishing(self, first: int, last: int) -> tuple[float, list[tuple[float, str, float]]]:
-        """The server's time, and at these positions of each shard: when the link ends, whose it is, when it is due."""
+    def _perishing(self, first: int, last: int, only: str) -> tuple[float, list[tuple[float, str, float]]]:
+        """The server's time, and at these positions of each shard: its rank, whose it is, when it is due."""
         now, waiting = 0.0, []
         for shard in range(self._keys.shards):
             keys = [self._keys.perishing(shard), self._keys.due(shard)]
-            told, *rows = self._scripts.run("urgent", keys, [self._now(), first, last])
+            told, *rows = self._scripts.run("urgent", keys, [self._now(), first, last, only])
             now = float(told)
-            waiting += [(float(end), job_id, float(due_at)) for job_id, end, due_at in rows]
+            waiting += [(float(rank), job_id, float(due_at)) for job_id, rank, due_at in rows]
         return now, waiting
 
     def _nudged(self, job_ids: Sequence[str], now: float) -> set[str]:

@@ -128,10 +128,12 @@ class Store(Intents):
         notes: Mapping[str, str] | None = None,
         facts: Mapping[str, str] | None = None,
         waits: Place | None = None,
+        behind: bool = False,
     ) -> Reply:
         """End the claim without a move; a callback that came since it was granted makes the job due at once.
 
         With *waits* the job stands in its provider's line, to be called when it is its turn; without, it leaves it.
+        With *behind* its video is copied after those that nobody has tried to copy (`most_urgent`).
         """
         given = {
             "attempt": claim.job.attempt,
@@ -140,6 +142,7 @@ class Store(Intents):
             "notes": open_fields(notes),
             "facts": open_fields(facts),
             **({} if waits is None else {"waits": asdict(waits)}),
+            **({"behind": True} if behind else {}),
         }
         return read_reply(claim.job.id, self._run("rest", claim.job.id, given))
 

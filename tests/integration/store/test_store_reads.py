@@ -166,3 +166,69 @@ def test_a_job_that_was_nudged_stays_urgent_while_its_message_waits(store: Store
     store.nudge([JOB])
 
     assert list(store.most_urgent()) == [JOB]
+
+
+def put_behind(store: Store, lives: Lives, job_id: str) -> None:
+    store.rest(lives.claimed(job_id), due_in_ms=0, behind=True)
+
+
+def test_a_job_that_could_not_be_copied_comes_behind_those_that_nobody_has_tried(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
+    for job_id, hours in (("failed", 2), ("failed-too", 3), ("untried", 20), ("untried-too", 21)):
+        generated(store, lives, job_id, Link("https://x.example/1", clock.now + 60 * hours * MINUTE))
+    put_behind(store, lives, "failed-too")
+    put_behind(store, lives, "failed")
+    put_behind(store, lives, "failed")
+
+    assert list(store.most_urgent()) == ["untried", "untried-too", "failed", "failed-too"]
+    assert list(store.most_urgent(untried_only=True)) == ["untried", "untried-too"]
+
+
+def test_in_its_links_last_hour_it_comes_by_its_links_end_again(store: Store, lives: Lives, clock: Clock) -> None:
+    for job_id, minutes in (("failed", 90), ("untried", 80), ("untried-too", 120)):
+        generated(store, lives, job_id, Link("https://x.example/1", clock.now + minutes * MINUTE))
+    put_behind(store, lives, "failed")
+
+    clock.advance(29 * MINUTE)
+    before = list(store.most_urgent())
+    clock.advance(2 * MINUTE)
+    in_last_hour = list(store.most_urgent())
+    clock.advance(60 * MINUTE)
+    past_its_end = list(store.most_urgent())
+
+    assert before == ["untried", "untried-too", "failed"]
+    assert in_last_hour == ["untried", "failed", "untried-too"]
+    assert past_its_end == ["untried", "untried-too", "failed"]
+    assert list(store.most_urgent(untried_only=True)) == ["untried", "untried-too"]
+
+
+def test_a_new_link_is_one_that_nobody_has_tried(store: Store, lives: Lives, clock: Clock) -> None:
+    for job_id in ("failed", "untried"):
+        generated(store, lives, job_id, Link("https://x.example/1", clock.now + DAY))
+    put_behind(store, lives, "failed")
+
+    link = Link("https://x.example/2", clock.now + DAY // 2)
+    store.move("failed", S.GENERATED, attempt=1, path="poll", links=(link,))
+
+    assert list(store.most_urgent()) == ["failed", "untried"]
+
+
+def test_one_that_may_be_taken_is_found_behind_hundreds_that_rest(store: Store, lives: Lives, clock: Clock) -> None:
+    for number in range(300):
+        generated(store, lives, f"r-{number}", Link("https://x.example/1", clock.now + MINUTE))
+        store.rest(lives.claimed(f"r-{number}"), due_in_ms=MINUTE, behind=True)
+    generated(store, lives, "free", Link("https://x.example/1", clock.now + 2 * MINUTE))
+    put_behind(store, lives, "free")
+
+    assert list(store.most_urgent()) == ["free"]
+
+
+def test_a_job_that_left_no_longer_waits_to_be_copied(store: Store, lives: Lives, clock: Clock) -> None:
+    generated(store, lives, JOB, Link("https://x.example/1", clock.now + MINUTE))
+    claim = lives.claimed()
+    lives.store_archived(JOB)
+
+    store.rest(claim, due_in_ms=0, behind=True)
+
+    assert list(store.most_urgent()) == []

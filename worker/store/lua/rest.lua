@@ -1,7 +1,8 @@
 -- End a claim without a move: say when to look again.
 --
 -- given  attempt, lease, due_in_ms, facts {name: value}, notes {name: value}
---        and, for a job that waits for its turn: waits {op, since (0: before all others)}
+--        and, for a job that waits for its turn: waits {op, since (0: before all others)};
+--        for one whose copy has failed: behind (it queues behind those that were not tried, see `urgent`)
 -- Returns {"applied" | "late" (the lease is no longer the current one: facts kept, due untouched) | "missing",
 --          record, due now: 1 or 0}
 
@@ -26,4 +27,6 @@ if job.call == "seen" then drop("call") end
 local at_once = job.call ~= nil or (news and job.final_at ~= nil)
 due_at = at_once and now or now + given.due_in_ms
 save()
+local BEHIND, link_end = 1e14, given.behind and redis.call("ZSCORE", PERISHING, job_id)
+if link_end and tonumber(link_end) < BEHIND then redis.call("ZINCRBY", PERISHING, text(BEHIND), job_id) end
 return {"applied", cjson.encode(job), at_once and 1 or 0}
