@@ -155,6 +155,7 @@ class DownloadError(CallsheetError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"download failed ({reason}): {detail}")
         self.reason = reason
+        self.detail = detail
 
 
 class LinkDeadError(DownloadError):

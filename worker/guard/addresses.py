@@ -16,6 +16,9 @@ from collections.abc import Iterable
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+PRIVATE_ZONES = ("localhost", "local", "internal", "home.arpa")
+"""Names that no public server answers for: RFC 6761, RFC 6762, ICANN's zone for private use, RFC 8375."""
+
 DENIED_V4 = tuple(
     map(
         ipaddress.IPv4Network,
@@ -60,6 +63,11 @@ def is_public(address: Address) -> bool:
         usable = inner.is_global and not inner.is_multicast and not inner.is_reserved
         return usable and not _in_any(inner, DENIED_V4)
     return inner in GLOBAL_V6 and not _in_any(inner, DENIED_V6)
+
+
+def is_private_name(host: str) -> bool:
+    """Whether the lower-case name *host* can lead to private networks only, whoever resolves it."""
+    return any(host == zone or host.endswith(f".{zone}") for zone in PRIVATE_ZONES)
 
 
 def is_opened(address: Address, networks: Iterable[Network]) -> bool:

@@ -1,7 +1,7 @@
 """Fetching what a link from outside points at, without becoming somebody's tool.
 
 The only door for URLs that came from a provider or a caller. Every hop is
-parsed by a narrow grammar (`urls.py`), every address its host resolves to must
+read by one grammar (`urls.py`), every address its host resolves to must
 pass the policy (`addresses.py`), and the connection goes to the very address
 that was checked, with the certificate verified for the name. The answer is read
 by `response.py`, not by urllib3, which logs the whole URL when a header cannot
@@ -9,12 +9,12 @@ be parsed.
 
 `DownloadError.reason` is one of
 
-    url         the link is not a plain https URL
+    url         the link is not an https URL with a plain host
     host        the host is not among CALLSHEET_MEDIA_HOSTS
     address     the host lies, also, in a network we do not enter
     port        a port other than 443, outside the networks opened by hand
     resolve, connect, tls    no way to the host
-    redirects   more than three
+    redirects   more than ten
     dead        403, 404, 410: the link is gone (`LinkDeadError`)
     busy        429 or 5xx: the host may serve it later
     status      any other answer than 200
@@ -30,10 +30,11 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from http import HTTPStatus
+from typing import Any
 
 from worker.errors import DownloadError, LinkDeadError
 from worker.guard.addresses import Address, Network, is_opened, is_public
@@ -45,7 +46,7 @@ Resolve = Callable[[str, int], Sequence[Address]]
 Dial = Callable[[Address, int, float], socket.socket]
 
 CHUNK_BYTES = 256 * 1024
-MOST_REDIRECTS = 3
+MOST_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD = frozenset({403, 404, 410})
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsheet", "Connection": "close"}
@@ -162,12 +163,15 @@ class Downloader:
         secured = raw
         try:
             raw.settimeout(pace.allowance(self._limits.connect_seconds))  # for all of the handshake together
-            secured = tls = self._context.wrap_socket(
+            has_underscore = "_" in url.host
+            secured = tls = (self._unnamed_context if has_underscore else self._context).wrap_socket(
                 raw, server_hostname=url.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
             )
             watchdog.guard(tls)
             with watchdog.call():
                 tls.do_handshake()
+            if has_underscore and not _certifies(tls.getpeercert() or {}, url.host):
+                raise ssl.SSLCertVerificationError("hostname mismatch")
         except (OSError, ValueError) as err:
             watchdog.close(secured)
             raise DownloadError("tls", f"no trusted TLS connection to {url.host}: {_why(err)}") from err
@@ -199,6 +203,16 @@ class Downloader:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
+        return self._trust()
+
+    @cached_property
+    def _unnamed_context(self) -> ssl.SSLContext:
+        """Verifies the chain but not the name: OpenSSL lets no wildcard stand for a label with `_`, browsers do."""
+        context = self._trust()
+        context.check_hostname = False
+        return context
+
+    def _trust(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if self._ca_file:
             context.load_verify_locations(self._ca_file)
@@ -245,9 +259,15 @@ def _is_among(host: str, hosts: Iterable[str]) -> bool:
     return any(host == admitted or host.endswith(f".{admitted}") for admitted in hosts)
 
 
+def _certifies(certificate: Mapping[str, Any], host: str) -> bool:
+    """Whether *certificate*, whose chain was verified, is for *host*, by its very name or by a wildcard [RFC 6125]."""
+    good = (host, "*." + host.partition(".")[2])
+    return any(kind == "DNS" and name.lower() in good for kind, name in certificate.get("subjectAltName", ()))
+
+
 def _why(err: OSError | ValueError) -> str:
     if isinstance(err, ssl.SSLCertVerificationError):
-        return err.verify_message
+        return getattr(err, "verify_message", "the certificate is for another name")
     return "timed out" if isinstance(err, TimeoutError) else "the handshake failed"
 
 

@@ -1,16 +1,20 @@
-"""What a URL from outside must look like before we think of following it.
+"""The one grammar of URLs from outside: read as browsers read them, and then narrowly.
 
-URL parsers disagree, and the disagreement is the attack: one part of a program
-checks one host, another connects to a second. So the grammar is narrow, a URL
-outside it is refused, and what is sent is put together again from the parts.
+URL parsers disagree, and the disagreement is the attack (SSRF): one part of a program checks one host, another
+connects to a second. So a link is read once, by the parser of the WHATWG URL standard that Node.js uses (ada), which
+also mends what browsers mend: case, spaces, non-ASCII letters, tabs, fragments, numbers in disguise (`0x7f.1`). Only
+https with a plain host passes, and what is sent is put together again from the parts that were checked.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
+from urllib.parse import quote
+
+from ada_url import URL
 
 from worker.errors import DownloadError
 from worker.guard.addresses import Address
@@ -19,48 +23,51 @@ HTTPS_PORT = 443
 LONGEST_URL = 8192
 LONGEST_HOST = 253
 
-LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# the last label begins with a letter: then no parser can take the name for an IPv4 address
-NAME = rf"(?:{LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
-CHARACTER = r"[A-Za-z0-9._~!$&'()*+,;=:@/|\[\]-]|%[0-9A-Fa-f]{2}"
-URL = re.compile(
-    rf"https://(?:(?P<name>{NAME})|(?P<v4>[0-9.]{{7,15}})|\[(?P<v6>[0-9a-f:.]{{2,45}})\])"
-    rf"(?::(?P<port>[1-9][0-9]{{0,4}}))?"
-    rf"(?P<path>/(?:{CHARACTER})*)?(?P<query>\?(?:{CHARACTER}|[?])*)?"
-)
+# the last label begins with a letter: then no resolver can take the name for an IPv4 address
+NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z][a-z0-9-]{0,62}")
+TARGET = re.compile(r"/[!-\"$-~]*")  # printable ASCII without a space or '#'
 
 
 @dataclass(frozen=True)
 class HttpsUrl:
     """One parsed URL. Path and query may be a signature, so they never show in its repr."""
 
-    host: str  # a lower-case name, or an address without brackets
+    host: str  # a lower-case name without a dot at its end, or an address without brackets
     port: int
     target: str = field(repr=False)  # path and query, as they stand in the request line
-    address: Address | None  # set when the host is an address
+    address: Address | None  # set when the host is an address, however it was written
 
     @classmethod
     def parse(cls, text: str) -> HttpsUrl:
-        """Read *text*; raise `DownloadError("url")`, without the text, for all but the grammar above."""
-        found = URL.fullmatch(text) if len(text) <= LONGEST_URL else None
-        if found is None:
-            raise DownloadError("url", "the link is not a plain https URL with a host name or address")
-        address = _address(found["v4"], found["v6"])
-        host = str(address) if address else found["name"]
-        port = int(found["port"] or HTTPS_PORT)
-        if len(host) > LONGEST_HOST or port > 65535:
-            raise DownloadError("url", "the link's host or port cannot exist")
-        return cls(host, port, (found["path"] or "/") + (found["query"] or ""), address)
+        """Read an absolute URL; raises `DownloadError("url")`, which never holds the text, unless it is https."""
+        return cls._read(text, None)
 
     def redirected(self, location: str) -> HttpsUrl:
-        """Where a redirect to *location*, absolute or relative, leads; refuses as `parse` does."""
-        if len(location) > LONGEST_URL:
-            raise DownloadError("url", "a redirect leads to an address that is too long")
+        """Read the *location* of a redirect, absolute or relative to this URL; refuses as `parse` does.
+
+        It is a header's value, its bytes as Latin-1; those beyond ASCII are percent-encoded one by one.
+        """
+        return self._read(quote(location, safe=string.printable, encoding="latin-1"), self.text)
+
+    @classmethod
+    def _read(cls, text: str, base: str | None) -> HttpsUrl:
+        if len(text) > LONGEST_URL:
+            raise DownloadError("url", f"the link is over {LONGEST_URL} characters")
         try:
-            return self.parse(urljoin(self.text, location))
+            url = URL(text, base)
         except ValueError:
-            # its text quotes the location
-            raise DownloadError("url", "a redirect leads to an address that cannot be read") from None
+            # its text quotes the link
+            raise DownloadError("url", "the link is not a URL that a browser would open") from None
+        if url.protocol != "https:":
+            raise DownloadError("url", "the link is not an https:// URL")
+        if url.username or url.password:
+            raise DownloadError("url", "the link carries a user or a password")
+        host, address = _host(url.hostname)
+        port = int(url.port or HTTPS_PORT)
+        target = url.pathname + url.search
+        if port == 0 or TARGET.fullmatch(target) is None or len(target) > LONGEST_URL:
+            raise DownloadError("url", f"the link has port 0, or over {LONGEST_URL} characters once percent-encoded")
+        return cls(host, port, target, address)
 
     @property
     def authority(self) -> str:
@@ -74,10 +81,18 @@ class HttpsUrl:
         return f"https://{self.authority}{self.target}"
 
 
-def _address(v4: str | None, v6: str | None) -> Address | None:
+def _host(text: str) -> tuple[str, Address | None]:
+    """The host as it is asked for, and the address that it is, if it is one."""
+    name = text.removesuffix(".")
     try:
-        if v4:
-            return ipaddress.IPv4Address(v4)
-        return ipaddress.IPv6Address(v6) if v6 else None
-    except ValueError as err:
-        raise DownloadError("url", "the link's host is not an address") from err
+        if text.startswith("["):
+            v6 = ipaddress.IPv6Address(text[1:-1])
+            return str(v6), v6
+        if re.fullmatch("[0-9.]+", name):
+            v4 = ipaddress.IPv4Address(name)
+            return str(v4), v4
+    except ValueError:
+        raise DownloadError("url", "the link's host is not an address") from None
+    if NAME.fullmatch(name) is None or len(name) > LONGEST_HOST:
+        raise DownloadError("url", "the link's host is neither a plain name nor an address")
+    return name, None

@@ -10,8 +10,11 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from worker.errors import DownloadError
+from worker.guard.addresses import is_private_name, is_public
+from worker.guard.urls import HttpsUrl
 
 URL_CHARACTERS = 2048
 INLINE_BYTES = 2 * 1024 * 1024
@@ -25,14 +28,6 @@ _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 
-class ImageForm(StrEnum):
-    """The forms in which an image field names its picture."""
-
-    URL = "url"
-    S3 = "s3"
-    DATA = "data"
-
-
 @dataclass(frozen=True)
 class Picture:
     """A picture that came inside the spec."""
@@ -41,16 +36,18 @@ class Picture:
     content: bytes = field(repr=False)
 
 
-def image_form(text: str) -> ImageForm:
-    """Which form *text* has; raises `ValueError` in words fit for the caller, never holding the value."""
+def normal_image(text: str) -> str:
+    """The image as it is recorded and sent: a URL as a browser would ask for it, the other forms as they are.
+
+    Raises `ValueError` in words fit for the caller, never holding the value.
+    """
     if text.startswith("data:"):
         read_picture(text)
-        return ImageForm.DATA
+        return text
     if text.startswith("s3://"):
         split_s3(text)
-        return ImageForm.S3
-    _check_url(text)
-    return ImageForm.URL
+        return text
+    return _normal_url(text)
 
 
 def split_s3(uri: str) -> tuple[str, str]:
@@ -90,22 +87,18 @@ def read_picture(uri: str) -> Picture:
     return Picture(f"image/{kind}", content)
 
 
-def _check_url(text: str) -> None:
-    if not text.startswith("https://"):
+def _normal_url(text: str) -> str:
+    if not re.match(r"\s*https:", text, re.IGNORECASE):
         raise ValueError(f"must be {FORMS}")
-    if len(text) > URL_CHARACTERS:
-        raise ValueError(f"has {len(text)} characters; a URL may have {URL_CHARACTERS}")
-    if not re.fullmatch(r"[\x21-\x7e]+", text) or "\\" in text:
-        raise ValueError("must be a URL of printable ASCII without spaces or backslashes: percent-encode the rest")
     try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not re.fullmatch(r"[a-z0-9.:-]+", host):
-        raise ValueError("must be a URL with a host name")
-    if "@" in parts.netloc:
-        raise ValueError("must be a URL without user or password")
+        url = HttpsUrl.parse(text)
+    except DownloadError as err:
+        raise ValueError(f"must be {FORMS}: {err.detail}") from None
+    if len(url.text) > URL_CHARACTERS:
+        raise ValueError(f"has {len(url.text)} characters once percent-encoded; a URL may have {URL_CHARACTERS}")
+    if is_private_name(url.host) or (url.address is not None and not is_public(url.address)):
+        raise ValueError("must be a URL with a public host: a provider can fetch no address of a private network")
+    return url.text
 
 
 def is_same_image(asked: str | None, echoed: object) -> bool:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from worker.errors import SpecError
 from worker.guard.bounded_json import value_problems
 from worker.guard.text import shown_name
-from worker.jobs.images import image_form
+from worker.jobs.images import normal_image
 from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
 
 SPEC_BYTES = 6 * 1024 * 1024
@@ -36,11 +36,6 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _image(text: str) -> str:
-    image_form(text)
-    return text
-
-
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     if len(_compact(metadata).encode("utf-8", "replace")) > METADATA_BYTES:
         raise ValueError(f"is over {METADATA_BYTES} bytes as JSON")
@@ -54,7 +49,7 @@ def _refuse_notify(_url: str) -> str:
 Words = Annotated[str, AfterValidator(_not_blank)]
 ShotWords = Annotated[str, Field(max_length=WORDS_CHARACTERS), AfterValidator(_not_blank), AfterValidator(check_words)]
 Name = Annotated[str, Field(max_length=100), AfterValidator(_not_blank)]
-Image = Annotated[str, AfterValidator(_image)]
+Image = Annotated[str, AfterValidator(normal_image)]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import trustme
 
 from deploy.local.tls import LocalTls
 from deploy.sandbox.mp4 import make
@@ -401,7 +402,9 @@ def test_a_redirect_is_followed_without_what_the_first_host_said(host: Host, dow
         ("http://localhost/x", "url"),
         ("//user@localhost/x", "url"),
         ("file:///etc/passwd", "url"),
-        ("https://localhost/\tx\\", "url"),
+        ("https://0x0a.1/x", "address"),
+        ("https://2851995905/x", "address"),
+        ("https://256.0.0.1/x", "url"),
         ("", "status"),
     ],
 )
@@ -422,9 +425,81 @@ def test_a_redirect_may_not_leave_the_allow_list(host: Host, tls: LocalTls) -> N
     assert error.reason == "host"
 
 
-def test_three_redirects_are_followed_and_no_more(host: Host, downloader: Downloader) -> None:
-    host.answer(ok(CLIP), "/3")
-    for hop in range(3):
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ('/fü b"{}`%?{}`%"\''.encode(), "/f%C3%BC%20b%22%7B%7D%60%?{}`%%22%27"),
+        ("/fü".encode("latin-1"), "/f%FC"),
+        (b"\\a\\b?\\", "/a/b?\\"),
+        (b" ./a/../b#t=1\t", "/b"),
+    ],
+)
+def test_a_redirect_is_read_as_browsers_read_it(
+    host: Host, downloader: Downloader, location: bytes, target: str
+) -> None:
+    host.answer(ok(CLIP), target.partition("?")[0])
+    url = host.answer(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\n\r\n")
+
+    assert fetch(downloader, url) == CLIP
+    assert host.heads[1].startswith(f"GET {target} HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("name", ["LOCALHOST", "localhost.", "0x7f.1", "127.1", "2130706433"])
+def test_a_link_is_read_as_browsers_read_it(host: Host, downloader: Downloader, name: str) -> None:
+    host.answer(ok(CLIP), "/a%20%C3%BC.mp4")
+
+    body = fetch(downloader, f"\n HTTPS://{name}:{host.port}/./a \u00fc.mp4?{{`}}#t=1 ")
+
+    assert body == CLIP
+    assert host.heads[0].startswith("GET /a%20%C3%BC.mp4?{`} HTTP/1.1\r\n")
+    assert host.server_names[0] in ("localhost", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("my_films.cdn.example", None),
+        ("MY_films.cdn.example.", None),
+        ("films.cdn.example", None),
+        ("a.my_films.cdn.example", "tls"),
+        ("my_films.example", "tls"),
+        ("_.evil.example", "tls"),
+    ],
+)
+def test_a_wildcard_certifies_a_name_with_an_underscore_as_it_does_in_browsers(
+    tmp_path: Path, name: str, reason: str | None
+) -> None:
+    tls = certificate(tmp_path, "*.cdn.example")
+    with serve(tls) as host:
+        host.answer(ok(CLIP))
+
+        if reason is None:
+            assert fetch(guard(tls), host.url(name=name)) == CLIP
+        else:
+            assert refusal(guard(tls), host.url(name=name)).reason == reason
+            assert host.heads == []
+
+
+def test_a_name_with_an_underscore_needs_a_trusted_certificate_too(tmp_path: Path) -> None:
+    with serve(certificate(tmp_path, "*.cdn.example")) as host:
+        error = refusal(Downloader(allow_networks=LOOPBACK, resolve=to_loopback), host.url(name="a_b.cdn.example"))
+
+    assert error.reason == "tls"
+
+
+def certificate(directory: Path, *names: str) -> LocalTls:
+    """A CA of its own and a certificate for *names*."""
+    tls, ca = LocalTls(directory), trustme.CA()
+    leaf = ca.issue_cert(*names)
+    leaf.private_key_pem.write_to_path(str(tls.key_file))
+    leaf.cert_chain_pems[0].write_to_path(str(tls.cert_file))
+    ca.cert_pem.write_to_path(str(tls.ca_file))
+    return tls
+
+
+def test_ten_redirects_are_followed_and_no_more(host: Host, downloader: Downloader) -> None:
+    host.answer(ok(CLIP), "/10")
+    for hop in range(10):
         host.answer(status(302, f"Location: /{hop + 1}"), f"/{hop}")
     host.answer(status(302, "Location: /0"), "/one-more")
 

@@ -23,17 +23,16 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def read_to_the_end(sock: socket.socket) -> None:
-    while sock.recv(65536):
-        pass
+def read_to_the_end(sock: socket.socket, watchdog: Watchdog) -> None:
+    watchdog.guard(sock)
+    with watchdog.call():
+        while sock.recv(65536):
+            pass
 
 
 def test_a_wait_that_outlasts_the_download_is_ended(pair: tuple[socket.socket, socket.socket]) -> None:
-    with Watchdog(total_seconds=SHORT, call_seconds=LONG) as watchdog:
-        watchdog.guard(pair[0])
-
-        with pytest.raises(DownloadError) as caught, watchdog.call():
-            pair[0].recv(1)
+    with Watchdog(total_seconds=SHORT, call_seconds=LONG) as watchdog, pytest.raises(DownloadError) as caught:
+        read_to_the_end(pair[0], watchdog)
 
     assert caught.value.reason == "timeout"
 
@@ -54,11 +53,8 @@ def test_a_call_that_lasts_longer_than_its_limits_is_ended_though_bytes_keep_com
     dripping = threading.Thread(target=drip)
     dripping.start()
     try:
-        with Watchdog(total_seconds=LONG, call_seconds=SHORT) as watchdog:
-            watchdog.guard(ours)
-
-            with pytest.raises(DownloadError) as caught, watchdog.call():
-                read_to_the_end(ours)
+        with Watchdog(total_seconds=LONG, call_seconds=SHORT) as watchdog, pytest.raises(DownloadError) as caught:
+            read_to_the_end(ours, watchdog)
     finally:
         over.set()
         dripping.join()
