@@ -169,8 +169,12 @@ class NotAVideoError(DownloadError):
 
         picture     a still image: certainly no film
         page        HTML, JSON, a playlist, text: no film now, though a page about an error may give way to one
-        unchecked   a film perhaps, of a kind that is not checked here: GIF, MPEG-TS, unknown bytes
-        truncated, corrupt and others    a film that is not whole, or not yet
+        no_video    sound, or a film without a video track: certainly no film
+        unchecked   a film perhaps, of a kind that is not checked here (GIF, MPEG-TS, unknown bytes) or beyond the
+                    bounds of what is
+        truncated, corrupt    a film that is cut or damaged
+
+    The detail names the kind.
     """
 
 

@@ -18,7 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.sandbox.client import ControlError, SandboxControl
 from worker.errors import LocalError, NotAVideoError
-from worker.video.mp4 import Mp4Walk, VideoFacts
+from worker.video.facts import VideoFacts
+from worker.video.film import FilmWalk
 
 PIECE_BYTES = 1024 * 1024
 TIMEOUT_SECONDS = 10
@@ -97,7 +98,7 @@ class Prover:
     def _fetch(self, uri: str, file: Path) -> Seen:
         place = urlsplit(uri)
         body = self._s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"]
-        digest, walk, count = hashlib.sha256(), Mp4Walk(), 0
+        digest, walk, count = hashlib.sha256(), FilmWalk(), 0
         with closing(body), file.open("wb") as copy:
             for piece in body.iter_chunks(PIECE_BYTES):
                 copy.write(piece)

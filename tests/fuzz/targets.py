@@ -14,7 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+from deploy.sandbox.mp4 import make
 from tests.integration.messaging.letters import letter
+from tests.unit.video.films import fragmented, moov_last
+from tests.unit.video.matroska_films import film, live_film
 from worker.errors import CallbackError, DownloadError, SpecError
 from worker.guard.addresses import is_public
 from worker.guard.bounded_json import UnreadableError, read_strictly, read_tolerantly
@@ -27,7 +30,8 @@ from worker.providers.answers import error_words
 from worker.providers.base import CallbackTrust
 from worker.providers.choice import read_spec
 from worker.providers.http import Api, trust
-from worker.video.mp4 import Mp4Walk
+from worker.video.facts import VideoFacts
+from worker.video.film import FilmWalk
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 KEY = "sk-fuzz-0123456789abcdefghij"
@@ -140,13 +144,22 @@ def text(data: bytes) -> None:
 
 
 def video(data: bytes) -> None:
-    """The bytes of a download."""
-    walk = Mp4Walk()
+    """The bytes of a download: judged the same, however they are cut into pieces."""
+    assert _judged(data, len(data) or 1) == _judged(data, 7)
+
+
+def _judged(data: bytes, size: int) -> VideoFacts | str:
+    walk = FilmWalk()
     try:
-        walk.feed(data)
-        walk.finish()
-    except DownloadError:
-        pass
+        for at in range(0, len(data), size):
+            walk.feed(data[at : at + size])
+        facts = walk.finish()
+    except DownloadError as err:
+        return err.reason
+    assert facts.width > 0
+    assert facts.height > 0
+    assert facts.codec.isprintable()
+    return facts
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
@@ -183,5 +196,12 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     ),
     "token": (b"A" * 43,),
     "text": (b"failed \x1b[2J https://cdn.example.com/?sig=1 " + KEY.encode(), b"${jndi:ldap://x}<script>%s"),
-    "video": (b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x00\x00\x00\x08mdat",),
+    "video": (
+        b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x00\x00\x00\x08mdat",
+        make(32, 32, 0.1),
+        moov_last(make(32, 32, 0.1)),
+        fragmented(32, 32, fragments=2, samples=2, timescale=24),
+        film(32, 32, 1),
+        live_film(32, 32, 1),
+    ),
 }

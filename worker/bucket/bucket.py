@@ -27,7 +27,7 @@ from worker.bucket.multipart import PART_BYTES, Multipart, exactly
 from worker.errors import BucketError, NotAVideoError, ObjectConflict
 from worker.jobs.images import split_s3
 from worker.jobs.job import Video
-from worker.video.mp4 import VideoFacts
+from worker.video.facts import VideoFacts
 from worker.video.verified_stream import Content, Intake
 
 VIDEO_TYPE = "video/mp4"

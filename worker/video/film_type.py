@@ -17,6 +17,7 @@ class FilmType:
 MP4 = FilmType("mp4", "video/mp4", "mp4")
 MOV = FilmType("mov", "video/quicktime", "mov")
 WEBM = FilmType("webm", "video/webm", "webm")
+MKV = FilmType("mkv", "video/matroska", "mkv")
 
-FILM_TYPES = (MP4, MOV, WEBM)
+FILM_TYPES = (MP4, MOV, WEBM, MKV)
 """All of them, the usual one first."""

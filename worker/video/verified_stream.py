@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from worker.errors import DownloadError
+from worker.video.facts import VideoFacts
+from worker.video.film import FilmWalk
 from worker.video.film_type import MP4, FilmType
-from worker.video.mp4 import Mp4Walk, VideoFacts
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,35 @@ class Content:
 
 
 class Intake:
-    """Reads *chunks* once, in parts that fill a buffer. *declared_bytes*, when known, must come true."""
+    """Reads *chunks* once, in parts that fill a buffer. *declared_bytes*, when known, must come true.
 
-    def __init__(self, chunks: Iterable[bytes], declared_bytes: int | None = None) -> None:
+    *is_end_certain* is asked when the chunks have ended: whether the host told that this is all (by a length, a
+    last chunk, an orderly end of TLS). Otherwise only a film passes that proves itself whole. *clock* tells seconds
+    of CPU time, which checking may take only so much of.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        declared_bytes: int | None = None,
+        *,
+        is_end_certain: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._chunks = iter(chunks)
         self._declared_bytes = declared_bytes
+        self._is_end_certain = is_end_certain
         self._rest = memoryview(b"")
         self._bytes = 0
         self._digest = sha256()
-        self._walk = Mp4Walk()
+        self._walk = FilmWalk(clock)
+        self._film_type: FilmType | None = None
 
     @property
     def film_type(self) -> FilmType:
-        """What the first bytes show the film to be; known once `fill` has returned."""
-        return MP4
+        """What the first bytes show the film to be; known once `fill` has returned, and the same ever after."""
+        self._film_type = self._film_type or self._walk.film_type
+        return self._film_type
 
     def fill(self, buffer: bytearray) -> int:
         """Put the next bytes in *buffer*; fewer than it holds only at the end.
@@ -77,4 +94,6 @@ class Intake:
         """Judge what went by; raises `DownloadError` unless it was a whole video of the declared length."""
         if self._declared_bytes is not None and self._bytes != self._declared_bytes:
             raise DownloadError("truncated", f"{self._bytes} of {self._declared_bytes} bytes came")
-        return Content(self._bytes, self._digest.hexdigest(), self._walk.finish(), self.film_type)
+        is_end_certain = self._declared_bytes is not None or self._is_end_certain()
+        facts = self._walk.finish(is_end_certain=is_end_certain)
+        return Content(self._bytes, self._digest.hexdigest(), facts, self.film_type)

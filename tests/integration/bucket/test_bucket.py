@@ -138,10 +138,8 @@ BAD = {
     "html": [HTML],
     "ftyp only": [CLIP[:32]],
     "cut in one part": [CLIP[:-1]],
-    "junk behind": [CLIP, b"junk"],
     "html behind the head": [CLIP[:32], HTML],
     "cut in many parts": [padded(CLIP, 3 * PART_BYTES)[:-1]],
-    "junk behind many parts": [padded(CLIP, 3 * PART_BYTES), HTML],
     "html without end": [b"<", *[bytes(PART_BYTES)] * 4],
 }
 

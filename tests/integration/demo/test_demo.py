@@ -17,7 +17,7 @@ from deploy.demo.screen import HEAD, results_table
 from deploy.local.s3 import S3Server
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.sandbox.client import SandboxControl
-from worker.video.mp4 import Mp4Walk
+from worker.video.film import FilmWalk
 
 KEY = "callsheet/2026/11/20/j1/1-1.mp4"
 
@@ -48,7 +48,7 @@ def video(made: dict[str, Any], sandbox: SandboxProcess) -> bytes:
 def result(made: dict[str, Any], video: bytes, bucket_name: str) -> dict[str, Any]:
     """What Callsheet should tell of it; the object is in the bucket."""
     boto3.client("s3").put_object(Bucket=bucket_name, Key=KEY, Body=video)
-    walk = Mp4Walk()
+    walk = FilmWalk()
     walk.feed(video)
     facts = walk.finish()
     told = {"seconds": facts.seconds, "width": facts.width, "height": facts.height}

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+
+import pytest
 
 from deploy.sandbox.mp4 import make
+from worker.errors import NotAVideoError
+from worker.video.facts import VideoFacts
+from worker.video.film import FilmWalk
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:
@@ -52,15 +58,26 @@ def padded(clip: bytes, size: int) -> bytes:
 FRAGMENT_DEFAULTS = box(b"mvex", full_box(b"trex", ">IIIII", 1, 1, 1, 100, 0))
 """A fragment's samples belong to track 1; each lasts one unit and takes 100 bytes."""
 
-
-def fragment(samples: int) -> bytes:
-    """A description of *samples* and their media."""
-    moof = box(b"moof", box(b"traf", full_box(b"tfhd", ">I", 1), full_box(b"trun", ">Ii", samples, 0, flags=1)))
-    return moof + box(b"mdat", bytes(100 * samples))
+HEADER_BYTES = 8
+RUN_OFFSET = 0x1
+"""Flag of a run that tells where its samples begin, counted from its `moof` box."""
 
 
-def fragmented(width: int, height: int, *, fragments: int, samples: int, timescale: int) -> bytes:
-    """A film whose samples are described fragment by fragment, as FRAGMENT_DEFAULTS say."""
+def fragment(samples: int, *, track: int = 1, shifted_by: int = 0) -> bytes:
+    """A description of *samples* and their media; the samples' place told wrong by some bytes."""
+
+    def moof(offset: int) -> bytes:
+        run = full_box(b"trun", ">Ii", samples, offset, flags=RUN_OFFSET)
+        return box(b"moof", box(b"traf", full_box(b"tfhd", ">I", track), run))
+
+    offset = len(moof(0)) + HEADER_BYTES + shifted_by
+    return moof(offset) + box(b"mdat", bytes(100 * samples))
+
+
+def fragmented(
+    width: int, height: int, *, fragments: int, samples: int, timescale: int, extension: bytes = FRAGMENT_DEFAULTS
+) -> bytes:
+    """A film whose samples are described fragment by fragment, as the *extension* (`mvex`) says."""
     boxes = dict(split_boxes(make(width, height, 1)))
     trak = dict(split_boxes(dict(split_boxes(boxes[b"moov"]))[b"trak"]))
     mdia = dict(split_boxes(trak[b"mdia"]))
@@ -80,6 +97,43 @@ def fragmented(width: int, height: int, *, fragments: int, samples: int, timesca
                 box(b"minf", stbl),
             ),
         ),
-        FRAGMENT_DEFAULTS,
+        extension,
     )
     return box(b"ftyp", boxes[b"ftyp"]) + moov + fragment(samples) * fragments
+
+
+def replaced(content: bytes, path: str, body: bytes) -> bytes:
+    """*content* with the body of the box at *path* (such as `moov/trak/tkhd`) replaced."""
+    first, _, rest = path.partition("/")
+    kind = first.encode()
+    return b"".join(
+        box(found, replaced(inner, rest, body) if rest else body) if found == kind else box(found, inner)
+        for found, inner in split_boxes(content)
+    )
+
+
+def body_at(content: bytes, path: str) -> bytes:
+    """The body of the box at *path*."""
+    for step in path.split("/"):
+        content = dict(split_boxes(content))[step.encode()]
+    return content
+
+
+def in_pieces(content: bytes, size: int) -> Iterable[bytes]:
+    """*content* cut into pieces of *size* bytes."""
+    return (content[at : at + size] for at in range(0, len(content), size))
+
+
+def walk(*pieces: bytes, is_end_certain: bool = True) -> VideoFacts:
+    """The facts of the film that the *pieces* make up."""
+    walked = FilmWalk()
+    for piece in pieces:
+        walked.feed(piece)
+    return walked.finish(is_end_certain=is_end_certain)
+
+
+def refusal(*pieces: bytes, is_end_certain: bool = True) -> str:
+    """The reason why the film that the *pieces* make up is refused."""
+    with pytest.raises(NotAVideoError) as caught:
+        walk(*pieces, is_end_certain=is_end_certain)
+    return caught.value.reason

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from deploy.sandbox.mp4 import make
 from tests.unit.video.films import box, fragmented, full_box, moov_last
 from worker.errors import NotAVideoError
-from worker.video.mp4 import MOST_KEPT_BYTES, Mp4Walk, VideoFacts
+from worker.video.facts import VideoFacts
+from worker.video.film import FilmWalk
+from worker.video.mp4 import MOST_KEPT_BYTES
 
 CLIPS = (make(64, 48, 1), moov_last(make(64, 48, 1)), fragmented(64, 48, fragments=2, samples=3, timescale=24))
 BOXES = (b"ftyp", b"moov", b"moof", b"mdat", b"trak", b"mdia", b"stbl", b"stsz", b"free")
@@ -19,7 +21,7 @@ MIB = 2**20
 
 
 def judge(content: bytes, piece: int = MIB) -> VideoFacts | None:
-    walk = Mp4Walk()
+    walk = FilmWalk()
     try:
         for at in range(0, len(content), piece):
             walk.feed(content[at : at + piece])
@@ -92,7 +94,7 @@ def test_the_largest_descriptions_cost_little_more_than_themselves() -> None:
 
 
 def test_media_is_counted_not_kept() -> None:
-    walk = Mp4Walk()
+    walk = FilmWalk()
     walk.feed(box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"mdat", 1 << 40))
     chunk = bytes(MIB)
 

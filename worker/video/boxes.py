@@ -1,0 +1,105 @@
+"""Reading the boxes and tables of ISO/IEC 14496-12 from memory, each read checked against the box it is in."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+from worker.errors import NotAVideoError
+from worker.video.bounds import Budget
+
+MOST_CHILDREN = 10_000  # of one box
+SHORT_HEADER, LONG_HEADER = 8, 16
+TO_END, LONG_SIZE = 0, 1
+"""Values of a size field that are no size [4.2]: to the end of what holds the box; the size follows, in 64 bits."""
+
+UINT32, UINT64 = "I", "Q"
+"""Type codes of `array` for the two widths of numbers."""
+
+
+class Boxes:
+    """The boxes directly inside *parent*, by kind, each kind in file order; read once."""
+
+    def __init__(self, parent: memoryview, budget: Budget) -> None:
+        self._found: dict[bytes, list[memoryview]] = {}
+        self.budget = budget
+        at = 0
+        for _ in range(MOST_CHILDREN):
+            if len(parent) - at < SHORT_HEADER:  # less than a header: QuickTime ends some lists with zeros
+                return
+            budget.take_box()
+            size, kind = unpack(">I4s", parent, at)
+            header = SHORT_HEADER
+            if size == LONG_SIZE:
+                (size,), header = unpack(">Q", parent, at + SHORT_HEADER), LONG_HEADER
+            elif size == TO_END:
+                size = len(parent) - at
+            if not header <= size <= len(parent) - at:
+                raise NotAVideoError("corrupt", "a box does not fit in the one around it")
+            self._found.setdefault(kind, []).append(parent[at + header : at + size])
+            at += size
+        if len(parent) - at >= SHORT_HEADER:
+            raise NotAVideoError("unchecked", f"a box holds more boxes than a film needs, over {MOST_CHILDREN}")
+
+    def all(self, kind: bytes) -> list[memoryview]:
+        """The bodies of all boxes of this *kind*."""
+        return self._found.get(kind, [])
+
+    def first(self, kind: bytes) -> memoryview | None:
+        """The body of the first box of this *kind*."""
+        found = self._found.get(kind)
+        return found[0] if found else None
+
+    def needed(self, kind: bytes) -> memoryview:
+        """The body of the first box of this *kind*; raises where there is none."""
+        found = self.first(kind)
+        if found is None:
+            raise NotAVideoError("corrupt", f"the film's description lacks its {kind.decode()} box")
+        return found
+
+    def inside(self, kind: bytes) -> Boxes:
+        """The boxes in the first box of this *kind*; raises where there is none."""
+        return Boxes(self.needed(kind), self.budget)
+
+
+def unpack(form: str, data: memoryview, offset: int) -> tuple[Any, ...]:
+    """Fields of a box at *offset*, as `struct` reads *form*."""
+    try:
+        return struct.unpack_from(form, data, offset)
+    except struct.error as err:
+        raise NotAVideoError("corrupt", "a box is shorter than its content") from err
+
+
+def numbers(kind: str, table: memoryview, offset: int, count: int, budget: Budget) -> array[int]:
+    """*count* unsigned numbers, UINT32 or UINT64, that begin at *offset* of a *table*."""
+    found = array(kind)
+    end = offset + found.itemsize * count
+    check_length(table, end)
+    budget.take_rows(count)
+    found.frombytes(table[offset:end])
+    if sys.byteorder == "little":
+        found.byteswap()
+    return found
+
+
+def rows(form: str, table: memoryview, offset: int, count: int, budget: Budget) -> Iterator[tuple[Any, ...]]:
+    """*count* rows, as `struct` reads *form*, that begin at *offset* of a *table*."""
+    end = offset + struct.calcsize(form) * count
+    check_length(table, end)
+    budget.take_rows(count)
+    return struct.iter_unpack(form, table[offset:end])
+
+
+def check_length(table: memoryview, end: int) -> None:
+    """Raise unless the *table* reaches to *end*."""
+    if end > len(table):
+        raise NotAVideoError("corrupt", "a table is shorter than it says")
+
+
+def is_long(full_box: memoryview) -> bool:
+    """Whether its times take 64 bits."""
+    (version,) = unpack(">B", full_box, 0)
+    return bool(version == 1)

@@ -1,0 +1,174 @@
+"""The fragments of a film (`moof` boxes) and its indexes of them (`sidx`, `mfra`, `mehd`) [8.8, 8.16].
+
+A fragmented film has no table of all its samples: cut between two fragments it
+looks whole. Only an index tells how long it should be.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from worker.errors import NotAVideoError
+from worker.video.bounds import Budget
+from worker.video.boxes import UINT32, UINT64, Boxes, is_long, numbers, rows, unpack
+from worker.video.moov import Movie
+from worker.video.tables import MediaData
+
+TFHD_BASE, TFHD_DURATION, TFHD_SIZE, TFHD_BASE_IS_MOOF = 0x1, 0x8, 0x10, 0x20000
+TFHD_OPTIONAL = ((TFHD_BASE, ">Q"), (0x2, ">I"), (TFHD_DURATION, ">I"), (TFHD_SIZE, ">I"))
+"""Flag and form of a fragment's optional fields up to the default sample size [8.8.7]."""
+
+TRUN_OFFSET, TRUN_FIRST_FLAGS, TRUN_DURATION, TRUN_SIZE = 0x1, 0x4, 0x100, 0x200
+TRUN_COLUMNS = (TRUN_DURATION, TRUN_SIZE, 0x400, 0x800)
+"""Flags of each sample's fields in a run [8.8.8]."""
+
+SLACK_SECONDS = 0.1
+"""Indexes are rounded, and sound and pictures do not end at the same instant."""
+
+
+@dataclass
+class Added:
+    """What fragments add to a track; the duration in units of its timescale."""
+
+    samples: int = 0
+    bytes: int = 0
+    duration: int = 0
+
+
+class Fragments:
+    """All `moof` boxes of a film and its indexes of them, in file order."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.count = 0
+        self._budget = budget
+        self._added: dict[int, Added] = {}
+        self._defaults: dict[int, tuple[int, int]] = {}
+        self._run_starts, self._run_lengths = array("q"), array(UINT64)
+        self._last_at = 0
+        self._covered_to = 0
+        self._is_indexed_ahead = False
+        self._indexed: set[int] | None = None
+
+    def announce(self, movie: Movie) -> None:
+        """Take the defaults of each track's samples from the `moov` box [8.8.3]."""
+        trex = movie.extension.all(b"trex") if movie.extension else []
+        for track, duration, size in (unpack(">4xI4xII", body, 0) for body in trex):
+            self._defaults.setdefault(track, (duration, size))
+        self._added = {track.id: Added() for track in movie.tracks} | {track: Added() for track in movie.other_ids}
+
+    def of(self, track_id: int) -> Added:
+        """What the fragments add to a track."""
+        return self._added.get(track_id, Added())
+
+    def add(self, body: memoryview, moof_at: int) -> None:
+        """Take a `moof` box whose header begins at *moof_at*."""
+        self.count += 1
+        self._last_at = moof_at
+        place = moof_at
+        for traf in Boxes(body, self._budget).all(b"traf"):
+            place = self._add_track(Boxes(traf, self._budget), moof_at, place)
+
+    def _add_track(self, traf: Boxes, moof_at: int, place: int) -> int:
+        """Take the runs of one track; *place* is where the runs of the one before ended, as is what it returns."""
+        tfhd = traf.needed(b"tfhd")
+        flags, track_id = unpack(">II", tfhd, 0)
+        added = self._added.get(track_id)
+        if added is None:
+            raise NotAVideoError("corrupt", "a fragment belongs to no track of the film")
+        base = moof_at if flags & TFHD_BASE_IS_MOOF else place
+        duration, size = self._defaults.get(track_id, (0, 0))
+        at = 8
+        for flag, form in TFHD_OPTIONAL:
+            if not flags & flag:
+                continue
+            (value,) = unpack(form, tfhd, at)
+            at += 8 if form == ">Q" else 4
+            base = value if flag == TFHD_BASE else base
+            duration = value if flag == TFHD_DURATION else duration
+            size = value if flag == TFHD_SIZE else size
+        place = base
+        for trun in traf.all(b"trun"):
+            place = self._add_run(trun, added, base, place, duration, size)
+        return place
+
+    def _add_run(self, trun: memoryview, added: Added, base: int, place: int, duration: int, size: int) -> int:
+        """Take one run of samples; *duration* and *size* are the defaults of each. Returns where the run ends."""
+        flags, count = unpack(">II", trun, 0)
+        at = 8
+        if flags & TRUN_OFFSET:
+            (offset,) = unpack(">i", trun, at)
+            place, at = base + offset, at + 4
+        at += 4 if flags & TRUN_FIRST_FLAGS else 0
+        columns = [flag for flag in TRUN_COLUMNS if flags & flag]
+        fields = numbers(UINT32, trun, at, count * len(columns), self._budget)
+        totals = {TRUN_DURATION: duration * count, TRUN_SIZE: size * count}
+        for index, column in enumerate(columns):
+            if column in totals:
+                totals[column] = sum(fields[index :: len(columns)])
+        length: int = totals[TRUN_SIZE]
+        if not 0 <= place <= place + length < 1 << 63:
+            raise NotAVideoError("corrupt", "a fragment's samples lie outside the file")
+        if length:
+            self._run_starts.append(place)
+            self._run_lengths.append(length)
+        added.samples += count
+        added.bytes += length
+        added.duration += totals[TRUN_DURATION]
+        return place + length
+
+    def take_sidx(self, body: memoryview, ends_at: int) -> None:
+        """Take a segment index that *ends_at* this place [8.16.3]."""
+        form, rows_at = (">QQ2xH", 32) if is_long(body) else (">II2xH", 24)
+        _, first_offset, count = unpack(form, body, 12)
+        references = rows(">I8x", body, rows_at, count, self._budget)
+        covered = ends_at + first_offset + sum(size & 0x7FFFFFFF for (size,) in references)
+        self._covered_to = max(self._covered_to, covered)
+        if self.count == 0 and count > 1:
+            self._is_indexed_ahead = True
+
+    def take_mfra(self, body: memoryview) -> None:
+        """Take the random access index that ends a file [8.8.9]."""
+        self._indexed = self._indexed or set()
+        for tfra in Boxes(body, self._budget).all(b"tfra"):
+            widths, count = unpack(">II", tfra, 8)
+            rest = sum((widths >> shift & 3) + 1 for shift in (0, 2, 4))
+            form = f">8xQ{rest}x" if is_long(tfra) else f">4xI{rest}x"
+            self._indexed.update(place for (place,) in rows(form, tfra, 16, count, self._budget))
+
+    def check(self, movie: Movie, media: MediaData, file_bytes: int) -> None:
+        """Raise unless each run lies in the *media* data and the film is as long as its own indexes say."""
+        if not media.holds(self._run_starts, self._run_lengths):
+            raise NotAVideoError("truncated", "some of the fragments' samples lie outside the film's media data")
+        if self._covered_to > file_bytes:
+            raise NotAVideoError("truncated", f"the film's index covers {self._covered_to} bytes, {file_bytes} came")
+        if self._indexed and len(self._indexed) > self.count:
+            raise NotAVideoError(
+                "truncated", f"the film's index names {len(self._indexed)} fragments, {self.count} came"
+            )
+        told, came = self._told_seconds(movie), self._seconds(movie)
+        if told and came + SLACK_SECONDS < told:
+            raise NotAVideoError("truncated", f"the film's index tells {told:.1f} s, {came:.1f} s came")
+
+    def is_proven_whole(self, movie: Movie) -> bool:
+        """Whether an index, checked before, shows that no fragment can be missing at the end."""
+        told = self._told_seconds(movie)
+        is_told = told > 0 and self._seconds(movie) + SLACK_SECONDS >= told
+        return self._indexed is not None or is_told or (self._is_indexed_ahead and self._last_at < self._covered_to)
+
+    def _told_seconds(self, movie: Movie) -> float:
+        """The length of the whole film, fragments included [8.8.2]; 0.0 where it is not told."""
+        mehd = movie.extension.first(b"mehd") if movie.extension else None
+        if mehd is None or not movie.timescale:
+            return 0.0
+        (duration,) = unpack(">Q" if is_long(mehd) else ">I", mehd, 4)
+        return float(duration / movie.timescale)
+
+    def _seconds(self, movie: Movie) -> float:
+        """How long the longest track lasts."""
+        lengths = (
+            (track.tables.duration + self.of(track.id).duration) / track.timescale
+            for track in movie.tracks
+            if track.timescale
+        )
+        return max(lengths, default=0.0)

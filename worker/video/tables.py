@@ -1,0 +1,144 @@
+"""The tables of one track's samples: how many there are, their sizes, and their places in the file [8.5 to 8.7].
+
+Tables are read as they lie and compared by iterators, never unfolded and never
+row by row for each row of another: a few hostile bytes can announce billions
+of samples.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain, islice, repeat, tee
+from operator import add, le, lt, mul, sub
+
+from worker.errors import NotAVideoError
+from worker.video.boxes import UINT32, UINT64, Boxes, check_length, numbers, unpack
+
+BLOCK = 65_536
+"""So many chunks are checked between two looks at the clock."""
+
+NO_SIZE = 1
+"""QuickTime's tables give each sample of sound this size, whatever it takes."""
+
+
+class MediaData:
+    """The ranges of the file that hold media data, in the order they came."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._starts: list[int] = []
+        self._ends = [-1]
+
+    def add(self, start: int, end: int) -> None:
+        """Take the body of an `mdat` box; each stands behind the one before."""
+        self.bytes += end - start
+        self._starts.append(start)
+        self._ends.append(end)
+
+    def holds(self, starts: Iterable[int], lengths: Iterable[int]) -> bool:
+        """Whether each run of *lengths* bytes from *starts* lies within one range."""
+        starts, at = tee(starts)
+        limits = map(self._ends.__getitem__, map(bisect_right, repeat(self._starts), starts))
+        return all(map(le, map(add, at, lengths), limits))
+
+
+class SampleTables:
+    """The `stbl` box of a track."""
+
+    def __init__(self, stbl: Boxes, *, is_sound: bool) -> None:
+        self._stbl = stbl
+        self._is_sound = is_sound
+        self._budget = stbl.budget
+        self._each, self.count = 0, 0
+        self._sizes: array[int] = array(UINT32)
+        if (stsz := stbl.first(b"stsz")) is not None:
+            self._each, self.count = unpack(">II", stsz, 4)
+            if not self._each:
+                self._sizes = numbers(UINT32, stsz, 12, self.count, self._budget)
+        elif (stz2 := stbl.first(b"stz2")) is not None:
+            bits, self.count = unpack(">3xBI", stz2, 4)
+            self._sizes = self._packed(bits, stz2)
+        self.bytes = self._each * self.count or sum(self._sizes)
+        self.entries, self.duration, self.timed = 0, 0, 0
+        if (stts := stbl.first(b"stts")) is not None:
+            rows = self._rows(stts, 2)
+            self.timed = sum(rows[0::2])
+            self.duration = sum(map(mul, rows[0::2], rows[1::2]))
+        if (stsd := stbl.first(b"stsd")) is not None:
+            (self.entries,) = unpack(">I", stsd, 4)
+
+    def check(self, media: MediaData) -> Iterator[str]:
+        """Raise unless each sample lies in the *media* data; gives what is odd, in words."""
+        if not self.count:
+            return
+        chunks, per_chunk, described = self._chunks()
+        if described < self.count:
+            raise NotAVideoError("corrupt", "some of the film's samples have no place in the file")
+        if described > self.count:
+            per_chunk = _clipped(per_chunk, self.count)
+            yield "the tables of a track have room for more samples than there are"
+        if self.timed != self.count:
+            yield "the tables of a track disagree on how many samples there are"
+        lengths = self._lengths(per_chunk)
+        for at in range(0, len(chunks), BLOCK):
+            self._budget.look_at_clock()
+            starts = chunks[at : at + BLOCK]
+            if not media.holds(starts, islice(lengths, len(starts))):
+                raise NotAVideoError("truncated", "some of the film's samples lie outside its media data")
+
+    def _lengths(self, per_chunk: Iterator[int]) -> Iterator[int]:
+        """The bytes of each chunk, or as few as it has at least."""
+        if self._each == NO_SIZE and self._is_sound:
+            return repeat(1)
+        if self._each:
+            return map(mul, per_chunk, repeat(self._each))
+        return map(sum, map(islice, repeat(iter(self._sizes)), per_chunk))
+
+    def _chunks(self) -> tuple[array[int], Iterator[int], int]:
+        """Where each chunk begins, how many samples each has, and the sum of these [8.7.4, 8.7.5]."""
+        chunks, stsc = self._chunk_offsets(), self._stbl.needed(b"stsc")
+        rows = self._rows(stsc, 3)
+        firsts, samples, entries = rows[0::3], rows[1::3], rows[2::3]
+        if not chunks or not firsts:
+            raise NotAVideoError("corrupt", "some of the film's samples have no place in the file")
+        ends = [*firsts[1:], len(chunks) + 1]
+        is_in_order = firsts[0] == 1 and all(map(lt, firsts, ends))
+        if not is_in_order or not min(samples) or not 1 <= min(entries) <= max(entries) <= self.entries:
+            raise NotAVideoError("corrupt", "the tables of the film's chunks contradict each other")
+        runs = array(UINT32, map(sub, ends, firsts))
+        return chunks, chain.from_iterable(map(repeat, samples, runs)), sum(map(mul, samples, runs))
+
+    def _chunk_offsets(self) -> array[int]:
+        for kind, width in ((b"stco", UINT32), (b"co64", UINT64)):
+            if (table := self._stbl.first(kind)) is not None:
+                (count,) = unpack(">I", table, 4)
+                return numbers(width, table, 8, count, self._budget)
+        return array(UINT32)
+
+    def _rows(self, table: memoryview, columns: int) -> array[int]:
+        """The numbers of a table whose rows have *columns*, one after the other."""
+        (count,) = unpack(">I", table, 4)
+        return numbers(UINT32, table, 8, count * columns, self._budget)
+
+    def _packed(self, bits: int, table: memoryview) -> array[int]:
+        """The sizes in a compact table, of 4, 8 or 16 bits each [8.7.3.3]."""
+        if bits not in (4, 8, 16):
+            raise NotAVideoError("corrupt", "a table of sample sizes has an unknown form")
+        end = 12 + (self.count * bits + 7) // 8
+        check_length(table, end)
+        self._budget.take_rows(self.count)
+        octets = bytes(table[12:end])
+        if bits == 16:
+            return array(UINT32, map(add, map(mul, octets[0::2], repeat(256)), octets[1::2]))
+        if bits == 8:
+            return array(UINT32, octets)
+        halves = chain.from_iterable((octet >> 4, octet & 15) for octet in octets)
+        return array(UINT32, islice(halves, self.count))
+
+
+def _clipped(per_chunk: Iterator[int], count: int) -> Iterator[int]:
+    """*per_chunk*, with nothing behind the first *count* samples."""
+    upto, before = tee(map(min, accumulate(per_chunk), repeat(count)))
+    return map(sub, upto, chain((0,), before))
