@@ -7,7 +7,7 @@ CallsheetError
 ├── JobFailed                the job ended without a video (what AsyncResult raises)
 ├── StoreError               Redis refused or did not answer
 │   ├── NotDurableError      Redis answered, but could not make the write durable
-│   ├── NewerRecordError     the record was written by a newer Callsheet than this one
+│   ├── UnknownLayoutError   the record has a layout that this Callsheet does not know
 │   └── LeaseLostError       another process may be acting on the job now
 ├── ResultError              Celery's result backend did not take a result; it stays owed
 ├── BrokerError              the broker did not take a message; the jobs it names stay due
@@ -86,7 +86,7 @@ class NotDurableError(StoreError):
     """Redis took the write but did not confirm it is on disk; do not act on it."""
 
 
-class NewerRecordError(StoreError):
+class UnknownLayoutError(StoreError):
     """The record is of a newer layout than this process reads: it is left to those that know it."""
 
 

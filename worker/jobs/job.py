@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from worker.errors import NewerRecordError
+from worker.errors import UnknownLayoutError
 from worker.jobs.states import FINAL, JobState
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SCHEMA_VERSION = 1
+"""Number of the layout of all of a job's keys (`worker/store/layout.py`); 1 is that of the first release."""
+LEAVE_IT = "leave it to the Callsheet that wrote it"
 
 
 def is_job_id(text: object) -> bool:
@@ -148,9 +150,9 @@ class Job:
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
         """Read the store's hash; fields this version does not know are ignored, those of a later one have defaults.
 
-        Raises `NewerRecordError` for a record whose layout this version does not know.
+        Raises `UnknownLayoutError` for a record whose layout this version does not know.
         """
-        _refuse_newer(job_id, record)
+        _refuse_unknown(job_id, record)
         stage = record.get("error_stage", "")
         return cls(
             id=job_id,
@@ -226,11 +228,11 @@ def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _refuse_newer(job_id: str, record: Mapping[str, str]) -> None:
-    if _int(record, "v", 1) > SCHEMA_VERSION:
-        raise NewerRecordError(
-            f"record of job {job_id}: version {record['v']}, not {SCHEMA_VERSION}: leave it to the newer Callsheet"
-        )
+def _refuse_unknown(job_id: str, record: Mapping[str, str]) -> None:
+    layout = record.get("v")
+    if layout != str(SCHEMA_VERSION):
+        told = layout or "without a number"
+        raise UnknownLayoutError(f"record of job {job_id}: layout {told}, not {SCHEMA_VERSION}: {LEAVE_IT}")
 
 
 def _rows(record: Mapping[str, str], name: str) -> list[dict[str, Any]]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 
 GENERATE = "callsheet.generate"
 
+PLAIN = "-"
+"""The digest of a request on which nothing hangs."""
+
 TRANSPORT_ERRORS = (redis.RedisError, OperationalError, LimitExceeded, BackendError, OSError)
 """Errors that a later try may mend."""
 
@@ -44,8 +49,16 @@ KEPT = (
 """The fields of a request that finishing its task later needs; never its arguments."""
 
 
+HUNG = ("group", "chord", "chain", "callbacks", "errbacks")
+"""What of a request hangs on the job's end: each set of these is told once, whichever message brought it."""
+
+
 def capture(request: Any) -> str:
-    """The parts of a Celery request that the result needs, as JSON; what every plain request says is left out."""
+    """The parts of a Celery request that the result needs, as a line of JSON, without what every plain request says.
+
+    A request on which something hangs begins with a digest of that, its `canvas`: the same message delivered again is
+    known by it, and a chord or chain sent again under the same job id is not taken for the first.
+    """
     held = vars(request)
     usual = {"id": held["id"], "task": GENERATE, "root_id": held["id"], "retries": 0, "replaced_task_nesting": 0}
     kept = {
@@ -53,7 +66,26 @@ def capture(request: Any) -> str:
         for name in KEPT
         if held.get(name) not in (None, [], {}, usual.get(name)) and held[name] is not False
     }
-    return json.dumps({**kept, "started_at": time.time()}, separators=(",", ":"))
+    hung = json.dumps([kept.get(name) for name in HUNG], sort_keys=True)
+    canvas = {"canvas": sha256(hung.encode()).hexdigest()[:16]} if any(name in kept for name in HUNG) else {}
+    return json.dumps({**canvas, **kept, "started_at": time.time()}, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """One Celery request that asked for the job, and what hangs on it."""
+
+    request: Any
+    canvas: str  # its digest; "-" for a plain request
+    hostname: str
+    started_at: float
+
+    @classmethod
+    def of(cls, job: Job, saved: Mapping[str, Any]) -> _Caller:
+        own = {name: value for name, value in saved.items() if name not in ("canvas", "started_at")}
+        request = Context({"id": job.id, "task": GENERATE, "root_id": job.id, **own})
+        started_at = saved.get("started_at", job.accepted_at / 1000)
+        return cls(request, saved.get("canvas", PLAIN), saved.get("hostname", "callsheet"), started_at)
 
 
 class CeleryResults:
@@ -83,55 +115,69 @@ class CeleryResults:
             raise ResultError(f"the result of job {job.id} was not taken ({type(err).__name__})") from err
 
     def _tell(self, job: Job) -> None:
-        saved = json.loads(self._store.saved_request(job.id) or "null") or _unasked(job)
-        usual = {"id": job.id, "task": GENERATE, "root_id": job.id}
-        request = Context({**usual, **{name: value for name, value in saved.items() if name != "started_at"}})
+        # without any: a job recorded by the client, whose message never came
+        saved = [json.loads(line) for line in self._store.saved_requests(job.id)] or [{}]
+        callers = [_Caller.of(job, request) for request in saved]
         if job.state is JobState.ARCHIVED:
-            self._succeed(job, request, saved)
+            self._succeed(job, callers)
         elif job.state is JobState.CANCELLED:
-            self._revoke(job, request, saved)
+            self._revoke(job, callers)
         else:
-            self._fail(job, request, saved)
+            self._fail(job, callers)
 
-    def _succeed(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
-        has_canvas = bool(request.callbacks or request.chain)
+    def _succeed(self, job: Job, callers: Sequence[_Caller]) -> None:
+        has_canvas = any(caller.request.callbacks or caller.request.chain for caller in callers)
         told = self._held(job.id) if has_canvas else {}
         if _age(told) > (job.state_at, job.ver):
             return
         result = result_of(job, self._store.spec_json(job.id))
-        if has_canvas and job.told != "success":
+        children: list[Any] = []
+        for caller in _untold(job, callers, "success"):
+            if not (caller.request.callbacks or caller.request.chain):
+                continue
             with _their_canvas(job):
-                self._send_callbacks(job, request, result)
-            self._store.note(job.id, told="success")
-        if not self._write(job, states.SUCCESS, result, request, told.get("children")):
+                self._send_callbacks(job, caller.request, result)
+            children += self._backend.current_task_children(caller.request)
+            job = self._note_told(job, caller, "success")
+        children = [*(told.get("children") or ()), *children]
+        first = callers[0]
+        if not self._write(job, states.SUCCESS, result, first.request, children):
             return
-        with _their_canvas(job):
-            self._backend.mark_as_done(job.id, result, request=request, store_result=False)
-        self._event(job, saved, "task-succeeded", result=json.dumps([video["uri"] for video in result["videos"]]))
+        for caller in callers:
+            with _their_canvas(job):
+                self._backend.mark_as_done(job.id, result, request=caller.request, store_result=False)
+        self._event(job, first, "task-succeeded", result=json.dumps([video["uri"] for video in result["videos"]]))
 
-    def _fail(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
+    def _fail(self, job: Job, callers: Sequence[_Caller]) -> None:
         error = error_of(job)
         assert error is not None, "a job without a video says why"
         failure = JobFailed(error.code, error.message, error.stage)
-        if not self._write(job, states.FAILURE, failure, request):
+        if not self._write(job, states.FAILURE, failure, callers[0].request):
             return
-        if job.told != "failure":
-            self._end_chain(job, request, failure, states.FAILURE)
+        for caller in _untold(job, callers, "failure"):
+            self._end_chain(job, caller.request, failure, states.FAILURE)
             with _their_canvas(job):
-                self._backend.mark_as_failure(job.id, failure, request=request, store_result=False)
-            self._store.note(job.id, told="failure")
-        self._event(job, saved, "task-failed", exception=repr(failure), traceback=None)
+                self._backend.mark_as_failure(job.id, failure, request=caller.request, store_result=False)
+            job = self._note_told(job, caller, "failure")
+        self._event(job, callers[0], "task-failed", exception=repr(failure), traceback=None)
 
-    def _revoke(self, job: Job, request: Any, saved: Mapping[str, Any]) -> None:
+    def _revoke(self, job: Job, callers: Sequence[_Caller]) -> None:
         cancelled = TaskRevokedError("cancelled")
-        if not self._write(job, states.REVOKED, cancelled, request):
+        if not self._write(job, states.REVOKED, cancelled, callers[0].request):
             return
-        if job.told != "revoked":
-            self._end_chain(job, request, cancelled, states.REVOKED)
+        for caller in _untold(job, callers, "revoked"):
+            self._end_chain(job, caller.request, cancelled, states.REVOKED)
             with _their_canvas(job):
-                self._backend.mark_as_revoked(job.id, "cancelled", request=request, store_result=False)
-            self._store.note(job.id, told="revoked")
-        self._event(job, saved, "task-revoked", terminated=False, signum=None, expired=False)
+                self._backend.mark_as_revoked(job.id, "cancelled", request=caller.request, store_result=False)
+            job = self._note_told(job, caller, "revoked")
+        self._event(job, callers[0], "task-revoked", terminated=False, signum=None, expired=False)
+
+    def _note_told(self, job: Job, caller: _Caller, word: str) -> Job:
+        """Note that what hangs on a caller's request has been told *word*; the record as it is then."""
+        before = job.told if job.told.split(" ")[0] == word else word
+        told = f"{before} {caller.canvas}"
+        self._store.note(job.id, told=told)
+        return replace(job, told=told)
 
     def _send_callbacks(self, job: Job, request: Any, result: Mapping[str, Any]) -> None:
         """Do what Celery does when a task returns, in its order: links, then the next of the chain."""
@@ -164,7 +210,7 @@ class CeleryResults:
         encoded = backend.encode_result(result, state)
         entry = backend._get_result_meta(result=encoded, state=state, traceback=None, request=request)
         entry |= {"task_id": job.id, "callsheet_at": job.state_at, "callsheet_ver": job.ver}
-        entry["children"] = entry["children"] or children or []
+        entry["children"] = children or []
         seconds = int(backend.expires or 0) or 1
         args = [backend.encode(entry), job.state_at, job.ver, seconds]
         outcome = self._script(keys=[backend.get_key_for_task(job.id)], args=args)
@@ -188,12 +234,12 @@ class CeleryResults:
         """One for all threads: Celery would make one, with connections of its own, for each."""
         return self._app.backend
 
-    def _event(self, job: Job, saved: Mapping[str, Any], kind: str, **fields: Any) -> None:
+    def _event(self, job: Job, caller: _Caller, kind: str, **fields: Any) -> None:
         """Tell Flower, in the name of the worker that started the task; whole, in case it forgot the row."""
-        started_at = saved["started_at"]
+        started_at = caller.started_at
         same = {"name": GENERATE, "args": "()", "kwargs": "<spec>", "received": started_at, "started": started_at}
         try:
-            with self._app.events.default_dispatcher(hostname=saved.get("hostname")) as dispatcher:
+            with self._app.events.default_dispatcher(hostname=caller.hostname) as dispatcher:
                 runtime = time.time() - started_at
                 dispatcher.send(kind, uuid=job.id, retry=False, runtime=runtime, **same, **fields)
         except Exception as err:  # noqa: BLE001  whatever the transport raises: Flower is a window, not a promise
@@ -210,6 +256,12 @@ def _age(entry: Mapping[str, Any]) -> tuple[int, int]:
     return at if isinstance(at, int) else 0, ver if isinstance(ver, int) else 0
 
 
+def _untold(job: Job, callers: Sequence[_Caller], word: str) -> list[_Caller]:
+    """Those on whose requests hangs what was not told *word* yet."""
+    told, *canvases = job.told.split(" ")
+    return [caller for caller in callers if told != word or caller.canvas not in canvases]
+
+
 @contextmanager
 def _their_canvas(job: Job) -> Iterator[None]:
     """For what the caller hung on the task: what Celery cannot understand of it is left out, and holds up no job."""
@@ -219,8 +271,3 @@ def _their_canvas(job: Job) -> Iterator[None]:
         raise
     except Exception as err:  # noqa: BLE001  a caller may write anything there
         log.error("canvas.broken", extra={"job_id": job.id, "reason": type(err).__name__})
-
-
-def _unasked(job: Job) -> dict[str, Any]:
-    """A request for a job whose Celery message never came: recorded by the client, nudge lost."""
-    return {"hostname": "callsheet", "started_at": job.accepted_at / 1000}

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from worker.errors import NewerRecordError
+from worker.errors import UnknownLayoutError
 from worker.jobs.job import Job, Video, is_job_id, videos_json
 from worker.jobs.manifest import Restorable
 from worker.jobs.states import MISSED, RETRIES, UNPAID, JobState
@@ -134,7 +134,7 @@ class Operations(Arrivals):
         if is_job_id(job_id):
             try:
                 return str(self._run("mend", job_id, {}, durable=True))
-            except NewerRecordError:
+            except UnknownLayoutError:
                 return ""
         with store_errors():
             return (

@@ -1,10 +1,8 @@
-"""How specs and Celery requests are kept: they are most of what a waiting job costs, and words pack well."""
+"""Deflate for specs: prompts are most of the memory that a waiting job takes."""
 
 from __future__ import annotations
 
 import zlib
-
-from worker.store.dictionary import WORDS
 
 PACKED = b"\1"
 """How packed text begins, and no JSON does."""
@@ -14,17 +12,15 @@ RAW = -zlib.MAX_WBITS
 
 
 def pack(text: str) -> bytes:
-    """*text* in as few bytes as it takes."""
-    if not text:
-        return b""
+    """*text* deflated where that is shorter, else as it is; a lone surrogate is written out."""
     plain = text.encode(errors="backslashreplace")
-    packing = zlib.compressobj(9, wbits=RAW, zdict=WORDS)
+    packing = zlib.compressobj(9, wbits=RAW)
     packed = PACKED + packing.compress(plain) + packing.flush()
     return min(packed, plain, key=len)
 
 
 def unpack(kept: bytes) -> str:
-    """What `pack` was given."""
+    """The text that `pack` was given."""
     is_packed = kept.startswith(PACKED)
-    plain = zlib.decompressobj(wbits=RAW, zdict=WORDS).decompress(kept[len(PACKED) :]) if is_packed else kept
+    plain = zlib.decompressobj(wbits=RAW).decompress(kept[len(PACKED) :]) if is_packed else kept
     return plain.decode(errors="backslashreplace")

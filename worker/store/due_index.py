@@ -174,7 +174,7 @@ class Index(Reads):
         provider: str = "",
     ) -> Any:
         sync_key = self._keys.synced(job_id) if durable else None
-        args = [job_id, self._now(), to_json({**given, "reads": SCHEMA_VERSION}), *texts]
+        args = [job_id, self._now(), to_json({**given, "reads": str(SCHEMA_VERSION)}), *texts]
         keys = [*self._keys.of(job_id), *self._keys.shared(job_id)]
         if provider:
             shard = self._keys.shard_of(job_id)

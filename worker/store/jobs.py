@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import redis
 
-from worker.errors import NewerRecordError
+from worker.errors import UnknownLayoutError
 from worker.jobs.job import SCHEMA_VERSION, JobError, Link
 from worker.jobs.rate_limits import Limits, Place, millionths
 from worker.jobs.states import FINAL, JobState
@@ -48,7 +48,7 @@ class Store(Intents):
     ) -> None:
         super().__init__(client, Keys(shards), clock, retention_ms)
         self._monotonic = monotonic
-        self._has_told_newer = False
+        self._has_told_unknown = False
 
     def accept(
         self,
@@ -62,7 +62,7 @@ class Store(Intents):
         due_in_ms: int = 0,
         facts: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Record a job, once. `repeat`: that very job exists (or did: a tombstone); its first *request* is kept.
+        """Record a job, once. `repeat`: that very job exists (or did: a tombstone); *request* is kept (`save_request`).
 
         `conflict`: the id belongs to another spec.
         """
@@ -76,9 +76,7 @@ class Store(Intents):
             "due_in_ms": due_in_ms,
             "facts": open_fields(facts),
         }
-        return read_reply(
-            job_id, self._run("accept", job_id, given, pack(spec_json), pack(request or ""), durable=True)
-        )
+        return read_reply(job_id, self._run("accept", job_id, given, pack(spec_json), request or "", durable=True))
 
     def claim(
         self, job_id: str, *, states: Collection[JobState], lease_ms: int, only_due: bool = False
@@ -95,7 +93,7 @@ class Store(Intents):
         given = {"states": ",".join(states), "lease_ms": lease_ms, "only_due": only_due}
         try:
             granted = self._run("claim", job_id, given, durable=durable)
-        except NewerRecordError as err:
+        except UnknownLayoutError as err:
             self._tell_once(err)
             return None
         if granted is None:
@@ -104,11 +102,11 @@ class Store(Intents):
         job = read_job(job_id, record)
         return Claim(job, job.lease, int(now), began + lease_ms / 1000, events, candidates)
 
-    def _tell_once(self, err: NewerRecordError) -> None:
+    def _tell_once(self, err: UnknownLayoutError) -> None:
         """One line in a process's life: during a deploy it would be one for every nudge."""
-        if not self._has_told_newer:
-            self._has_told_newer = True
-            log.warning("record.newer", extra={"reason": str(err)})
+        if not self._has_told_unknown:
+            self._has_told_unknown = True
+            log.warning("record.unknown_layout", extra={"reason": str(err)})
 
     def renew(self, claim: Claim, lease_ms: int) -> Claim | None:
         """The claim with a whole lease from now on; None when it has ended or was taken over."""
@@ -287,5 +285,6 @@ class Store(Intents):
         return bool(self._run("note", job_id, {"notes": open_fields(notes)}, ""))
 
     def save_request(self, job_id: str, request: str) -> bool:
-        """Keep the caller's Celery request if the job has none yet; whether it was kept."""
-        return bool(self._run("note", job_id, {"notes": {}}, pack(request)))
+        """Keep a caller's Celery request that is the job's first, or hangs something else on the job than those before
+        (`messaging.results.capture`), eight at most; whether it was kept."""
+        return bool(self._run("note", job_id, {"notes": {}}, request))

@@ -13,6 +13,7 @@ from typing import Any
 from worker.jobs.job import Job, JobError, Link
 from worker.jobs.rate_limits import Refusal
 from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.store.layout import is_field
 from worker.store.replies import Reply
 
 ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
@@ -109,9 +110,11 @@ def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[st
 
 
 def open_fields(fields: Mapping[str, str] | None) -> dict[str, str]:
-    """*fields*, none of which the scripts keep themselves."""
+    """*fields*, all of the layout, none of which the scripts keep themselves."""
     if not fields:
         return {}
+    if unknown := [name for name in fields if not is_field(name)]:
+        raise ValueError(f"no fields of the layout: {', '.join(unknown)}")
     if not OWN_FIELDS.isdisjoint(fields):
         raise ValueError(f"only the store writes {', '.join(sorted(OWN_FIELDS.intersection(fields)))}")
     return dict(fields)

@@ -13,17 +13,16 @@ from worker.jobs.job import SCHEMA_VERSION, Job, Link, is_job_id
 from worker.jobs.states import JobState
 from worker.store.compression import unpack
 from worker.store.keys import Keys, job_id_of
-from worker.store.record_fields import kept_as, named
 from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
 from worker.store.scripts import Scripts, store_errors
 
 BATCH = 500
-OUTLINE = ("state", "provider", kept_as("accepted_at"), "closed_at", "v", "nudges", "lease_until")
+OUTLINE = ("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until")
 """The fields that an outline is made of."""
 COUNTED_AT = "@"
 """Ends the name of the field that says when a counter was last added to."""
 BEFORE_MOVES = 2
-"""A job's history begins with its spec and its Celery request."""
+"""A job's history begins with its spec and its Celery requests."""
 
 
 class Reads:
@@ -40,7 +39,7 @@ class Reads:
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""
         job, _, _, _, _, _, tombstone = self._keys.of(job_id)
-        record = named(self._hash(job)) or json.loads(self._text(tombstone) or "{}")
+        record = self._hash(job) or json.loads(self._text(tombstone) or "{}")
         return Job.from_record(job_id, record) if record else None
 
     def knows(self, job_id: str) -> bool:
@@ -51,11 +50,13 @@ class Reads:
 
     def spec_json(self, job_id: str) -> str | None:
         """What was asked, as it was accepted."""
-        return self._unpacked(job_id, 0)
+        kept = self._at_head(job_id, 0)
+        return None if kept is None else unpack(kept)
 
-    def saved_request(self, job_id: str) -> str | None:
-        """The caller's Celery request, if one came."""
-        return self._unpacked(job_id, 1) or None
+    def saved_requests(self, job_id: str) -> list[str]:
+        """The Celery requests that asked for the job, each another one for its callers; the first that came first."""
+        kept = self._at_head(job_id, 1) or b""
+        return [line.decode() for line in kept.split(b"\n") if line]
 
     def links(self, job_id: str) -> tuple[Link, ...]:
         """Where the provider serves the current attempt's videos, as last told."""
@@ -126,8 +127,8 @@ class Reads:
         return sorted(self._due(last=-1))
 
     def read(self, job_ids: Iterable[str]) -> Iterator[Job]:
-        """The records of *job_ids* in their order, many at a time; one without a record, or with one that only a
-        newer Callsheet can read, is left out."""
+        """The records of *job_ids* in their order, many at a time; one without a record, or with one of an
+        unknown layout, is left out."""
         ids = iter(job_ids)
         with store_errors():
             while batch := list(islice(ids, BATCH)):
@@ -136,7 +137,7 @@ class Reads:
                     pipeline.hgetall(self._keys.of(job_id)[0])
                 for job_id, record in zip(batch, pipeline.execute(), strict=True):
                     if record and is_readable(record.get("v")):
-                        yield Job.from_record(job_id, named(record))
+                        yield Job.from_record(job_id, record)
 
     def outlines(self, job_ids: Iterable[str] | None = None) -> Iterator[Outline]:
         """The outlines of *job_ids* in their order, without: of every record, in none."""
@@ -194,12 +195,11 @@ class Reads:
         with store_errors():
             return cast("str | None", self._client.get(key))
 
-    def _unpacked(self, job_id: str, position: int) -> str | None:
+    def _at_head(self, job_id: str, position: int) -> bytes | None:
         """What stands there in the job's history, before its moves."""
-        history = self._keys.of(job_id)[4]
+        client, history = cast("Any", self._client), self._keys.of(job_id)[4]
         with store_errors():
-            kept = cast("Any", self._client).execute_command("LINDEX", history, position, NEVER_DECODE=True)
-        return None if kept is None else unpack(kept)
+            return cast("bytes | None", client.execute_command("LINDEX", history, position, NEVER_DECODE=True))
 
     def _hash(self, key: str) -> dict[str, str]:
         with store_errors():
@@ -259,7 +259,7 @@ def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
 
 def is_readable(version: str | None) -> bool:
     """Whether a record of that layout can be read here."""
-    return int(version or 1) <= SCHEMA_VERSION
+    return version == str(SCHEMA_VERSION)
 
 
 def _event(fingerprint: str, value: str) -> StoredEvent:

@@ -17,10 +17,10 @@ from typing import Any
 import redis
 from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
-from worker.errors import NewerRecordError, NotDurableError, StoreError
+from worker.errors import NotDurableError, StoreError, UnknownLayoutError
+from worker.jobs.job import LEAVE_IT
 from worker.store.cluster import learn, master_of, masters
 from worker.store.keys import Keys
-from worker.store.record_fields import LUA
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as err:
-        if str(err).startswith("NEWER "):
-            raise NewerRecordError(f"{str(err).removeprefix('NEWER ')}: leave it to the newer Callsheet") from err
+        if str(err).startswith("LAYOUT "):
+            raise UnknownLayoutError(f"{str(err).removeprefix('LAYOUT ')}: {LEAVE_IT}") from err
         raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
     except (redis.RedisError, RedisClusterException) as err:
         raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
@@ -86,8 +86,6 @@ class _Script:
     def load(cls, name: str) -> _Script:
         folder = files("worker.store").joinpath("lua")
         text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (*SCRIPTS[name], name))
-        if "_record" in SCRIPTS[name]:
-            text = LUA + text
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -54,13 +54,14 @@ class Studio:
 
     def arrive(self) -> list[str]:
         """Do with every message of a job what `callsheet.generate` does; the ids."""
-        job_ids = []
-        for message in self.sent("callsheet"):
-            request = Context({**message["headers"], **message["embed"], "hostname": "worker@host"})
-            request.delivery_info = {"routing_key": "callsheet"}
-            self.store.save_request(str(request.id), capture(request))
-            job_ids.append(str(request.id))
-        return job_ids
+        return [self.take(message) for message in self.sent("callsheet")]
+
+    def take(self, message: Mapping[str, Any]) -> str:
+        """Do with one message of a job what `callsheet.generate` does; the job's id."""
+        request = Context({**message["headers"], **message["embed"], "hostname": "worker@host"})
+        request.delivery_info = {"routing_key": "callsheet"}
+        self.store.save_request(str(request.id), capture(request))
+        return str(request.id)
 
     def sent(self, queue: str | None = None) -> list[dict[str, Any]]:
         """Every message in *queue* (the service's own unless named), taken out of it."""

@@ -239,7 +239,7 @@ def test_a_link_that_celery_cannot_understand_costs_neither_the_result_nor_the_o
     studio.accepted()
     studio.generate().apply_async(link=studio.after())
     studio.arrive()
-    saved = json.loads(studio.store.saved_request(JOB) or "{}")
+    saved = json.loads(studio.store.saved_requests(JOB)[0])
     saved["callbacks"] = [broken, *saved["callbacks"]]
     studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps(saved))
     studio.archived()
@@ -266,7 +266,7 @@ def test_an_errback_that_celery_cannot_understand_costs_not_the_result(studio: S
     studio.accepted()
     studio.generate().apply_async()
     studio.arrive()
-    saved = json.loads(studio.store.saved_request(JOB) or "{}")
+    saved = json.loads(studio.store.saved_requests(JOB)[0])
     studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps({**saved, "errbacks": [{"task": 7}]}))
     studio.failed()
 
@@ -310,18 +310,6 @@ def test_a_broker_that_is_away_leaves_the_errbacks_owed_and_the_caller_told(
     assert names(studio.sent()) == ["studio.complain"]
 
 
-def test_only_the_first_message_of_a_job_counts(studio: Studio) -> None:
-    studio.accepted()
-    for name in ("studio.first", "studio.second"):
-        studio.generate().apply_async(link=studio.after(name))
-    studio.arrive()
-    studio.archived()
-
-    studio.tell()
-
-    assert names(studio.sent()) == ["studio.first"]
-
-
 def test_a_job_sent_by_id_alone_can_be_read_by_anybody(studio: Studio) -> None:
     studio.accepted()
     studio.generate().apply_async(ignore_result=False)
@@ -330,3 +318,125 @@ def test_a_job_sent_by_id_alone_can_be_read_by_anybody(studio: Studio) -> None:
     studio.tell()
 
     assert AsyncResult(JOB, app=studio.app).get(timeout=5)["job_id"] == JOB
+
+
+def sent_again_after_half_was_lost(studio: Studio) -> AsyncResult[Any]:
+    """The body of a chord of two jobs that was sent again, as the broker had lost the first one's second message."""
+    bodies = []
+    for lost in (1, 0):
+        parts = [studio.generate("job-1"), studio.generate("job-2")]
+        bodies.append(celery.chord(parts, app=studio.app)(studio.after("studio.cut")))
+        messages = studio.sent("callsheet")
+        for message in messages[: len(messages) - lost]:
+            studio.take(message)
+    return bodies[-1]
+
+
+def test_a_chord_half_lost_and_sent_again_runs_its_body_once(studio: Studio) -> None:
+    for job_id in ("job-1", "job-2"):
+        studio.accepted(job_id)
+    sent_again_after_half_was_lost(studio)
+
+    for job_id in ("job-1", "job-2", "job-1"):
+        if studio.job(job_id).state is S.ACCEPTED:
+            studio.archived(job_id)
+        studio.tell(job_id)
+
+    [message] = studio.sent()
+    assert message["headers"]["task"] == "studio.cut"
+    assert [part["job_id"] for part in message["args"][0]] == ["job-1", "job-2"]
+
+
+def test_a_chord_half_lost_and_sent_again_fails_when_a_job_of_it_does(studio: Studio) -> None:
+    for job_id in ("job-1", "job-2"):
+        studio.accepted(job_id)
+    body = sent_again_after_half_was_lost(studio)
+
+    studio.failed("job-1")
+    studio.archived("job-2")
+    for job_id in ("job-1", "job-2"):
+        studio.tell(job_id)
+
+    assert body.state == "FAILURE"
+
+
+def test_a_chord_sent_again_when_its_jobs_have_ended_runs_its_new_body_once(studio: Studio) -> None:
+    for job_id in ("job-1", "job-2"):
+        studio.accepted(job_id)
+    parts = [studio.generate("job-1"), studio.generate("job-2")]
+    for _ in range(2):
+        celery.chord(parts, app=studio.app)(studio.after("studio.cut"))
+        studio.arrive()
+        for job_id in ("job-1", "job-2"):
+            if studio.job(job_id).state is S.ACCEPTED:
+                studio.archived(job_id)
+            studio.tell(job_id)
+            studio.tell(job_id)
+        assert names(studio.sent()) == ["studio.cut"]
+
+
+def test_each_of_two_senders_of_a_job_has_his_own_link_called_once(studio: Studio) -> None:
+    studio.accepted()
+    for name in ("studio.mine", "studio.yours", "studio.mine"):
+        studio.generate().apply_async(link=studio.after(name), link_error=studio.after("studio.complain"))
+    studio.arrive()
+    studio.archived()
+
+    for _ in range(3):
+        studio.tell()
+
+    assert names(studio.sent()) == ["studio.mine", "studio.yours"]
+    assert len(studio.children()) == 2
+
+
+def test_each_of_two_senders_of_a_job_is_complained_to_once(studio: Studio) -> None:
+    studio.accepted()
+    for name in ("studio.complain", "studio.weep"):
+        studio.generate().apply_async(link_error=studio.after(name))
+    studio.arrive()
+    studio.failed()
+
+    for _ in range(3):
+        studio.tell()
+
+    assert names(studio.sent()) == ["studio.complain", "studio.weep"]
+
+
+def test_a_sender_with_callbacks_is_heard_after_one_without(studio: Studio) -> None:
+    studio.accepted()
+    studio.generate().apply_async()
+    studio.generate().apply_async(link=studio.after())
+    studio.arrive()
+    studio.archived()
+
+    studio.tell()
+
+    assert names(studio.sent()) == ["studio.after"]
+
+
+def test_no_more_senders_are_kept_than_have_room(studio: Studio) -> None:
+    studio.accepted()
+    for n in range(20):
+        studio.generate().apply_async(link=studio.after(f"studio.after-{n}"))
+    studio.arrive()
+
+    assert len(studio.store.saved_requests(JOB)) == 8
+
+
+def test_a_message_delivered_again_is_kept_once(studio: Studio) -> None:
+    studio.accepted()
+    studio.generate().apply_async(link=studio.after())
+    [message] = studio.sent("callsheet")
+    for _ in range(3):
+        studio.take(message)
+
+    assert len(studio.store.saved_requests(JOB)) == 1
+
+
+def test_a_request_too_long_to_be_kept_beside_the_first_is_left_out(studio: Studio) -> None:
+    studio.accepted()
+    studio.generate().apply_async(link=studio.after())
+    studio.generate().apply_async(link=studio.after("studio.long", kwargs={"text": "x" * 300_000}))
+    studio.arrive()
+
+    assert len(studio.store.saved_requests(JOB)) == 1

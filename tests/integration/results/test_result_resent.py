@@ -67,7 +67,7 @@ def failed(store: Store) -> Job:
 def closed_job(store: Store) -> Job:
     """The same, told and closed."""
     job = failed(store)
-    store.note(job.id, told="failure")
+    store.note(job.id, told="failure -")
     closed = store.settle(job.id, ver=job.ver, paid="result", rest_in_ms=1000).job
     assert closed is not None
     return closed

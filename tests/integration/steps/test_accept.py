@@ -21,7 +21,7 @@ def test_a_job_that_is_accepted_is_recorded_and_due(scene: Scene) -> None:
     assert reply.applied
     assert scene.job().state is S.ACCEPTED
     assert scene.is_due()
-    assert scene.store.saved_request(JOB) == '{"id": "job-1"}'
+    assert scene.store.saved_requests(JOB) == ['{"id": "job-1"}']
     assert scene.job().cost == {"amount": "0.336", "currency": "USD", "basis": "list_price"}
 
 
@@ -109,7 +109,7 @@ def test_a_job_sent_again_is_known_though_its_provider_was_taken_out_meanwhile(s
     reply = accept.run(JOB, scene.spec("gmicloud"), scene.but(providers={}), request='{"id": "job-1"}')
 
     assert reply.word == "repeat"
-    assert scene.store.saved_request(JOB) == '{"id": "job-1"}'
+    assert scene.store.saved_requests(JOB) == ['{"id": "job-1"}']
     assert scene.counter("spec_conflicts") == 0
 
 

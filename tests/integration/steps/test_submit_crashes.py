@@ -18,7 +18,6 @@ from worker.jobs.job import JobError
 from worker.jobs.states import JobState
 from worker.services import Services
 from worker.steps import Step, submit, submit_report
-from worker.store.record_fields import kept_as, named
 
 S = JobState
 
@@ -414,9 +413,9 @@ def forget(scene: Scene) -> None:
     client, keys = scene.store._client, scene.store._keys.of(JOB)
     kept = ("v", "state", "ver", "attempt", "spec_sha256", "provider", "model", "accepted_at", "state_at", "path")
     held: Any = client.hgetall(keys[0])
-    record = {**{name: named(held)[name] for name in kept}, "state": "accepted", "ver": "1"}
+    record: dict[Any, Any] = {**{name: held[name] for name in kept}, "state": "accepted", "ver": "1"}
     client.delete(keys[0], keys[2], keys[3])
-    client.hset(keys[0], mapping={kept_as(name): value for name, value in record.items()})
+    client.hset(keys[0], mapping=record)
     client.zadd(keys[1], {JOB: scene.clock.now_ms})
     client.ltrim(keys[4], 0, 2)
     for name in client.scan_iter(match="callsheet:*:request:*"):

@@ -19,7 +19,7 @@ def test_an_accepted_job_is_recorded_and_due_at_once(store: Store, lives: Lives,
     assert (job.state, job.ver, job.attempt, job.try_no) == (JobState.ACCEPTED, 1, 1, 0)
     assert (job.accepted_at, job.state_at) == (clock.now, clock.now)
     assert store.spec_json(JOB) == '{"model":"kling"}'
-    assert store.saved_request(JOB) == "{}"
+    assert store.saved_requests(JOB) == ["{}"]
     assert store.due(10) == [JOB]
     assert store.timeline(JOB) == [TimelineEntry(clock.now, "", "accepted", "submit", 1)]
 
@@ -49,7 +49,7 @@ def test_the_same_id_with_another_spec_leaves_the_first_job_untouched(store: Sto
 
     assert (reply.word, reply.job) == ("conflict", before)
     assert store.spec_json(JOB) == '{"prompt":"a"}'
-    assert store.saved_request(JOB) is None
+    assert store.saved_requests(JOB) == []
 
 
 def test_the_request_that_comes_after_the_record_is_saved_and_the_first_one_stays(store: Store, lives: Lives) -> None:
@@ -58,14 +58,14 @@ def test_the_request_that_comes_after_the_record_is_saved_and_the_first_one_stay
     lives.accepted(request="first")
     lives.accepted(request="second")
 
-    assert store.saved_request(JOB) == "first"
+    assert store.saved_requests(JOB) == ["first"]
     assert store.save_request(JOB, "third") is False
 
 
 def test_a_request_is_saved_only_for_a_job_that_exists(store: Store, lives: Lives, client: redis.Redis) -> None:
     assert store.save_request("nobody", "request") is False
 
-    assert store.saved_request("nobody") is None
+    assert store.saved_requests("nobody") == []
 
 
 def test_a_request_saved_for_a_closed_job_dies_with_its_record(store: Store, lives: Lives, client: redis.Redis) -> None:
@@ -73,7 +73,7 @@ def test_a_request_saved_for_a_closed_job_dies_with_its_record(store: Store, liv
 
     assert store.save_request(JOB, "late") is True
 
-    assert store.saved_request(JOB) == "late"
+    assert store.saved_requests(JOB) == ["late"]
     assert 0 < client.pttl(f"callsheet:{{0}}:history:{JOB}") <= RETENTION
 
 

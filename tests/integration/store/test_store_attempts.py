@@ -19,7 +19,6 @@ from tests.integration.store.conftest import (
 )
 from worker.jobs.states import RETRIES, UNPAID, JobState
 from worker.store import Store
-from worker.store.record_fields import named
 
 S = JobState
 
@@ -72,8 +71,7 @@ def test_the_old_attempts_facts_stay_under_its_number(store: Store, lives: Lives
 
     again(store, pay_again=True)
 
-    kept: Any = store._client.hgetall(f"callsheet:{{0}}:job:{JOB}")
-    record = named(kept)
+    record: Any = store._client.hgetall(f"callsheet:{{0}}:job:{JOB}")
     job = lives.job()
     assert (record["usage.1"], "usage" in record, job.progress, job.submitted_at) == ("{}", False, 0, None)
     assert (job.request_ids, job.request_id) == ({1: "r1"}, None)

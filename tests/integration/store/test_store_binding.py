@@ -8,7 +8,6 @@ import redis
 from tests.integration.store.conftest import BRINGS, JOB, MINUTE, RETENTION, Clock, Lives
 from worker.jobs.states import JobState
 from worker.store import Store
-from worker.store.record_fields import kept_as
 
 S = JobState
 OTHER = "job-2"
@@ -178,7 +177,7 @@ def test_an_answer_for_an_older_attempt_is_kept_under_it(store: Store, lives: Li
 
 def test_an_id_of_another_attempt_of_the_job_is_taken(store: Store, lives: Lives, client: redis.Redis) -> None:
     lives.submitted(JOB, "r1")
-    client.hset(f"callsheet:{{0}}:job:{JOB}", mapping={kept_as("attempt"): "2", "state": "submitting"})
+    client.hset(f"callsheet:{{0}}:job:{JOB}", mapping={"attempt": "2", "state": "submitting"})
 
     reply = lives.bound(JOB, "r1", attempt=2)
 

@@ -395,7 +395,7 @@ def test_a_long_life_keeps_the_latest_two_hundred_moves_and_what_was_asked(store
     assert len(timeline) == 200
     assert all(before.target == after.source for before, after in pairwise(timeline))
     assert store.spec_json(JOB) == "{}"
-    assert store.saved_request(JOB) is None
+    assert store.saved_requests(JOB) == []
     assert store.save_request(JOB, "late") is True
 
 

@@ -14,7 +14,7 @@ S = JobState
 
 def test_a_job_nobody_recorded_is_none(store: Store) -> None:
     assert store.get("nobody") is None
-    assert (store.spec_json("nobody"), store.saved_request("nobody")) == (None, None)
+    assert (store.spec_json("nobody"), store.saved_requests("nobody")) == (None, [])
     assert (store.links("nobody"), store.timeline("nobody"), store.candidates("nobody")) == ((), [], {})
     assert store.due_at("nobody") is None
 

@@ -14,7 +14,6 @@ from worker.jobs.job import Link
 from worker.jobs.states import JobState
 from worker.store import Store, connect
 from worker.store.keys import Keys
-from worker.store.record_fields import kept_as
 from worker.store.scripts import SCRIPTS
 
 S = JobState
@@ -80,7 +79,7 @@ def test_a_field_that_is_no_number_fails_the_script_before_its_first_write(
     store: Store, lives: Lives, client: redis.Redis
 ) -> None:
     lives.submitted()
-    client.hset(f"callsheet:{{0}}:job:{JOB}", kept_as("ver"), "many")
+    client.hset(f"callsheet:{{0}}:job:{JOB}", "ver", "many")
     before = _dump(client)
 
     with pytest.raises(StoreError, match="ver is no number"):

@@ -1,7 +1,8 @@
-"""Old and new code side by side: a newer record is left alone, an older one is read with defaults."""
+"""Old and new code side by side: a record of a layout that is not known is left alone, and that is told."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -9,11 +10,10 @@ import pytest
 import redis
 
 from tests.integration.store.conftest import JOB, MINUTE, Lives
-from worker.errors import NewerRecordError, StoreError
+from worker.errors import StoreError, UnknownLayoutError
 from worker.jobs.job import SCHEMA_VERSION
 from worker.jobs.states import JobState
 from worker.store import Store
-from worker.store.record_fields import kept_as
 
 S = JobState
 KEY = f"callsheet:{{0}}:job:{JOB}"
@@ -30,36 +30,42 @@ WRITES: dict[str, Callable[[Store, Lives], object]] = {
 }
 
 
-@pytest.fixture
-def newer(client: redis.Redis, lives: Lives) -> None:
-    """A submitted job, rewritten by a Callsheet of tomorrow."""
+@pytest.fixture(params=[str(SCHEMA_VERSION + 1), "0", "01", "", "one", None])
+def unknown(request: pytest.FixtureRequest, client: redis.Redis, lives: Lives) -> None:
+    """A submitted job, rewritten by a Callsheet of another time."""
     lives.submitted()
-    client.hset(KEY, mapping={"v": str(SCHEMA_VERSION + 1), "state": "a state of tomorrow"})
+    client.hset(KEY, mapping={"state": "a state of tomorrow"})
+    if request.param is None:
+        client.hdel(KEY, "v")
+    else:
+        client.hset(KEY, "v", request.param)
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_newer_record_is_never_touched(
-    name: str, client: redis.Redis, store: Store, lives: Lives, newer: None
+def test_a_record_of_an_unknown_layout_is_never_touched(
+    name: str, client: redis.Redis, store: Store, lives: Lives, unknown: None
 ) -> None:
     before = client.hgetall(KEY), store.due_at(JOB)
 
-    with pytest.raises(NewerRecordError, match="leave it to the newer Callsheet"):
+    with pytest.raises(UnknownLayoutError, match="leave it to the Callsheet that wrote it"):
         WRITES[name](store, lives)
 
     assert (client.hgetall(KEY), store.due_at(JOB)) == before
 
 
-def test_a_newer_record_is_not_claimed_and_that_is_said_once(
-    store: Store, newer: None, caplog: pytest.LogCaptureFixture
+def test_a_record_of_an_unknown_layout_is_not_claimed_and_that_is_said_once(
+    store: Store, unknown: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         claims = [store.claim(JOB, states=tuple(S), lease_ms=MINUTE) for _ in range(3)]
 
     assert claims == [None, None, None]
-    assert [record.message for record in caplog.records] == ["record.newer"]
+    assert [record.message for record in caplog.records] == ["record.unknown_layout"]
 
 
-def test_the_sweep_leaves_a_newer_job_to_its_own_sweep(store: Store, lives: Lives, clock: object, newer: None) -> None:
+def test_the_sweep_leaves_a_job_of_an_unknown_layout_to_its_own_sweep(
+    store: Store, lives: Lives, clock: object, unknown: None
+) -> None:
     lives.accepted("job-2")
     store._client.zadd("callsheet:{0}:due", {JOB: 1})
 
@@ -69,7 +75,9 @@ def test_the_sweep_leaves_a_newer_job_to_its_own_sweep(store: Store, lives: Live
     assert store.due_at(JOB) == 1
 
 
-def test_lists_leave_a_newer_job_out_and_the_audit_finds_no_fault(store: Store, lives: Lives, newer: None) -> None:
+def test_lists_leave_a_job_of_an_unknown_layout_out_and_the_audit_finds_no_fault(
+    store: Store, lives: Lives, unknown: None
+) -> None:
     lives.accepted("job-2")
 
     assert [job.id for job in store.scan()] == ["job-2"]
@@ -78,23 +86,34 @@ def test_lists_leave_a_newer_job_out_and_the_audit_finds_no_fault(store: Store, 
     assert store.mend() == []
 
 
-def test_the_receiver_asks_the_provider_to_come_again(store: Store, lives: Lives, newer: None) -> None:
+def test_the_receiver_asks_the_provider_to_come_again(store: Store, lives: Lives, unknown: None) -> None:
     with pytest.raises(StoreError):  # answered 503
         lives.called()
 
 
-@pytest.mark.parametrize("missing", [("v",), ("v", "intent_no", "fence", "path", "cost", "state_at")])
-def test_an_older_record_is_read_with_defaults_and_goes_on(
+@pytest.mark.parametrize("missing", [("intent_no", "fence", "path", "cost"), ("usage", "progress", "waiting_for")])
+def test_a_record_without_fields_that_few_bear_goes_on(
     missing: tuple[str, ...], client: redis.Redis, store: Store, lives: Lives
 ) -> None:
     lives.submitted()
-    client.hdel(KEY, *map(kept_as, missing))
+    client.hdel(KEY, *missing)
 
     store.move(JOB, S.GENERATED, attempt=1, path="poll")
-    reply = lives.store_archived()
 
-    assert reply.word == "applied"
-    assert lives.job().intent_no in (0, 1)
+    assert lives.store_archived().word == "applied"
+
+
+@pytest.mark.parametrize("layout", ["0", str(SCHEMA_VERSION + 1), "", "one", None])
+def test_a_tombstone_of_an_unknown_layout_is_not_read(
+    layout: str | None, client: redis.Redis, store: Store, lives: Lives
+) -> None:
+    lives.closed(lives.cancelled())
+    client.delete(KEY)
+    said = {"state": "archived", "ver": "9", **({} if layout is None else {"v": layout})}
+    client.set(f"callsheet:{{0}}:tombstone:{JOB}", json.dumps(said))
+
+    with pytest.raises(UnknownLayoutError, match="leave it to the Callsheet that wrote it"):
+        store.get(JOB)
 
 
 def test_fields_of_tomorrow_are_kept_by_the_code_of_today(client: redis.Redis, store: Store, lives: Lives) -> None:

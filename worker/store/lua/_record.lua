@@ -7,7 +7,7 @@
 --       and 13 the shard's intents hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
--- `NUMBERED` are the fields that Redis keeps by number (fields.py); here all go by name.
+-- The fields are those of `layout.py`.
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
@@ -16,6 +16,7 @@ local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
 local WAKE_MS = 60000
+local MOST_REQUESTS, MOST_REQUEST_BYTES = 8, 262144
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
@@ -35,9 +36,9 @@ end
 local flat = redis.call("HGETALL", JOB)
 if #flat > 0 then
   job = {}
-  for i = 1, #flat, 2 do job[NUMBERED[tonumber(flat[i])] or flat[i]] = flat[i + 1] end
-  if tonumber(job.v or 1) > given.reads then
-    return redis.error_reply("NEWER record of job " .. job_id .. ": version " .. job.v .. ", not " .. given.reads)
+  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  if job.v ~= given.reads then
+    return redis.error_reply("LAYOUT record of job " .. job_id .. ": layout " .. (job.v or "without a number") .. ", not " .. given.reads)
   end
 end
 
@@ -132,12 +133,11 @@ end
 local function save()
   local woken_at = int("woken_at")
   if due_at and now < woken_at and woken_at < due_at and not leased() then due_at = woken_at end
-  local fields, names, number = {}, {}, {}
-  for place, name in ipairs(NUMBERED) do number[name] = place end
+  local fields, names = {}, {}
   for name, value in pairs(changed) do
-    fields[#fields + 1], fields[#fields + 2] = number[name] or name, value
+    fields[#fields + 1], fields[#fields + 2] = name, value
   end
-  for name in pairs(dropped) do names[#names + 1] = number[name] or name end
+  for name in pairs(dropped) do names[#names + 1] = name end
   if #fields > 0 then redis.call("HSET", JOB, unpack(fields)) end
   if #names > 0 then redis.call("HDEL", JOB, unpack(names)) end
   if due_at then redis.call("ZADD", DUE, text(due_at), job_id) end
@@ -170,9 +170,18 @@ local function begin_history(spec, request)
   redis.call("RPUSH", HISTORY, spec, request)
 end
 
--- Keep the caller's Celery request, unless one was kept before; whether it was.
+-- Keep a caller's Celery request, a line of JSON, if it is the first, or hangs something else on the job than those kept
+-- before: it begins with a digest of that (`capture` in messaging/results.py). Whether it was kept.
 local function keep_request(request)
-  if redis.call("LINDEX", HISTORY, 1) ~= "" then return false end
+  local kept = redis.call("LINDEX", HISTORY, 1)
+  if not kept then return false end
+  if kept ~= "" then
+    local hung = string.match(request, '^{"canvas":"%x+"')
+    local _, lines = string.gsub(kept, "\n", "")
+    if not hung or string.find("\n" .. kept, "\n" .. hung, 1, true) or lines + 1 >= MOST_REQUESTS then return false end
+    if #kept + #request > MOST_REQUEST_BYTES then return false end
+    request = kept .. "\n" .. request
+  end
   redis.call("LSET", HISTORY, 1, request)
   return true
 end

@@ -1,7 +1,7 @@
 -- Record a job, once.
 --
 -- given  spec_sha256, provider, model, state, path, due_in_ms, version, facts {name: value}
--- ARGV   4 spec JSON   5 the saved Celery request, or ""
+-- ARGV   4 spec JSON   5 the Celery request, or ""
 -- Returns {"applied" | "repeat" (same spec) | "conflict" (another spec), record}
 
 local tombstone = redis.call("GET", TOMBSTONE)

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 counters hash
 -- ARGV  1 counter's name   2 how much   3 now, Unix ms ("": the server's clock)
+-- Returns nothing
 
 local now = ARGV[3]
 if now == "" then

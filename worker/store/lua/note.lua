@@ -1,8 +1,8 @@
--- Write internal fields of a record, and the caller's Celery request if none was saved.
+-- Write internal fields of a record, and keep the caller's Celery request (`keep_request`).
 --
 -- given  notes {name: value}
--- ARGV   4 the saved Celery request, or ""
--- Returns 1 if there is a record (and, with a request, it was the first), else 0
+-- ARGV   4 the Celery request, or ""
+-- Returns 1 if there is a record (and a request, if given, was kept), else 0
 
 if not job then return 0 end
 

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 due sorted set   2 counters hash   3.. records of the jobs, in the order of the ids
 -- ARGV  1 now, Unix ms ("": the server's clock)   2 first interval, ms   3 longest interval, ms
---       4 the newest version of records that may be touched
+--       4 the layout of records that may be touched
 --       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks   6.. job ids
 -- Returns {{job id, state, provider}, ...} of those that were due, but for those whose own first message may still wait;
 --         an entry without an open record is removed and counted
@@ -22,8 +22,8 @@ for i = 3, #KEYS do
     seen[job_id] = true
     local state, provider, nudges, closed_at, version, state_at, call =
       unpack(redis.call("HMGET", KEYS[i], "state", "provider", "nudges", "closed_at", "v", "state_at", "call"))
-    if tonumber(version or 1) > tonumber(ARGV[4]) then
-      -- whoever wrote it sweeps, too
+    if state and version ~= ARGV[4] then
+      -- of a layout that is not known here: the Callsheet that wrote it sweeps, too
     elseif state and not closed_at then
       local interval = math.min(tonumber(ARGV[3]), ARGV[2] * 2 ^ math.min(30, nudges or 0))
       moved[#moved + 1], moved[#moved + 2] = string.format("%.0f", now + interval), job_id
