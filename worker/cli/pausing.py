@@ -8,10 +8,9 @@ import click
 
 from worker.cli.output import emit_json
 from worker.jobs.durations import moment
-from worker.jobs.states import JobState
+from worker.operations import pause as operation
 from worker.services import open_store
 from worker.settings.settings import PROVIDER_NAMES, Settings
-from worker.store import Store
 
 PAUSE_EXAMPLES = """\b
 Example:
@@ -35,15 +34,13 @@ def pause(provider: str, as_json: bool) -> None:
     What it has already goes on: polls, callbacks and archiving. The jobs that wait
     are given up after a week.
     """
-    store = open_store(Settings.from_env(os.environ))
-    since = store.pause(provider)
-    count = len(waiting(store, provider))
+    paused = operation.pause(open_store(Settings.from_env(os.environ)), provider)
     if as_json:
-        emit_json({"provider": provider, "paused": True, "since": since, "waiting": count})
+        emit_json({"provider": provider, "paused": True, "since": paused.since, "waiting": paused.waiting})
         return
     click.echo(
-        f"{provider} is paused since {moment(since)}; accepted jobs that wait until it is resumed: {count}; "
-        f"polls and archiving go on; to go on: callsheet resume {provider}"
+        f"{provider} is paused since {moment(paused.since or 0)}; accepted jobs that wait until it is resumed: "
+        f"{paused.waiting}; polls and archiving go on; to go on: callsheet resume {provider}"
     )
 
 
@@ -52,20 +49,10 @@ def pause(provider: str, as_json: bool) -> None:
 @json_option
 def resume(provider: str, as_json: bool) -> None:
     """Submit to a paused provider again; the jobs that waited are due at once."""
-    store = open_store(Settings.from_env(os.environ))
-    was_paused = store.resume(provider)
-    waited = waiting(store, provider)
-    if was_paused:
-        store.hasten(waited)
+    resumed = operation.resume(open_store(Settings.from_env(os.environ)), provider)
     if as_json:
-        emit_json({"provider": provider, "paused": False, "was_paused": was_paused, "waiting": len(waited)})
-    elif was_paused:
-        click.echo(f"{provider} is resumed; {len(waited)} accepted jobs are due now")
+        emit_json({"provider": provider, "paused": False, "was_paused": resumed.was_paused, "waiting": resumed.waiting})
+    elif resumed.was_paused:
+        click.echo(f"{provider} is resumed; {resumed.waiting} accepted jobs are due now")
     else:
         click.echo(f"{provider} was not paused")
-
-
-def waiting(store: Store, provider: str) -> list[str]:
-    """The accepted jobs of *provider*."""
-    open_jobs = store.outlines(job_id for _, job_id in store.open_ids())
-    return [job.id for job in open_jobs if job.provider == provider and job.state is JobState.ACCEPTED]

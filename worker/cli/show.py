@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from worker.cli.output import emit_json, fields
-from worker.errors import CallsheetError
 from worker.jobs.durations import iso, moment, span
-from worker.jobs.job import Job, is_job_id
+from worker.jobs.job import Job
 from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.operations import limits
 from worker.operations.explain import View, explain
+from worker.operations.job_document import Details, details, document
+from worker.operations.outcome import checked_id, missing
 from worker.operations.view import Reader
 from worker.store import TimelineEntry
-
-IMAGE_FIELDS = ("first_frame", "last_frame")
 
 EXAMPLES = """\b
 Examples:
@@ -39,76 +36,20 @@ def show(job_id: str, as_json: bool) -> None:
 
     The prompt is shown; links to pictures and videos at providers never are.
     """
-    if not is_job_id(job_id):
-        raise CallsheetError("a job id is 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
-    reader = Reader.from_env(os.environ)
-    view = reader.view(job_id)
-    if view is None:
-        raise CallsheetError(f"there is no job {job_id}: callsheet list shows those there are")
-    spec = shown_spec(json.loads(reader.store.spec_json(job_id) or "{}"))
-    timeline = reader.store.timeline(job_id)
-    events = len(reader.store.events(job_id))
-    standing = None if view.job.is_final else reader.standings().get(view.job.provider)
+    known = details(Reader.from_env(os.environ), checked_id(job_id))
+    if known is None:
+        raise missing(job_id)
     if as_json:
-        limits_now = {} if standing is None else {"limits": limits.document(standing)}
-        emit_json({**document(view, spec, timeline, events), **limits_now})
-        return
-    click.echo(text(view, spec, timeline, events))
-    if standing is not None:
-        told = [limits.sentence(standing), *limits.held_back(standing)]
-        click.echo(fields([(view.job.provider if n == 0 else "", line) for n, line in enumerate(told)]))
+        emit_json(document(known))
+    else:
+        click.echo(text(known))
 
 
-def shown_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """*spec* with its pictures described: their links may be signed, and their content is long."""
-    return {name: _picture(value) if name in IMAGE_FIELDS else value for name, value in spec.items()}
-
-
-def _picture(value: str) -> str:
-    if value.startswith("s3://"):
-        return value
-    if value.startswith("data:"):
-        return f"<picture of {len(value)} characters>"
-    return f"<link at {urlsplit(value).hostname}>"
-
-
-def document(view: View, spec: Mapping[str, Any], timeline: list[TimelineEntry], events: int) -> dict[str, Any]:
-    """The job for a program; instants are RFC 3339."""
-    job = view.job
-    error = error_of(job)
-    return {
-        "job_id": job.id,
-        "state": str(job.state),
-        "since": iso(job.state_at),
-        "open": job.is_open,
-        "waits_for": explain(view),
-        "due_at": iso(view.due_at) if view.due_at is not None else None,
-        "progress": job.progress,
-        "attempt": job.attempt,
-        "try": job.try_no,
-        "provider": job.provider,
-        "model": job.model,
-        "request_id": job.request_id,
-        "request_ids": {str(attempt): request_id for attempt, request_id in job.request_ids.items()},
-        "generated_by": job.generated_by or None,
-        "link_expires_at": iso(job.link_expires_at) if job.link_expires_at else None,
-        "videos": [asdict(video) for video in job.videos],
-        "cost": dict(job.cost),
-        "usage": dict(job.usage),
-        "error": asdict(error) if error else None,
-        "spec": dict(spec),
-        "polls": job.polls,
-        "contradictions": job.contradictions,
-        "events": events,
-        "candidates": view.candidates,
-        "timeline": [{**asdict(entry), "at": iso(entry.at)} for entry in timeline],
-    }
-
-
-def text(view: View, spec: Mapping[str, Any], timeline: list[TimelineEntry], events: int) -> str:
+def text(known: Details) -> str:
     """The job for a person."""
-    rows = [*_standing(view), *_outcome(view.job), *_asked(spec), *_heard(view, events), *_moves(timeline)]
-    return fields(rows)
+    view, spec = known.view, known.spec
+    of_job = [*_standing(view), *_outcome(view.job), *_asked(spec), *_heard(view, known.events)]
+    return "\n".join(fields(rows) for rows in ([*of_job, *_moves(known.timeline)], [*_limits(known)]) if rows)
 
 
 def _standing(view: View) -> Iterator[tuple[str, str]]:
@@ -157,7 +98,13 @@ def _heard(view: View, events: int) -> Iterator[tuple[str, str]]:
         yield "", f"{job.contradictions} callbacks that the provider's own answer denied"
 
 
-def _moves(timeline: list[TimelineEntry]) -> Iterator[tuple[str, str]]:
+def _limits(known: Details) -> Iterator[tuple[str, str]]:
+    if known.standing is not None:
+        yield known.view.job.provider, limits.sentence(known.standing)
+        yield from (("", line) for line in limits.held_back(known.standing))
+
+
+def _moves(timeline: Sequence[TimelineEntry]) -> Iterator[tuple[str, str]]:
     label = "timeline"
     for entry in timeline:
         move = f"{entry.source} -> {entry.target}" if entry.source else entry.target

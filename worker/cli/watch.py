@@ -12,11 +12,11 @@ import click
 
 from worker.cli.board import Board, Line, is_live
 from worker.cli.output import emit_json
-from worker.cli.verdict import checked_id, found
 from worker.errors import StoreError
 from worker.jobs.durations import span
 from worker.jobs.states import JobState
 from worker.operations.explain import View, explain
+from worker.operations.outcome import checked_id, missing
 from worker.operations.view import Reader
 
 LOOK_SECONDS = 1.0
@@ -71,8 +71,8 @@ class _Jobs:
 
     def _view(self, job_id: str) -> View:
         view = self._reader.view(job_id)
-        found(view.job if view else None, job_id)
-        assert view is not None
+        if view is None:
+            raise missing(job_id)
         return view
 
 

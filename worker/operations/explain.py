@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from worker.jobs.durations import moment, span
 from worker.jobs.job import Job
+from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
 from worker.operations import overdue
@@ -39,6 +40,14 @@ class View:
             return 0.0
         waited = self.due_at, self.job.nudges, self.now
         return overdue.waited_seconds(*waited) if overdue.is_late(self.job.state, *waited) else 0.0
+
+
+def why_failed(job: Job) -> str | None:
+    """Why the job has no video, or how its last tries failed; None where nothing has failed."""
+    error = error_of(job)
+    if error is not None:
+        return f"{error.stage} ({error.code}): {error.message}"
+    return f"{job.failures} tries in a row failed: {job.waiting_for}" if job.failures and job.waiting_for else None
 
 
 def explain(view: View) -> str:

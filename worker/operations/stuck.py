@@ -45,7 +45,7 @@ def why_stuck(view: View) -> str | None:
     if job.is_final:
         return None
     if job.failures >= MANY_FAILURES:
-        return f"{job.failures} tries in a row failed"
+        return f"{job.failures} tries in a row failed" + (f": {job.waiting_for}" if job.waiting_for else "")
     if for_seconds > LONG_SECONDS[job.state]:
         return f"{job.state} for {span(for_seconds)}"
     return None

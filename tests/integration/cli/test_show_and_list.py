@@ -148,6 +148,28 @@ def test_jobs_are_filtered(callsheet: Run, lives: Lives) -> None:
     assert listed("--since", "0s") == []
 
 
+def test_a_failed_job_says_why_in_the_list_and_its_json(callsheet: Run, lives: Lives) -> None:
+    lives.accept("bad")
+    lives.fail("bad", JobError("submit", "moderated", "the prompt was refused\x1b[2J"))
+
+    text, row = callsheet("list").stdout, json.loads(callsheet("list", "--json").stdout)
+
+    assert "submit (moderated): the prompt was refused\\x1b[2J; nothing: it ended without a video" in text
+    assert row["error"] == {"stage": "submit", "code": "moderated", "message": "the prompt was refused\x1b[2J"}
+
+
+def test_a_stuck_job_says_what_its_last_tries_failed_with(callsheet: Run, store: Store, lives: Lives) -> None:
+    lives.accept("slow")
+    lives.submit("slow")
+    store.note("slow", failures="4", waiting_for="evolink to be polled (server_error: out of capacity)")
+
+    text, row = callsheet("list", "--stuck").stdout, json.loads(callsheet("list", "--stuck", "--json").stdout)
+
+    assert "4 tries in a row failed: evolink to be polled (server_error: out of capacity)" in text
+    assert row["last_failure"] == "evolink to be polled (server_error: out of capacity)"
+    assert row["failures"] == 4
+
+
 def test_a_limit_is_kept_and_told(callsheet: Run, lives: Lives) -> None:
     for n in range(3):
         lives.accept(f"j{n}")

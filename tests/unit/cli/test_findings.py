@@ -11,7 +11,7 @@ import pytest
 from worker.cli.doctor import line
 from worker.errors import StoreError
 from worker.operations.doctor import store_checks
-from worker.operations.doctor.findings import Check, Finding, Mark, examine, fail, ok
+from worker.operations.doctor.findings import Check, Finding, Mark, fail, ok, side_by_side
 from worker.operations.doctor.store_checks import durability, eviction, networks
 from worker.settings.settings import Settings
 from worker.store import ServerFacts
@@ -46,19 +46,19 @@ def test_findings_come_in_the_order_of_the_checks() -> None:
         yield ok("b", "quick")
         first_may_end.set()
 
-    found = list(examine([Check("a", slow, ""), Check("b", quick, "")]))
+    found = list(side_by_side([Check("a", slow, ""), Check("b", quick, "")]))
 
     assert [finding.seen for finding in found] == ["slow", "quick"]
 
 
 def test_an_error_of_ours_is_a_failure_with_advice_and_keeps_what_was_found_before() -> None:
-    found = list(examine([Check("b", broken, "look at Redis"), Check("c", lambda: [ok("c", "fine")], "")]))
+    found = list(side_by_side([Check("b", broken, "look at Redis"), Check("c", lambda: [ok("c", "fine")], "")]))
 
     assert found == [ok("b", "first"), fail("b", "Redis is gone", "look at Redis"), ok("c", "fine")]
 
 
 def test_a_library_s_error_is_told_by_its_type_because_its_text_may_hold_a_password() -> None:
-    found = list(examine([Check("broker", foreign, "check the URL")]))
+    found = list(side_by_side([Check("broker", foreign, "check the URL")]))
 
     assert found == [fail("broker", "does not answer (ConnectionResetError)", "check the URL")]
 
@@ -70,7 +70,9 @@ def test_a_check_past_its_limit_fails_and_the_next_is_still_told() -> None:
         release.wait(10)
         yield ok("s", "too late")
 
-    found = list(examine([Check("s", stuck, "wait", limit_seconds=0.05), Check("c", lambda: [ok("c", "fine")], "")]))
+    found = list(
+        side_by_side([Check("s", stuck, "wait", limit_seconds=0.05), Check("c", lambda: [ok("c", "fine")], "")])
+    )
     release.set()
 
     assert found == [fail("s", "no answer within 0.05 s", "wait"), ok("c", "fine")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from worker.cli.show import document, shown_spec, text
+from worker.cli.show import text
 from worker.jobs.job import Job, JobError, Video
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
 from worker.operations.explain import View
+from worker.operations.job_document import Details, document, shown_spec
 from worker.store import TimelineEntry
 
 SIGNED = "https://cdn.example.com/start.png?X-Amz-Signature=abc"
@@ -36,7 +37,7 @@ def test_an_object_of_ours_is_named() -> None:
 def test_a_storyboard_is_shown_shot_by_shot() -> None:
     spec = {"model": "m", "shots": [{"seconds": 2, "prompt": "a door"}, {"seconds": 3, "prompt": "rain"}]}
 
-    shown = text(seen(), spec, [], 0).splitlines()
+    shown = text(Details(seen(), spec, (), 0)).splitlines()
 
     assert shown[-4:-1] == [
         "spec        model: m",
@@ -48,7 +49,7 @@ def test_a_storyboard_is_shown_shot_by_shot() -> None:
 def test_what_came_from_outside_cannot_break_a_line() -> None:
     error = JobError("generate", "moderated", "no\x1b[2J\nwaits for   nothing")
 
-    shown = text(seen(JobState.FAILED, error=error), {"prompt": "a\nb"}, [], 0)
+    shown = text(Details(seen(JobState.FAILED, error=error), {"prompt": "a\nb"}, (), 0))
 
     assert "\x1b" not in shown
     assert "error       generate (moderated): no\\x1b[2J\\nwaits for   nothing" in shown.splitlines()
@@ -61,7 +62,7 @@ def test_the_timeline_says_when_from_to_and_by_which_path() -> None:
         TimelineEntry(NOW + 1500, "accepted", "failed(submit)", "submit", 1, "moderated"),
     ]
 
-    shown = text(seen(), {}, moves, 0).splitlines()
+    shown = text(Details(seen(), {}, tuple(moves), 0)).splitlines()
 
     assert shown[-2:] == [
         "timeline    2026-11-18T11:06:40.000Z  accepted, by submit",
@@ -72,7 +73,7 @@ def test_the_timeline_says_when_from_to_and_by_which_path() -> None:
 def test_the_document_holds_what_the_text_does() -> None:
     view = seen(JobState.ARCHIVED, videos=(VIDEO,), request_ids={1: "r-1"}, generated_by="callback", told_ver=2)
 
-    told = document(view, {"model": "m"}, [TimelineEntry(NOW, "", "accepted", "submit", 1)], 3)
+    told = document(Details(view, {"model": "m"}, (TimelineEntry(NOW, "", "accepted", "submit", 1),), 3))
 
     assert told["videos"][0]["uri"] == VIDEO.uri
     assert told["request_id"] == "r-1"

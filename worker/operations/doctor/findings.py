@@ -57,7 +57,7 @@ class Check:
     limit_seconds: float = 20.0
 
 
-def examine(checks: Sequence[Check]) -> Iterator[Finding]:
+def side_by_side(checks: Sequence[Check]) -> Iterator[Finding]:
     """What *checks* find, in their order; one that does not end within its limit is given up."""
     began = time.monotonic()
     examinations = [(check, _begin(check)) for check in checks]

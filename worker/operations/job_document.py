@@ -1,0 +1,122 @@
+"""Jobs as data: the row of a list, and the whole document of one job. Instants are RFC 3339.
+
+Links to pictures and videos at providers never are in it; the prompt is, in the document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from worker.jobs.durations import iso
+from worker.jobs.rate_limits import Standing
+from worker.jobs.result import error_of
+from worker.operations import limits
+from worker.operations.explain import View, explain
+from worker.operations.stuck import why_stuck
+from worker.operations.view import Reader
+from worker.store import TimelineEntry
+
+IMAGE_FIELDS = ("first_frame", "last_frame")
+
+
+@dataclass(frozen=True)
+class Details:
+    """All that is known of one job. `events`: how many callbacks are kept."""
+
+    view: View
+    spec: Mapping[str, Any] = field(default_factory=dict)  # with pictures described
+    timeline: tuple[TimelineEntry, ...] = ()
+    events: int = 0
+    standing: Standing | None = None  # of its provider, while the job is not final
+
+
+def details(reader: Reader, job_id: str) -> Details | None:
+    """All that is known of the job; None when there is no such job."""
+    view = reader.view(job_id)
+    if view is None:
+        return None
+    store = reader.store
+    return Details(
+        view=view,
+        spec=shown_spec(json.loads(store.spec_json(job_id) or "{}")),
+        timeline=tuple(store.timeline(job_id)),
+        events=len(store.events(job_id)),
+        standing=None if view.job.is_final else reader.standings().get(view.job.provider),
+    )
+
+
+def shown_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """*spec* with its pictures described: their links may be signed, and their content is long."""
+    return {name: _picture(value) if name in IMAGE_FIELDS else value for name, value in spec.items()}
+
+
+def _picture(value: str) -> str:
+    if value.startswith("s3://"):
+        return value
+    if value.startswith("data:"):
+        return f"<picture of {len(value)} characters>"
+    return f"<link at {urlsplit(value).hostname}>"
+
+
+def row(view: View) -> dict[str, Any]:
+    """The job in a list: where it stands, why it failed or is stuck, what it costs."""
+    job = view.job
+    error = error_of(job)
+    return {
+        "job_id": job.id,
+        "state": str(job.state),
+        "open": job.is_open,
+        "progress": job.progress,
+        "provider": job.provider,
+        "model": job.model,
+        "attempt": job.attempt,
+        "request_id": job.request_id,
+        "accepted_at": iso(job.accepted_at),
+        "since": iso(job.state_at),
+        "due_at": iso(view.due_at) if view.due_at is not None else None,
+        "stuck": why_stuck(view),
+        "waits_for": explain(view),
+        "error": asdict(error) if error else None,
+        "failures": job.failures,
+        "last_failure": job.waiting_for if job.failures else None,
+        "cost": dict(job.cost),
+    }
+
+
+def document(known: Details) -> dict[str, Any]:
+    """The job for a program."""
+    view, job = known.view, known.view.job
+    error = error_of(job)
+    return {
+        "job_id": job.id,
+        "state": str(job.state),
+        "since": iso(job.state_at),
+        "open": job.is_open,
+        "waits_for": explain(view),
+        "stuck": why_stuck(view),
+        "due_at": iso(view.due_at) if view.due_at is not None else None,
+        "progress": job.progress,
+        "attempt": job.attempt,
+        "try": job.try_no,
+        "provider": job.provider,
+        "model": job.model,
+        "request_id": job.request_id,
+        "request_ids": {str(attempt): request_id for attempt, request_id in job.request_ids.items()},
+        "generated_by": job.generated_by or None,
+        "link_expires_at": iso(job.link_expires_at) if job.link_expires_at else None,
+        "videos": [asdict(video) for video in job.videos],
+        "cost": dict(job.cost),
+        "usage": dict(job.usage),
+        "error": asdict(error) if error else None,
+        "spec": dict(known.spec),
+        "polls": job.polls,
+        "contradictions": job.contradictions,
+        "events": known.events,
+        "candidates": view.candidates,
+        "timeline": [{**asdict(entry), "at": iso(entry.at)} for entry in known.timeline],
+        **({} if known.standing is None else {"limits": limits.document(known.standing)}),
+    }

@@ -1,0 +1,54 @@
+"""The outcome of an act on a job: what was done, or why not, in words and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.errors import CallsheetError
+from worker.jobs.job import Job, is_job_id
+
+BASIS = {"list_price": "by the list price", "configured_price": "by your configured price"}
+"""What a cost is by (`ProviderModel.cost`), in words."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one act. *code* is a stable word; *is_done*: the job is now as was asked for."""
+
+    job_id: str
+    code: str
+    words: str
+    is_done: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The outcome for a program."""
+        return {"job_id": self.job_id, "outcome": self.code, "words": self.words, **self.facts}
+
+
+def checked_id(job_id: str) -> str:
+    """*job_id*, if it can name a job; raises `CallsheetError`."""
+    if not is_job_id(job_id):
+        raise CallsheetError("a job id is 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
+    return job_id
+
+
+def found(job: Job | None, job_id: str) -> Job:
+    """*job*, if there is a record of it; raises `CallsheetError`."""
+    if job is None:
+        raise missing(job_id)
+    return job
+
+
+def missing(job_id: str) -> CallsheetError:
+    return CallsheetError(f"there is no job {job_id}: callsheet list shows those there are")
+
+
+def price(job: Job) -> str:
+    """The price of one attempt at the job, as far as it is known, and what it is by."""
+    if not job.cost:
+        return "its price is not known here"
+    basis = BASIS.get(job.cost.get("basis", ""), "by the list price")
+    return f"{job.cost.get('amount', '')} {job.cost.get('currency', '')} {basis}"

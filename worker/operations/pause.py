@@ -1,0 +1,39 @@
+"""Pause: hold a provider's new jobs back in every worker, and let them go again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.jobs.states import JobState
+from worker.store import Store
+
+
+@dataclass(frozen=True)
+class Paused:
+    """How a provider stands after the act. `waiting`: its accepted jobs; `since`: Unix ms, None: not paused."""
+
+    provider: str
+    waiting: int
+    since: int | None = None
+    was_paused: bool = True
+
+
+def pause(store: Store, provider: str) -> Paused:
+    """Submit nothing to *provider* until it is resumed; polls, callbacks and archiving go on."""
+    since = store.pause(provider)
+    return Paused(provider, len(waiting(store, provider)), since)
+
+
+def resume(store: Store, provider: str) -> Paused:
+    """Submit to *provider* again; the jobs that waited are due at once."""
+    was_paused = store.resume(provider)
+    waited = waiting(store, provider)
+    if was_paused:
+        store.hasten(waited)
+    return Paused(provider, len(waited), was_paused=was_paused)
+
+
+def waiting(store: Store, provider: str) -> list[str]:
+    """The accepted jobs of *provider*."""
+    open_jobs = store.outlines(job_id for _, job_id in store.open_ids())
+    return [job.id for job in open_jobs if job.provider == provider and job.state is JobState.ACCEPTED]
