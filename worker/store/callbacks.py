@@ -7,6 +7,9 @@ from worker.store.due_index import Index
 from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM
 from worker.store.replies import Arrival
 
+ORPHANED_MS = 30 * 24 * 60 * 60 * 1000
+"""How long the ids of a job without a record are kept: longer than any link lives."""
+
 
 class Arrivals(Index):
     """What callbacks have told of jobs."""
@@ -24,6 +27,7 @@ class Arrivals(Index):
         """Keep one delivery of a callback and make its job due; the words are `Arrival`'s.
 
         Without *request_id*, only the URL of the delivery could be read: nothing is kept, and the job made due.
+        One for a job without a record or tombstone, which Redis has lost, is kept for when the job is accepted again.
         A delivery that brings nothing new makes its job due at most once a minute.
         """
         event = {"request_id": request_id, "fingerprint": fingerprint, "is_terminal": is_terminal}
@@ -32,6 +36,7 @@ class Arrivals(Index):
             "listening": ",".join(LISTENING),
             "binding": ",".join(BINDING),
             "reviving": ",".join(REVIVING),
+            "orphaned_ms": ORPHANED_MS,
             **ROOM,
             **(event if request_id else {}),
         }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.exceptions import NotFound
 
-from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene, once
+from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene, once
 from worker.jobs.states import JobState
 from worker.steps import Step
 
@@ -283,3 +284,21 @@ def test_what_a_provider_called_failed_is_never_undone(scene: Scene) -> None:
     assert word == "late"
     assert scene.job() == closed
     assert scene.told.states == ["failed"]
+
+
+def test_a_job_that_redis_has_lost_is_bound_by_its_callback_when_it_is_sent_again(scene: Scene) -> None:
+    """EvoLink has no list: what its callback named is all that tells the paid request."""
+    scene.submitted("evolink")
+    request_id = scene.job().request_id
+    scene.finish()
+    scene.store._client.flushdb()
+    with pytest.raises(NotFound):
+        scene.deliver(JOB, request_id=request_id)
+    with pytest.raises(NotFound):
+        scene.deliver(JOB, request_id=FORGED)
+
+    scene.accepted("evolink")
+    job = scene.follow()
+
+    assert (job.request_id, job.state) == (request_id, S.ARCHIVED)
+    assert scene.posts() == 1

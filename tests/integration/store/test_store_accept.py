@@ -110,13 +110,13 @@ def test_a_tombstone_is_kept_ninety_days_longer_than_its_record(lives: Lives, cl
 def test_nothing_of_an_expired_job_leaks_into_a_new_one_of_its_id(
     store: Store, lives: Lives, client: redis.Redis
 ) -> None:
-    lives.outcome_unknown()
-    lives.called(request_id="forged")
+    lives.submitted()
+    lives.called()
     client.delete(f"callsheet:{{0}}:job:{JOB}", f"callsheet:{{0}}:tombstone:{JOB}")
+    assert store.events(JOB)
 
     lives.accepted()
 
-    assert store.candidates(JOB) == {}
     assert store.events(JOB) == ()
     assert len(store.timeline(JOB)) == 1
 

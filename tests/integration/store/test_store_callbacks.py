@@ -215,6 +215,60 @@ def test_a_callback_with_another_request_id_changes_nothing_for_a_job_that_needs
     assert (lives.job(), store.next_due_at(), store.events(JOB)) == (before, due_at, ())
 
 
+def test_the_callbacks_of_a_lost_job_are_its_own_when_it_is_accepted_again(
+    store: Store, lives: Lives, client: redis.Redis, clock: Clock
+) -> None:
+    lives.submitted()
+    client.flushdb()
+    assert lives.called().word == "missing"
+    assert lives.called().word == "missing"
+    seen_at = clock.now
+    assert 0 < client.pttl(f"callsheet:{{0}}:candidates:{JOB}") <= 30 * DAY
+    assert 0 < client.pttl(f"callsheet:{{0}}:events:{JOB}") <= 30 * DAY
+    clock.advance(DAY)
+
+    assert lives.accepted(due_in_ms=MINUTE).word == "applied"
+
+    assert store.candidates(JOB) == {"r1": seen_at}
+    assert [(event.request_id, event.is_terminal) for event in store.events(JOB)] == [("r1", True)]
+    assert store.due() == [JOB]
+    assert client.pttl(f"callsheet:{{0}}:candidates:{JOB}") == -1
+    assert store.begin(lives.claimed()).word == "late", "a POST is on record that this record does not know"
+    assert lives.bound().due_now
+
+
+def test_a_flood_to_one_lost_job_pushes_out_no_id_of_another(store: Store, lives: Lives, client: redis.Redis) -> None:
+    for n in range(60):
+        lives.submitted(f"lost-{n}", f"r{n}")
+    client.flushdb()
+    for n in range(60):
+        lives.called(f"lost-{n}", f"r{n}")
+
+    for n in range(300):
+        assert lives.called("lost-0", f"junk-{n}").word == "missing"
+
+    assert all(f"r{n}" in store.candidates(f"lost-{n}") for n in range(60))
+    assert len(store.candidates("lost-0")) == 8
+    assert len(store.events("lost-0")) <= 16
+
+
+def test_a_delivery_of_which_only_the_url_can_be_read_keeps_nothing_of_a_lost_job(
+    store: Store, client: redis.Redis
+) -> None:
+    assert store.arrive(JOB, attempt=1).word == "missing"
+
+    assert list(client.scan_iter(match=f"*:{JOB}")) == []
+
+
+def test_a_job_nobody_called_back_about_begins_with_nothing(store: Store, lives: Lives, client: redis.Redis) -> None:
+    client.hset(f"callsheet:{{0}}:events:{JOB}", "left over", '1 1 1 "r0"\n{}')
+
+    lives.accepted()
+
+    assert store.events(JOB) == ()
+    assert store.candidates(JOB) == {}
+
+
 def test_a_callback_for_no_job_is_missing(lives: Lives) -> None:
     assert lives.called("nobody") == Arrival("missing", None)
 

@@ -166,7 +166,7 @@ end
 -- Write what a new job's history begins with; nothing but the record may have been written before.
 local function begin_history(spec, request)
   -- an expired job's last keys may outlive its record by a moment
-  redis.call("DEL", CANDIDATES, EVENTS, HISTORY, LINKS)
+  redis.call("DEL", HISTORY, LINKS)
   redis.call("RPUSH", HISTORY, spec, request)
 end
 

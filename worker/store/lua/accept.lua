@@ -1,4 +1,5 @@
--- Record a job, once.
+-- Record a job, once. Request ids that callbacks named while its record was missing are taken over: Redis has lost the
+-- job, which may be paid for, and somebody must look before it is sent again.
 --
 -- given  spec_sha256, provider, model, state, path, due_in_ms, version, facts {name: value}
 -- ARGV   4 spec JSON   5 the Celery request, or ""
@@ -25,9 +26,16 @@ put("state_at", text(now))
 put("path", given.path)
 for name, value in pairs(given.facts) do put(name, value) end
 due_at = now + given.due_in_ms
+local is_known_by_callbacks = redis.call("HLEN", CANDIDATES) > 0
+if is_known_by_callbacks then wake() end
 
 -- the record first: a Redis that is out of memory refuses it, but would let everything pass after a DEL
 save()
+if is_known_by_callbacks then
+  for _, key in ipairs({CANDIDATES, EVENTS}) do redis.call("PERSIST", key) end
+else
+  redis.call("DEL", EVENTS)
+end
 begin_history(ARGV[4], ARGV[5])
 note_move("", given.path, 1, "")
 return {"applied", cjson.encode(job)}

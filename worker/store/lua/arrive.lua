@@ -1,6 +1,7 @@
 -- Take one delivery of a callback: keep it and make the job due, or say why not.
 --
--- given  attempt, max_candidates, max_events, max_old_events, max_contradictions,
+-- given  attempt, max_candidates, max_events, max_old_events, max_contradictions, orphaned_ms (how long the ids of a
+--        record that is missing are kept),
 --        comma-joined held words: listening (a callback may matter), binding (of these: the request id is to be
 --        learned), reviving (of these: the job is final, but its video may still come),
 --        and, unless only the URL of the delivery could be read: request_id, fingerprint, is_terminal
@@ -10,11 +11,21 @@
 -- A delivery that brings something new makes the job due at once, any other at most once a minute: who knows the URL
 -- can send as many as he likes, and each look costs a GET.
 
+local function store() return store_event(given.fingerprint, given, ARGV[4], given.max_events, given.max_old_events) end
+
 if not job then
   local tombstone = redis.call("GET", TOMBSTONE)
-  if not tombstone then return {"missing"} end
-  local known = cjson.decode(tombstone)
-  return {"late", known.state, known.provider, 0}
+  if tombstone then
+    local known = cjson.decode(tombstone)
+    return {"late", known.state, known.provider, 0}
+  end
+  -- Redis has lost a job that was paid for: its ids are kept under its own name, for when it is sent again
+  job = {attempt = text(given.attempt)}
+  if given.request_id and keep_candidate(given.request_id, given.max_candidates) then
+    if redis.call("HEXISTS", EVENTS, given.fingerprint) == 0 then store() end
+    for _, key in ipairs({CANDIDATES, EVENTS}) do redis.call("PEXPIRE", key, given.orphaned_ms) end
+  end
+  return {"missing"}
 end
 
 local attempt, word = given.attempt, held()
@@ -28,7 +39,6 @@ local function answer_nothing_new(outcome)
   save()
   return answer(outcome, is_due)
 end
-local function store() return store_event(given.fingerprint, given, ARGV[4], given.max_events, given.max_old_events) end
 
 if not given.request_id then return answer_nothing_new(is_listening and "unread" or "late") end
 if (bound(attempt) or given.request_id) ~= given.request_id then return answer_nothing_new("mismatch") end

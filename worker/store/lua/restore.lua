@@ -9,6 +9,7 @@ if job or redis.call("EXISTS", TOMBSTONE) == 1 then return {"repeat"} end
 job = {}
 for name, value in pairs(given.fields) do put(name, value) end
 save()
+redis.call("DEL", CANDIDATES, EVENTS)
 begin_history(ARGV[4], "")
 note_move("", given.path, int("attempt"), given.detail)
 close()
