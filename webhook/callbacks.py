@@ -32,7 +32,7 @@ from werkzeug.exceptions import (
 
 from webhook import bodies
 from webhook.errors import answer
-from webhook.overload import Gate
+from webhook.overload import Overload
 from worker.errors import CallbackError, StoreError
 from worker.jobs import callback_token
 from worker.jobs.job import is_job_id
@@ -77,7 +77,7 @@ class Receiver:
     secrets: Sequence[str] = field(repr=False)
     store: Store
     nudge: Callable[[str], None]  # starts the archive step soon; returns at once, whatever the broker does
-    gate: Gate = field(default_factory=Gate)
+    overload: Overload = field(default_factory=Overload)
 
     def check(self, provider: str, job_id: str, attempt: str, token: str) -> Address:
         """The attempt that a URL's parts name; `NotFound` unless its token is ours.
@@ -101,7 +101,7 @@ class Receiver:
         `NotFound` when there is no record, `ServiceUnavailable` when there is no room for it, and `StoreError` when the
         store did not answer: then nothing is known.
         """
-        with self.gate.place():
+        with self.overload.place():
             event, problem = self._read(address, body)
             arrival = self._arrive(address, event)
             if arrival.word == "missing":

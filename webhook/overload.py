@@ -1,16 +1,18 @@
-"""How deliveries wait for the store together, so that a silent store is answered for in time.
+"""A bulkhead and a circuit breaker between deliveries and the store.
 
-Without it, each callback that comes while Redis hangs would open one more
-connection and wait out the whole time-out behind all others.
+The bulkhead lets so many deliveries into the store at once. Without the breaker, each callback that comes while Redis
+hangs would open one more connection and wait out the whole time-out behind all others.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from gevent import Timeout
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from worker.errors import StoreError
 
@@ -23,11 +25,16 @@ WAIT_SECONDS = 5.0
 SILENT_SECONDS = 0.5
 """A failure that took this long was silence, not a refusal."""
 
+ANSWER_SECONDS = 1.8
+"""The end of every wait for the store, so that a provider has its answer in two seconds: a Redis that answers each
+command only just in time takes several to be connected to."""
+
 SILENT = "Redis is silent, as another callback has just found out"
 
 
-class Gate:
-    """Lets *places* callers through at a time. While the store is silent one caller asks, the scout, for all."""
+class Overload:
+    """Lets *places* callers into the store at a time. While the store is silent the breaker is half open: one caller
+    probes the store, the others wait for its result."""
 
     def __init__(
         self,
@@ -36,89 +43,44 @@ class Gate:
         wait_seconds: float = WAIT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        # no `threading.Semaphore`: under gevent, whoever gives a place back would let all others run first
-        self._free = places
-        self._queue: deque[threading.Lock] = deque()
-        self._lock = threading.Lock()
+        self._places = BoundedSemaphore(places)
         self._wait_seconds = wait_seconds
         self._monotonic = monotonic
         self._is_silent = False
-        self._scouting = threading.Condition()
-        self._is_scout_out = False
-        self._scouts_back = 0
+        self._probe: Event | None = None
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place while asking the store; `StoreError` as soon as it is known to be silent."""
-        is_scout = self._is_silent and self._scout_or_heed()
+        if self._is_silent and self._probe is not None:
+            self._probe.wait(self._wait_seconds)
+            if self._is_silent:
+                raise StoreError(SILENT)
+        probe = Event() if self._is_silent else None
+        if probe is not None:
+            self._probe = probe
         try:
-            self._enter()
+            if not self._places.acquire(timeout=self._wait_seconds):
+                raise StoreError(f"no place at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
             try:
-                if self._is_silent and not is_scout:
+                if self._is_silent and probe is None:
                     raise StoreError(SILENT)
-                began, failed = self._monotonic(), False
-                try:
-                    yield
-                except StoreError:
-                    failed = True
-                    raise
-                finally:
-                    # a store that is silent falls silent for those, too, who have asked it only just now
-                    self._is_silent = failed and (self._is_silent or self._monotonic() - began >= SILENT_SECONDS)
+                yield from self._watched()
             finally:
-                self._leave()
+                self._places.release()
         finally:
-            if is_scout:
-                self._come_back()
+            if probe is not None:
+                self._probe = None
+                probe.set()
 
-    def _enter(self) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._queue.append(turn)
+    def _watched(self) -> Iterator[None]:
+        began, has_failed = self._monotonic(), False
         try:
-            has_come = turn.acquire(timeout=self._wait_seconds)
-        except BaseException:  # gevent ends a request that takes too long wherever it waits
-            if not self._unqueued(turn):
-                self._leave()
+            with Timeout(ANSWER_SECONDS, StoreError(f"no answer from Redis within {ANSWER_SECONDS:g} s")):
+                yield
+        except StoreError:
+            has_failed = True
             raise
-        if not has_come and self._unqueued(turn):
-            raise StoreError(f"no turn at Redis within {self._wait_seconds:g} s: it cannot take so many callbacks")
-
-    def _unqueued(self, turn: threading.Lock) -> bool:
-        """Take *turn* out of the queue; False when it has come just now, and with it the place."""
-        with self._lock:
-            if turn not in self._queue:
-                return False
-            self._queue.remove(turn)
-            return True
-
-    def _leave(self) -> None:
-        """Hand the place to who has queued longest: nobody who comes later may overtake."""
-        with self._lock:
-            if self._queue:
-                self._queue.popleft().release()
-            else:
-                self._free += 1
-
-    def _scout_or_heed(self) -> bool:
-        """Whether the caller is the scout; who is not waits for the scout's word while the store is silent."""
-        with self._scouting:
-            is_scout = self._is_silent and not self._is_scout_out
-            if is_scout:
-                self._is_scout_out = True
-            elif self._is_silent:
-                back = self._scouts_back
-                self._scouting.wait_for(lambda: self._scouts_back > back, self._wait_seconds)
-                if self._is_silent:
-                    raise StoreError(SILENT)
-            return is_scout
-
-    def _come_back(self) -> None:
-        with self._scouting:
-            self._is_scout_out = False
-            self._scouts_back += 1
-            self._scouting.notify_all()
+        finally:
+            # a store that is silent falls silent for those, too, who have asked it only just now
+            self._is_silent = has_failed and (self._is_silent or self._monotonic() - began >= SILENT_SECONDS)

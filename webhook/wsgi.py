@@ -11,8 +11,7 @@ from functools import partial
 
 from flask import Flask
 
-from webhook import create_app
-from webhook.batching_redis import Convoy
+from webhook.app import create_app
 from worker import providers
 from worker.errors import SettingsError
 from worker.heartbeat import Heart
@@ -20,6 +19,7 @@ from worker.jobs.timing import DAY, ms
 from worker.logs import configure
 from worker.messaging.nudges import Sender
 from worker.messaging.publisher import Publisher
+from worker.providers.base import Provider
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.steps import Step
@@ -35,8 +35,7 @@ APP_LOAD_ERROR = 4
 def application(env: Mapping[str, str] = os.environ) -> Flask:
     """The receiver for *env*, logging to stderr; ends the process, with one line, where *env* cannot be used."""
     try:
-        settings = Settings.from_env(env)
-        adapters = providers.build(settings)
+        settings, adapters = _configured(env)
     except SettingsError as err:
         print(err, file=sys.stderr)  # noqa: T201  nothing is set up yet that could log
         raise SystemExit(APP_LOAD_ERROR) from None
@@ -44,7 +43,7 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     configure(logging.getLogger())
     from worker.celery import app  # reads the environment when it is imported
 
-    client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS, kind=Convoy)
+    client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS)
     publisher = Publisher(Sender(app, Step.ARCHIVE))
     atexit.register(publisher.close)
     heart = Heart(["web"], partial(open_store, settings, timeout_seconds=STORE_TIMEOUT_SECONDS))
@@ -56,3 +55,15 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
         secrets=settings.callback_secrets,
         publisher=publisher,
     )
+
+
+def _configured(env: Mapping[str, str]) -> tuple[Settings, Mapping[str, Provider]]:
+    settings = Settings.from_env(env)
+    return settings, providers.build(settings)
+
+
+if __name__ == "__main__":  # gunicorn's master has the environment judged before it starts workers: server.py
+    try:
+        _configured(os.environ)
+    except SettingsError as err:
+        sys.exit(f"callsheet: {err}")

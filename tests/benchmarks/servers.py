@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flask import Flask, Response
 
-from webhook import create_app
+from webhook.app import create_app
 from worker import providers
 from worker.jobs.timing import DAY, ms
 from worker.messaging.publisher import Publisher

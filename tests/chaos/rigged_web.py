@@ -7,7 +7,8 @@ from typing import Any
 from flask import Flask
 
 from tests.chaos.rigged import rigged_store
-from webhook import create_app, wsgi
+from webhook import wsgi
+from webhook.app import create_app
 from worker.store import Store
 
 application = wsgi.application

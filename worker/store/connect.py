@@ -15,8 +15,8 @@ from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster
 from worker.store.cluster import Cluster
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
-    """A client of that *kind* for *url* (a cluster's is of a kind of its own); nothing connects before it is used.
+def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
+    """A client for *url*; nothing connects before it is used.
 
     It never repeats a command by itself: redis-py would do so ten times after a
     time-out, holding its caller far longer than *timeout_seconds*, and the caller
@@ -34,20 +34,19 @@ def connect(url: str, *, timeout_seconds: float = 5.0, kind: type[redis.Redis] =
     try:
         if is_cluster(url):
             return cast("redis.Redis", Cluster(url, options))
-        return _by_sentinel(url, kind, options) if is_by_sentinel(url) else kind.from_url(url, **options)
+        return _by_sentinel(url, options) if is_by_sentinel(url) else redis.Redis.from_url(url, **options)
     except ValueError as err:
         known = "redis://, rediss://, sentinel:// or cluster://"
         raise StoreError(f"CALLSHEET_REDIS_URL is no URL of a Redis: use {known}") from err
 
 
-def _by_sentinel(url: str, kind: type[redis.Redis], options: Mapping[str, Any]) -> redis.Redis:
+def _by_sentinel(url: str, options: Mapping[str, Any]) -> redis.Redis:
     """A client of whatever is the master when it connects."""
     named = Sentinels.of(url)
     asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinel = Sentinel(named.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         named.master,
-        redis_class=kind,
         db=named.database,
         username=named.user or None,
         password=named.password or None,

@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.integration.store.conftest import JOB, Lives
-from webhook import create_app
+from webhook.app import create_app
 from worker import providers
 from worker.jobs.callback_token import callback_url
 from worker.messaging.publisher import Publisher

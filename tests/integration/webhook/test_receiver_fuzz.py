@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy.local.valkey import Valkey
 from tests.integration.store.conftest import Lives
 from tests.integration.webhook.conftest import RETENTION_MS, Client, environment, path
-from webhook import create_app
+from webhook.app import create_app
 from worker import providers
 from worker.messaging.publisher import Publisher
 from worker.settings.settings import Settings

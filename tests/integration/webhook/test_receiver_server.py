@@ -6,11 +6,13 @@ import base64
 import contextlib
 import json
 import os
-import signal
+import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from tests.conftest import WaitUntil
 from tests.integration.store.conftest import JOB, Lives
 from tests.integration.webhook.conftest import SECRET, body, environment, path
 from tests.integration.webhook.server import ROOT, Server, command, hear
+from webhook.server import REQUESTS_PER_CONNECTION
 from worker.jobs.callback_token import token
 from worker.store import Store
 
@@ -103,7 +106,7 @@ def test_a_callback_may_come_in_any_form_of_http(server: Server, lives: Lives, t
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(head(b"Content-Length: 5000") + body(), id="a body shorter than its length"),
+        pytest.param(head(b"Content-Length: 5000") + body()[:-1], id="a body shorter than its length"),
         pytest.param(head(b"Content-Length: 0"), id="no body"),
         pytest.param(head(b"Content-Length: -5") + body(), id="a negative length"),
         pytest.param(head(b"Content-Length: 5", b"Content-Length: 6") + body(), id="two lengths"),
@@ -166,36 +169,101 @@ def test_slow_clients_hold_up_nobody_and_are_cut_off(server: Server, lives: Live
         assert {hear(connection) for connection in slow} == {b""}
 
 
+GET_LIVE = b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n"
+
+
+def pour(connection: socket.socket, text: bytes, until: threading.Event) -> None:
+    """Send *text* without end and throw away what is answered, as fast as the server takes it."""
+    connection.setblocking(False)
+    while not until.is_set():
+        with contextlib.suppress(BlockingIOError):
+            connection.sendall(text)
+        with contextlib.suppress(BlockingIOError):
+            if not connection.recv(1 << 20):
+                return
+
+
 @contextlib.contextmanager
-def kept(server: Server, connections: int) -> Iterator[None]:
-    """So many connections, each answered once before the next is made, and kept."""
-    with contextlib.ExitStack() as stack:
+def poured(server: Server, text: bytes, connections: int) -> Iterator[None]:
+    """So many clients that send *text* without end, each from a new connection when one is closed."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(OSError), server.connect() as connection:
+                pour(connection, text, is_over)
+
+    with ThreadPoolExecutor(connections) as pool:
         for _ in range(connections):
-            connection = stack.enter_context(server.connect())
-            connection.sendall(b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        yield
+            pool.submit(go_on)
+        try:
+            yield
+        finally:
+            is_over.set()
 
 
-def sockets(pid: int) -> int:
-    """How many sockets a process has open."""
-    files = Path("/proc", str(pid), "fd").iterdir()
-    return sum(str(file.readlink()).startswith("socket:") for file in files)
+def test_clients_that_pipeline_requests_without_end_hold_up_nobody(server: Server, lives: Lives) -> None:
+    for n in range(10):
+        lives.submitted(f"job-{n}", f"r{n}")
+
+    with poured(server, GET_LIVE * 200, 2):
+        answers = [server.deliver(body(id=f"r{n}"), to=path(f"job-{n}")) for n in range(10)]
+
+    assert answers == [(200, b'{"outcome": "stored"}')] * 10
+    assert "WORKER TIMEOUT" not in server.process.log.read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_worker_that_stands_still_holds_up_nobody_and_takes_its_share_when_it_goes_on(server: Server) -> None:
-    master = str(server.process.pid)
-    idle = int(Path("/proc", master, "task", master, "children").read_text().split()[0])
-    before = sockets(idle)
-    os.kill(idle, signal.SIGSTOP)
-    try:
-        with kept(server, 40):
-            os.kill(idle, signal.SIGCONT)
-            with kept(server, 40):
-                assert 30 <= sockets(idle) - before <= 50
-    finally:
-        os.kill(idle, signal.SIGCONT)
+def test_a_connection_is_closed_after_so_many_requests(server: Server) -> None:
+    heard = server.say(GET_LIVE * (REQUESTS_PER_CONNECTION + 100))
+
+    assert heard.count(b"HTTP/1.1 200") == REQUESTS_PER_CONNECTION
+    assert heard.count(b"Connection: close") == 1
+
+
+def in_one_byte_chunks(data: bytes) -> bytes:
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in data) + b"0\r\n\r\n"
+
+
+def test_a_body_in_one_byte_chunks_is_read_until_its_framing_outweighs_it(
+    server: Server, lives: Lives, store: Store
+) -> None:
+    lives.submitted()
+
+    short = server.say(head(CLOSE, CHUNKED) + in_one_byte_chunks(body()))
+    long = server.say(head(CHUNKED) + in_one_byte_chunks(body(id="r1").ljust(60_000)))
+
+    assert short.startswith(b"HTTP/1.1 200 ")
+    assert long.startswith(b"HTTP/1.1 400 ")
+    assert [stray["reason"] for stray in store.strays()] == ["cut_short"]
+
+
+def test_without_a_token_no_chunk_is_waited_for(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(CHUNKED).replace(TOKEN.encode(), b"A" * 43) + b"1\r\n{\r\n")
+
+        assert hear(connection).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"".join(b"X-%d: %s\r\n" % (n, b"a" * 4000) for n in range(5)), id="five headers of 4 KB"),
+        pytest.param(b"".join(b"X-%d: %s\r\n" % (n, b"a" * 400) for n in range(60)), id="sixty headers of 400 B"),
+    ],
+)
+def test_a_head_of_more_than_16_kib_is_refused_before_its_end(server: Server, text: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(GET_LIVE[:-2] + text)
+
+        assert hear(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_that_nobody_wanted_stands_in_no_ones_way(server: Server) -> None:
+    unwanted = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n" + b"a" * 65536
+
+    heard = server.say(unwanted + GET_LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    assert re.findall(rb"HTTP/1.1 (\d+) ", heard) == [b"404", b"200"]
 
 
 def test_what_gevent_patches_was_imported_by_nobody_before(server: Server) -> None:
