@@ -9,6 +9,14 @@ DOING = (
     # --- paying
     _m(
         "POST again on redelivery: an intent is written whatever the state",
+        f"{LUA}/begin.lua",
+        "if not listed(given.sources, source) or",
+        "if false or",
+        f"{STORE}/test_store_moves.py::test_no_post_begins_but_of_an_accepted_job",
+        True,
+    ),
+    _m(
+        "moves that no table lists",
         f"{LUA}/move.lua",
         "listed(given.sources, source) and",
         "true and",
@@ -31,15 +39,15 @@ DOING = (
     ),
     _m(
         "POST without a lease check",
-        f"{LUA}/move.lua",
-        "if not is_legal or is_lease_lost or",
-        "if not is_legal or",
+        f"{LUA}/begin.lua",
+        "or not has_room or",
+        "or",
         f"{STORE}/test_store_moves.py::test_no_post_begins_under_a_lapsed_lease",
         True,
     ),
     _m(
         "POST though a callback tells of one that is not on record",
-        f"{LUA}/move.lua",
+        f"{LUA}/begin.lua",
         ' or redis.call("HLEN", CANDIDATES) > 0',
         "",
         f"{STORE}/test_store_moves.py::test_no_post_begins_while_a_callback_tells_of_one_that_is_not_on_record",
@@ -61,16 +69,89 @@ DOING = (
     _m(
         "the bucket is not asked before a POST: a Redis set back pays twice",
         "worker/steps/submit.py",
-        "    if begun is not None:\n        return report.insist(",
-        "    if False:\n        return report.insist(",
+        "    if last is not None:",
+        "    if False:",
         f"{STEPS}/test_rollback.py::test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_again",
     ),
     _m(
         "a try whose process was lost is made again though the bucket knows of it",
         "worker/steps/submit.py",
-        "    if begun is not None:\n        return report.unconfirmed(",
-        "    if False:\n        return report.unconfirmed(",
+        "    if begun is not None:\n        bound =",
+        "    if False:\n        bound =",
         f"{STEPS}/test_submit_crashes.py::test_a_kill_after_the_post_is_found_in_the_providers_list",
+    ),
+    _m(
+        "a try whose process was lost is left in the bucket for that process to send",
+        "worker/steps/submit.py",
+        "        services.bucket.withhold(",
+        "        services.bucket.begun(job.id, job.attempt, job.try_no) or str(",
+        f"{STEPS}/test_submit_crashes.py"
+        "::test_a_worker_paused_before_the_bucket_is_told_finds_its_try_taken_and_sends_nothing",
+    ),
+    _m(
+        "lease tokens that are counted: a failover gives one out twice",
+        f"{LUA}/claim.lua",
+        'put("lease", given.nonce)',
+        'put("lease", job.attempt .. ":" .. int("ver"))',
+        f"{STORE}/test_store_claims.py::test_a_lease_that_redis_has_lost_gives_its_token_to_nobody_else",
+    ),
+    _m(
+        "a POST that Redis has lost is looked for at the time of the first try",
+        "worker/bucket/intents.py",
+        "last = last if found.is_unpaid else found",
+        "last = last or found",
+        f"{STEPS}/test_rollback.py::test_the_last_try_is_looked_for_at_the_time_that_the_bucket_tells",
+    ),
+    _m(
+        "an S3 that cannot tell counts as one that knows of no POST: cancelled is told",
+        "worker/operations/cancel.py",
+        'return Reply("unknown", job)',
+        "begun = None",
+        f"{STEPS}/test_s3_away.py::test_nothing_is_cancelled",
+    ),
+    _m(
+        "a cancel reads the bucket and takes no try: a process of the Redis before sends it",
+        "worker/operations/cancel.py",
+        "rollback_guard.rule_out(job, services)",
+        "rollback_guard.last_begun(job, services)",
+        f"{STEPS}/test_rollback.py"
+        "::test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_job_was_cancelled_in_another_redis",
+    ),
+    _m(
+        "a deadline reads the bucket and takes no try: a process of the Redis before sends it",
+        "worker/steps/submit.py",
+        "rollback_guard.rule_out(job, services)",
+        "rollback_guard.last_begun(job, services)",
+        f"{STEPS}/test_rollback.py"
+        "::test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_jobs_time_was_over_in_another_redis",
+    ),
+    _m(
+        "the provider's answer is kept in Redis alone",
+        "worker/steps/submit_report.py",
+        "services.bucket.keep(job.id, job.attempt, job.try_no, begun)",
+        "pass",
+        f"{STEPS}/test_kept_answers.py::test_a_job_that_redis_has_forgotten_is_bound_at_a_provider_without_a_list",
+    ),
+    _m(
+        "an answer that the bucket has kept is bound by nobody",
+        "worker/steps/rollback_guard.py",
+        "if begun.request_id is None:",
+        "if True:",
+        f"{STEPS}/test_kept_answers.py::test_a_cancel_binds_what_was_sent_instead",
+    ),
+    _m(
+        "an outcome is given up as unknown while S3 is away",
+        "worker/steps/reconcile.py",
+        "        was_held_back = True",
+        "        was_held_back = False",
+        f"{STEPS}/test_kept_answers.py::test_no_outcome_is_given_up_as_unknown_while_the_bucket_cannot_be_read",
+    ),
+    _m(
+        "a try that no provider took counts as one that may have been: after a rollback its job ends unknown",
+        "worker/steps/submit_report.py",
+        "return Outcome(partial(not_taken, job, services, err), is_unpaid=True)",
+        "return Outcome(partial(not_taken, job, services, err))",
+        f"{STEPS}/test_rollback.py::test_a_job_that_no_provider_took_is_sent_after_a_rollback",
     ),
     _m(
         "a try whose process was lost is looked for in another place than it was written down in",
@@ -83,7 +164,7 @@ DOING = (
     _m(
         "a try that was taken over is begun by the paused one as well",
         "worker/bucket/intents.py",
-        "return None if found.by == by else found",
+        "return None if found is None or found.by == by else found",
         "return None",
         f"{STEPS}/test_submit_crashes.py"
         "::test_a_worker_paused_before_the_bucket_is_told_finds_its_try_taken_and_sends_nothing",
@@ -98,16 +179,9 @@ DOING = (
     _m(
         "cancelled is told of a job whose POST Redis has lost",
         "worker/operations/cancel.py",
-        "(begun := intents.begun_already(job, services))",
-        "(begun := None)",
+        "if begun is not None:",
+        "if False:",
         f"{STEPS}/test_rollback.py::test_a_job_that_was_sent_is_not_told_as_cancelled",
-    ),
-    _m(
-        "intents that go backwards are not noticed",
-        f"{LUA}/_intents.lua",
-        "if intents.count < seen then",
-        "if false then",
-        f"{STEPS}/test_rollback.py::test_the_sweep_notices_so_that_a_worker_without_memory_sends_nothing",
     ),
     _m(
         "a late refusal fails a job that a callback has bound",

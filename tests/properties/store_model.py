@@ -38,7 +38,6 @@ class Record:
     ver: int = 1
     attempt: int = 1
     try_no: int = 0
-    fence: int = 0
     lease: str = ""
     lease_until: int = 0
     call: str = ""
@@ -109,19 +108,18 @@ class Model:
         self.jobs[job_id] = Record(spec, due_at=now)
         return "applied"
 
-    def claim(self, job_id: str, states: set[JobState], lease_ms: int, now: int, *, only_due: bool) -> str | None:
-        """The token, when the claim is granted."""
+    def claim(self, job_id: str, states: set[JobState], lease_ms: int, now: int, *, only_due: bool, nonce: str) -> bool:
+        """Whether the claim is granted, under the token *nonce*."""
         job = self.jobs.get(job_id)
         if job is None or job.closed or job.leased(now) or job.state not in states:
-            return None
+            return False
         if only_due and not job.nudges and (job.due_at or 0) > now:
-            return None
-        job.fence += 1
-        job.lease, job.lease_until = f"{job.attempt}:{job.fence}", now + lease_ms
+            return False
+        job.lease, job.lease_until = nonce, now + lease_ms
         job.due_at = job.lease_until
         if job.call:
             job.call = "seen"
-        return job.lease
+        return True
 
     def renew(self, job_id: str, token: str, lease_ms: int, now: int) -> bool:
         job = self.jobs[job_id]

@@ -67,6 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.versions: dict[str, list[int]] = {job_id: [] for job_id in JOBS}
         self.created: dict[str, list[str]] = {job_id: [] for job_id in JOBS}
         self.made_in: dict[str, int] = {}
+        self.tokens: set[str] = set()
         self.leave_to_pay: dict[str, int] = dict.fromkeys(JOBS, 1)
 
     @initialize()
@@ -88,8 +89,10 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def claim(self, job_id: str, client: int, states: set[JobState], only_due: bool) -> Claim:
         claim = self.stores[client].claim(job_id, states=states, lease_ms=LEASE, only_due=only_due)
-        token = self.model.claim(job_id, states, LEASE, self.now, only_due=only_due)
-        assert (claim.token if claim else None) == token
+        nonce = claim.token if claim else "refused"
+        assert (claim is not None) == self.model.claim(job_id, states, LEASE, self.now, only_due=only_due, nonce=nonce)
+        assert claim is None or nonce not in self.tokens, "a token was given to two"
+        self.tokens.add(nonce)
         return claim if claim else multiple()  # type: ignore[return-value]
 
     @rule(claim=claims, client=clients)

@@ -201,8 +201,7 @@ class Bucket(BegunPosts):
         key = f"{self._prefix}/.callsheet/probe"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             self._direct.put(key, **s3.body(b"probe"))
-            with self._lock:
-                keeps_conditions = self._keeps_conditions = self._try_conditions()
+            keeps_conditions = self._keeps_conditions = self._try_conditions()
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
                 raise BucketError("damaged", f"{self.name}/{key}: S3 gives other bytes back than it was sent")

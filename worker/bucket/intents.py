@@ -1,23 +1,26 @@
-"""What the bucket knows of POSTs that were begun, whatever becomes of Redis.
+"""Write-ahead log of paid POSTs in S3: it outlives every loss, rollback and failover of Redis.
 
-    <prefix>/.callsheet/intents/<job_id>/<attempt>-<try>    one try at one attempt, made once and never replaced
-                       /intents.json                        how many there were (worker/steps/rollback_guard.py)
-                       /conditional-put                     what S3 is asked to learn what it can do
+    <prefix>/.callsheet/intents/<job_id>/<attempt>-<try>    one try at one attempt
+                       /conditional-put                     an empty object that tells whether S3 keeps conditions
 
-Redis may come back as an older self, or empty, and with it a job that was sent
-stands as one to be sent. The first is made before the POST and under a condition
-that fails when it is there, so that of all who would make the same try, in this
-Redis or a forgotten one, only one is let through.
+An object of a try is made before its POST, under a condition that fails when the key is taken. Of all
+processes that would make the same try, in this Redis or in one that is forgotten, one is let through.
+It is JSON with `begun_at` (Unix ms) and `by`, the name of that process for this one try; later, written
+over it by the same process, the outcome: `request_id` and `provider`, or `is_unpaid`.
+
+A process that has to say "nothing was paid" withholds the next try: it makes that object itself, so that
+nobody can send the try any more.
+
+Everything here is asked for between a lease and a POST, or by somebody who waits: it goes through the
+client that gives up in time, and under no lock.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -38,19 +41,29 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Begun:
-    """A try that somebody began."""
+    """A try that was begun, as far as its object says."""
 
     at: int | None  # when, Unix ms; None: it does not say
-    by: str  # the name that whoever began it had for that time
+    by: str  # the name that its process had for this try
+    request_id: str | None = None  # the provider's answer, where it was kept
+    provider: str = ""  # of that request id
+    is_unpaid: bool = False  # it was withheld, or the provider surely did not take it
+
+
+class Try(NamedTuple):
+    """Which POST of all: its job, its attempt, its number in that attempt."""
+
+    job_id: str
+    attempt: int
+    try_no: int
 
 
 class BegunPosts(Documents):
-    """The bucket as a second memory for what must never be done twice."""
+    """The log of one bucket. Threads may share it."""
 
     def __init__(self, client: S3Client, name: str, prefix: str, hurried: S3Client | None = None) -> None:
-        """With *hurried*, a client that gives up in time: what it does stands between a claim and its POST."""
+        """With *hurried*, a client that gives up within seconds (`client.HURRIED`)."""
         super().__init__(client, name, prefix)
-        self._lock = threading.Lock()
         self._keeps_conditions: bool | None = None
         self._quick = hurried or client
         self._quick_direct = Direct(self._quick, name)
@@ -61,18 +74,59 @@ class BegunPosts(Documents):
         return sha256(f"{self.name}/{self._prefix}".encode()).hexdigest()[:8]
 
     def begin(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int) -> Begun | None:
-        """Write down that *by* begins this try; None, or who was there before. Of all who ask, one is told None.
+        """Record that *by* is about to send this try.
 
-        *by* may ask again. Raises `BucketError` when S3 did not say which, within a minute; then it may be
-        written down or not.
+        Returns None to exactly one name, which may ask again; all others get the earlier record.
+        Raises `BucketError` when S3 did not say which; then it may be recorded or not.
         """
-        key = self._begun_key(job_id, attempt, try_no)
-        options = s3.body(json.dumps({"begun_at": at, "by": by}).encode("ascii"))
+        found = self._take(Try(job_id, attempt, try_no), Begun(at, by))
+        return None if found is None or found.by == by else found
+
+    def withhold(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int) -> Begun | None:
+        """Keep every process from sending this try. Returns None, or the record of the one that came first.
+
+        With the name of a process that has begun it and will not send it, what that recorded is replaced.
+        Raises `BucketError` as `begin` does.
+        """
+        this, unpaid = Try(job_id, attempt, try_no), Begun(at, by, is_unpaid=True)
+        found = self._take(this, unpaid)
+        if found is None or found.by != by:
+            return found
+        self.keep(job_id, attempt, try_no, unpaid)
+        return None
+
+    def keep(self, job_id: str, attempt: int, try_no: int, begun: Begun) -> None:
+        """Write the outcome over what the same process recorded before; raises `BucketError`."""
+        key = self._key(Try(job_id, attempt, try_no))
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._quick_direct.put(key, ContentType="application/json", **s3.body(_to_json(begun)))
+
+    def begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
+        """The record of this try, if there is one; raises `BucketError` when that cannot be learned now."""
+        key = self._key(Try(job_id, attempt, try_no))
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+            return self._held(key)
+
+    def last_begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
+        """The last try from *try_no* on that may have been taken; raises `BucketError` when that cannot be learned now.
+
+        Tries are recorded without a gap, so the first one that is missing ends the search.
+        """
+        last = None
+        while found := self.begun(job_id, attempt, try_no):
+            last = last if found.is_unpaid else found
+            try_no += 1
+        return last
+
+    def _take(self, this: Try, begun: Begun) -> Begun | None:
+        """Record *begun* where nothing is recorded; None, or what was there before, be it of the same name."""
+        key = self._key(this)
+        options = s3.body(_to_json(begun))
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject and s3:GetObject"):
             is_guarded = self._has_conditions()
             for _ in range(TRIES):
                 if not is_guarded and (found := self._held(key)):
-                    return _unless(by, found)
+                    return found
                 condition = ONLY_IF_ABSENT if is_guarded else {}
                 try:
                     self._quick_direct.put(key, ContentType="application/json", **options, **condition)
@@ -81,19 +135,13 @@ class BegunPosts(Documents):
                     if s3.status_of(err) not in (TAKEN, CONFLICT):
                         raise
                 if found := self._held(key):
-                    return _unless(by, found)
+                    return found
         raise BucketError("conflict", f"{self.name}/{key}: S3 says again and again that somebody is writing it")
 
-    def begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
-        """Who began this try, if anybody did; raises `BucketError` when that cannot be learned now."""
-        key = self._begun_key(job_id, attempt, try_no)
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            return self._held(key)
-
     def _held(self, key: str) -> Begun | None:
-        """Who began the try at *key*, as far as what is there says; None: nothing is there."""
+        """What is recorded at *key*; None: nothing is there."""
         try:
-            return _read_begun(self._read(key, self._quick))
+            return _from_json(self._read(key, self._quick))
         except ClientError as err:
             if s3.status_of(err) == 404:
                 return None
@@ -101,39 +149,16 @@ class BegunPosts(Documents):
         except BucketError:  # too large to be ours, but it is there
             return Begun(None, "")
 
-    def put_intents(self, counts: Mapping[int, int]) -> None:
-        """Keep how many POSTs each shard of the store had begun, over what was kept before."""
-        key = self._intents_key()
-        text = json.dumps({str(shard): count for shard, count in counts.items()})
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._direct.put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
-
-    def read_intents(self) -> dict[int, int]:
-        """What `put_intents` kept last; raises `BucketError` when that cannot be learned now."""
-        key = self._intents_key()
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            try:
-                text = self._read(key, self._client)
-            except ClientError as err:
-                if s3.status_of(err) == 404:
-                    return {}
-                raise
-        try:
-            return {int(shard): int(count) for shard, count in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError) as err:
-            raise BucketError("damaged", f"{self.name}/{key} is not what was kept there: remove it") from err
-
     def _has_conditions(self) -> bool:
-        """Whether this S3 keeps `If-None-Match`, which several silently ignore; asked once."""
-        with self._lock:
-            if self._keeps_conditions is None:
-                self._keeps_conditions = self._try_conditions()
-            return self._keeps_conditions
+        """Whether this S3 keeps `If-None-Match`, which several silently ignore; asked once, or by some at once."""
+        if self._keeps_conditions is None:
+            self._keeps_conditions = self._try_conditions()
+        return self._keeps_conditions
 
     def _try_conditions(self) -> bool:
         for _ in range(2):
             try:
-                self._direct.put(f"{self._prefix}/.callsheet/conditional-put", **s3.body(b""), **ONLY_IF_ABSENT)
+                self._quick_direct.put(f"{self._prefix}/.callsheet/conditional-put", **s3.body(b""), **ONLY_IF_ABSENT)
             except ClientError as err:
                 if s3.status_of(err) in (TAKEN, CONFLICT):
                     return True
@@ -142,24 +167,23 @@ class BegunPosts(Documents):
                 raise
         return False
 
-    def _intents_key(self) -> str:
-        return f"{self._prefix}/.callsheet/intents.json"
-
-    def _begun_key(self, job_id: str, attempt: int, try_no: int) -> str:
-        if not is_job_id(job_id):
+    def _key(self, this: Try) -> str:
+        if not is_job_id(this.job_id):
             raise BucketError("refused", "only a job's id can name its tries")
-        return f"{self._prefix}/.callsheet/intents/{job_id}/{int(attempt)}-{int(try_no)}"
+        return f"{self._prefix}/.callsheet/intents/{this.job_id}/{int(this.attempt)}-{int(this.try_no)}"
 
 
-def _unless(by: str, found: Begun) -> Begun | None:
-    """None when *by* was there first: its request was taken and the answer lost."""
-    return None if found.by == by else found
+def _to_json(begun: Begun) -> bytes:
+    told = {name: value for name, value in asdict(begun).items() if value}
+    return json.dumps({"begun_at": told.pop("at", None), **told}).encode("ascii")
 
 
-def _read_begun(text: bytes) -> Begun:
-    """What stands in the bucket of a try; what is not ours says neither when nor who."""
+def _from_json(text: bytes) -> Begun:
+    """What is recorded of a try; an object that is none of ours says only that it was begun."""
     try:
         told = json.loads(text)
-        return Begun(int(told["begun_at"]), str(told["by"]))
-    except (ValueError, TypeError, KeyError):
+        at, by, request_id = int(told["begun_at"]), str(told["by"]), told.get("request_id")
+        provider, is_unpaid = str(told.get("provider", "")), told.get("is_unpaid") is True
+        return Begun(at, by, str(request_id) if request_id else None, provider, is_unpaid)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return Begun(None, "")

@@ -24,7 +24,7 @@ def cancel(job_id: str, as_json: bool) -> None:
     """Cancel a job that no provider has heard of; its result becomes REVOKED.
 
     Exits with 0 when it is cancelled, 3 when it is too late (a provider has it:
-    the job goes on and its cost stands), 4 when it has ended otherwise.
+    the job goes on and its cost stands) or S3 cannot tell, 4 when it has ended otherwise.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
     give(operation.cancel(job_id, services), as_json=as_json)

@@ -91,7 +91,6 @@ class Job:
     spec_sha256: str = ""
     accepted_at: int = 0
     state_at: int = 0  # when it entered its state
-    intent_no: int = 0  # which POST of all its last one was
     begun_at: int | None = None  # when the last POST of this attempt was begun
     kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
     unsent_by: str = ""  # by which name the bucket may have been told of a POST that was not sent
@@ -165,7 +164,6 @@ class Job:
             spec_sha256=record.get("spec_sha256", ""),
             accepted_at=_int(record, "accepted_at", 0),
             state_at=_int(record, "state_at", 0),
-            intent_no=_int(record, "intent_no", 0),
             begun_at=_instant(record, "begun_at"),
             kept_in=record.get("kept_in", ""),
             unsent_by=record.get("unsent_by", ""),

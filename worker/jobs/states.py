@@ -20,7 +20,7 @@ class JobState(StrEnum):
     ARCHIVED = "archived"  # verified in our bucket
     FAILED = "failed"  # see error.stage, error.code, error.message
     EXPIRED = "expired"  # we gave up waiting; still asked slowly
-    CANCELLED = "cancelled"  # cancelled before any provider heard of it
+    CANCELLED = "cancelled"  # cancelled before any provider heard of this attempt
 
 
 S = JobState
@@ -71,5 +71,5 @@ UNPAID = frozenset({"failed(submit)", S.CANCELLED})
 REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
 """The ends of an earlier attempt that may have a video: it is asked once the current one ends without."""
 
-MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED})
+MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED, S.CANCELLED})
 """The ends of the current attempt after which the video of an earlier one may be archived in its stead."""

@@ -1,17 +1,21 @@
-"""Cancel: stop a job that no provider has heard of. Everything later costs money and goes on."""
+"""Cancel: stop an attempt that no provider has heard of. Everything later costs money and goes on."""
 
 from __future__ import annotations
 
 import logging
 
+from worker.errors import BucketError
 from worker.jobs.job import Job
 from worker.jobs.states import UNPAID, JobState
 from worker.operations.outcome import Outcome, checked_id, found, price
 from worker.services import Services
-from worker.steps import rollback_guard, submit_report
+from worker.steps import rollback_guard
 from worker.store import Reply
 
 log = logging.getLogger(__name__)
+
+ROUNDS = 3
+"""How often to begin again when a try has come and gone meanwhile, or a callback waits to be looked at."""
 
 
 def cancel(job_id: str, services: Services) -> Outcome:
@@ -25,27 +29,49 @@ def cancel(job_id: str, services: Services) -> Outcome:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} is cancelled: no provider heard of it, {_paid(job)}")
     if job.state is JobState.CANCELLED:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} was cancelled before; {_paid(job)}")
+    if reply.word == "unknown":
+        words = (
+            f"{job_id} is not cancelled: S3 does not answer, and only the bucket can tell that it was never sent; "
+            f"see callsheet doctor, then callsheet cancel {job_id} again"
+        )
+        return Outcome(job_id, "unknown", words, is_done=False)
     if job.is_final:
         return Outcome(job_id, "final", f"{job_id} has ended already: it is {job.state}", is_done=False)
     return Outcome(job_id, "too_late", f"too late: {_where(job)}", is_done=False)
 
 
 def run(job_id: str, services: Services) -> Reply:
-    """Cancel the job if it is still `accepted`, in its first attempt, and no callback tells of a POST.
+    """Cancel the job while its current attempt is `accepted` and neither a callback nor the bucket tells of a POST.
 
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
+    `unknown`: S3 did not tell whether it was sent, so nothing is done, and nothing may be said of money.
     """
-    job = services.store.get(job_id)
-    if job is not None and job.state is JobState.ACCEPTED and (begun := rollback_guard.begun_already(job, services)):
-        # Redis is an older self and has lost a POST: nobody may say that nothing was paid
-        services.store.count("jobs_rolled_back")
-        detail = "the bucket knows of a POST that Redis has lost"
-        submit_report.unconfirmed(job, services, detail, path="operator", begun_at=begun.at)
-    reply = services.store.move(
-        job_id, JobState.CANCELLED, attempt=1, path="operator", detail="cancelled by the caller"
-    )
+    for _ in range(ROUNDS):
+        job = services.store.get(job_id)
+        reply = _cancelled(job, services) if job else Reply("missing", None)
+        if reply.word != "late" or reply.job is None or reply.job.state is not JobState.ACCEPTED:
+            break
     log.info("job.cancel_asked", extra={"job_id": job_id, "outcome": reply.word})
     return reply
+
+
+def _cancelled(job: Job, services: Services) -> Reply:
+    if job.state is JobState.ACCEPTED:
+        try:
+            begun = rollback_guard.rule_out(job, services)
+        except BucketError as err:
+            log.warning("intent.unread", extra={"job_id": job.id, "reason": str(err)})
+            return Reply("unknown", job)
+        if begun is not None:
+            rollback_guard.recover(job, begun, services, path="operator")
+    return services.store.move(
+        job.id,
+        JobState.CANCELLED,
+        attempt=job.attempt,
+        try_no=job.try_no,
+        path="operator",
+        detail="cancelled by the caller",
+    )
 
 
 def _attempt(job: Job) -> str:
@@ -62,11 +88,6 @@ def _paid(job: Job) -> str:
 def _where(job: Job) -> str:
     """Why the job cannot be cancelled, and what becomes of it."""
     provider = job.provider
-    if job.state is JobState.ACCEPTED and job.attempt > 1:
-        return (
-            f"an earlier attempt at {job.id} was handed to {provider}, and its cost stands; "
-            f"callsheet pause {provider} holds the next one back"
-        )
     if job.state is JobState.GENERATED:
         return f"{provider} has made the video of {job.id}, its cost stands ({price(job)}); it is being archived"
     if job.request_id is not None:

@@ -1,8 +1,8 @@
 """Confirm: find out whether an unconfirmed POST was taken, without ever sending it again.
 
-What can tell: a callback's request id read with our own key (a *candidate*: the
-callback alone proves nothing), the provider's list where it echoes our payload,
-and, when neither does by the deadline, nobody: `failed(outcome_unknown)`.
+What can tell: the answer that the bucket has kept, a callback's request id read with our own key
+(a *candidate*: the callback alone proves nothing), and the provider's list where it echoes our payload.
+When none does by the deadline, the job is `failed(outcome_unknown)`; while S3 is away the deadline waits.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from worker.errors import LeaseLostError, NoRoomError, NoSuchRequestError, ProviderError
+from worker.bucket.intents import Begun
+from worker.errors import BucketError, LeaseLostError, NoRoomError, NoSuchRequestError, ProviderError
 from worker.jobs.job import Job, JobError
 from worker.jobs.spec import JobSpec, parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
-from worker.steps import Step, provider_turns
+from worker.steps import Step, provider_turns, rollback_guard
 from worker.store import Claim
 
 T = TypeVar("T")
@@ -32,15 +33,22 @@ def run(claim: Claim, services: Services) -> Step | None:
     """Settle a claimed job whose POST may or may not have been taken."""
     job = claim.job
     provider = services.providers.get(job.provider)
-    asked_to_wait, was_held_back = 0.0, False
+    asked_to_wait, was_held_back, begun = 0.0, False, None
+    try:
+        begun = rollback_guard.last_begun(job, services)
+    except BucketError as err:
+        log.info("intent.unread", extra={"job_id": job.id, "reason": str(err)})
+        was_held_back = True
+    if begun is not None and (step := rollback_guard.bind(job, begun, services)):
+        return step
     if provider is not None:
-        inquiry = _Inquiry(claim, provider, services)
+        inquiry = _Inquiry(claim, provider, services, _begun_at(job, begun))
         try:
             if any(_bound(job, event, services) for event in inquiry.claimants()):
                 return Step.POLL
         except LeaseLostError:
             return None
-        asked_to_wait, was_held_back = inquiry.asked_to_wait, inquiry.was_held_back
+        asked_to_wait, was_held_back = inquiry.asked_to_wait, was_held_back or inquiry.was_held_back
     candidates = _still_kept(claim, services)
     if not was_held_back and job.state is JobState.UNCONFIRMED and _is_overdue(claim, candidates, services):
         return _outcome_unknown(claim, provider, services)
@@ -53,7 +61,8 @@ class _Inquiry:
     `was_held_back`: our own limits kept us from asking.
     """
 
-    def __init__(self, claim: Claim, provider: Provider, services: Services) -> None:
+    def __init__(self, claim: Claim, provider: Provider, services: Services, begun_at: int) -> None:
+        self._begun_at = begun_at
         self.asked_to_wait = 0.0
         self.was_held_back = False
         self._claim = claim
@@ -78,7 +87,7 @@ class _Inquiry:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
 
     def _fits(self, event: ProviderEvent) -> bool:
-        return self._provider.fits(self._spec, event, begun_at=_begun_at(self._job))
+        return self._provider.fits(self._spec, event, begun_at=self._begun_at)
 
     def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
         """What the provider says of a candidate; None when it says nothing now."""
@@ -135,8 +144,9 @@ def _bound(job: Job, event: ProviderEvent, services: Services) -> bool:
     return reply.word in ("applied", "repeat")
 
 
-def _begun_at(job: Job) -> int:
-    return job.begun_at or job.accepted_at
+def _begun_at(job: Job, begun: Begun | None = None) -> int:
+    """When the POST to look for was begun, Unix ms: by the bucket where it knows."""
+    return (begun and begun.at) or job.begun_at or job.accepted_at
 
 
 def _still_kept(claim: Claim, services: Services) -> int:
@@ -189,7 +199,8 @@ def _rest(
     elif job.is_final:
         delay = timing.look_again_seconds
     else:
-        delay = max(0.0, timing.unconfirmed_deadline_seconds - (claim.now - _begun_at(job)) / 1000) + 1
+        left = timing.unconfirmed_deadline_seconds - (claim.now - _begun_at(job)) / 1000
+        delay = left + 1 if left > 0 else timing.retry_seconds(job.failures, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"{job.provider} to tell whether it took the request"}
     services.store.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
     return None

@@ -1,7 +1,8 @@
 """Submit: hand an accepted job to its provider, at most one POST per try.
 
-The order is the promise: claim, prepare, durable intent (Redis, then the bucket), POST, report. What
-the provider may have taken is never sent again (design section 6, promise 2).
+The order is the promise: claim, prepare, durable intent (Redis, then the bucket), POST, report (the bucket, then
+Redis). A POST that the provider may have taken is never sent again (design section 6, promise 2). A claim that cannot
+go on takes nothing back: it waits, and the job is settled as one whose process was lost, by the bucket's word.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import cast
@@ -46,15 +46,25 @@ def run(job_id: str, services: Services) -> Step | None:
     job = claim.job
     if job.state is JobState.SUBMITTING:
         return _abandoned(claim, services)
+    if claim.candidates or _is_overdue(claim, services):
+        return _not_to_be_sent(claim, services)
+    return _submit(claim, services)
+
+
+def _not_to_be_sent(claim: Claim, services: Services) -> Step | None:
+    """A callback tells of a POST that is not on record, or the time to send it is over: the bucket has the word."""
+    job = claim.job
+    try:
+        begun = rollback_guard.rule_out(job, services)
+    except BucketError as err:
+        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}")
+    if begun is not None:
+        return rollback_guard.recover(job, begun, services, path="sweep", lease=claim.token)
     if claim.candidates:
         detail = "a callback came for a POST that is not on record"
-        return _doubtful(claim, services, "callback", detail)
-    if _is_overdue(claim, services):
-        if begun := rollback_guard.begun_already(job, services):
-            return _forgotten(claim, services, begun)
-        message = f"no provider took it in time; {job.waiting_for}".strip("; ")
-        return submit_report.failed(job, services, "submit_deadline", message, lease=claim.token)
-    return _submit(claim, services)
+        return rollback_guard.unconfirm(job, None, services, detail, path="callback", lease=claim.token)
+    message = f"no provider took it in time; {job.waiting_for}".strip("; ")
+    return submit_report.failed(job, services, "submit_deadline", message, lease=claim.token)
 
 
 def _is_overdue(claim: Claim, services: Services) -> bool:
@@ -87,10 +97,6 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     if cost is None and limits.daily_budget is not None:
         name = job.provider.upper()
         return _wait(claim, services, f"a price of {job.model}, which the daily budget needs: set {name}_PRICES")
-    try:
-        rollback_guard.recall(services)
-    except BucketError as err:
-        return _wait(claim, services, f"the bucket to tell how many POSTs were begun: {err}")
     url = _callback_url(job, provider, services)
     post = partial(provider.submit, spec, images=images, callback_url=url)
     try:
@@ -106,13 +112,9 @@ def _submit(claim: Claim, services: Services) -> Step | None:
             cost=cost or Decimal(0),
         )
     except StoreError as err:
-        # whether the intent was written is not known; that nothing was sent is
+        # not known to be written, and somebody else's by now, perhaps: it is not taken back
         log.error("intent.unanswered", extra={"job_id": job.id, "reason": str(err)})
-        return submit_report.insist(services, partial(_withdraw, claim, services))
-    if intent.word == "rolled_back":
-        services.store.count("jobs_rolled_back")
-        detail = "Redis has lost POSTs that were begun, and this may be one of them"
-        return _doubtful(claim, services, "sweep", detail)
+        return submit_report.insist(services, partial(_wait, claim, services, "the record to be written again"))
     if intent.refusal is not None:
         return _busy(claim, services, intent.refusal, limits)
     if not intent.applied or intent.job is None:
@@ -126,47 +128,65 @@ def _send(
     """POST what Redis has written down, unless the bucket knows better or time has run out."""
     job, name = cast("Job", intent.job), secrets.token_hex(8)
     try:
-        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=job.state_at)
+        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
+        last = services.bucket.last_begun(job.id, job.attempt, job.try_no) if begun else None
     except BucketError as err:
         # nothing was sent, and `_abandoned` knows it by that name
         reason = f"the bucket to keep that it is sent: {err}"
         return submit_report.insist(services, partial(_wait, claim, services, reason, unsent_by=name))
+    if last is not None:
+        recover = partial(rollback_guard.recover, job, last, services, path="sweep", lease=claim.token)
+        return submit_report.insist(services, recover)
     if begun is not None:
-        return submit_report.insist(services, partial(_forgotten, replace(claim, job=job), services, begun))
+        return submit_report.insist(services, partial(_unsent, claim, job, services, path="submit"))
+    begun = Begun(_begun_at(job), name)
     if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
         unsent = NotTakenError(job.provider, "no_time", "the process was held up before it could send")
-        return submit_report.insist(services, partial(submit_report.not_taken, job, services, unsent))
-    step = submit_report.insist(services, _post(intent, services, post, spec))
-    rollback_guard.keep(services)
-    return step
+        return submit_report.tell(submit_report.refused(intent, services, unsent), job, begun, services)
+    return submit_report.tell(_post(intent, services, post, spec), job, begun, services)
+
+
+def _begun_at(job: Job) -> int:
+    """When the try under way was begun, Unix ms, as its intent says."""
+    return job.begun_at or job.state_at
 
 
 def _abandoned(claim: Claim, services: Services) -> Step | None:
     """The lease of a try is over and it reported nothing. Its process POSTs only once the bucket names it."""
     job, lost = claim.job, "the process that sent it was lost"
-    if claim.candidates or job.kept_in != services.bucket.place:
+    if job.kept_in != services.bucket.place:
         return submit_report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
     name = job.unsent_by or secrets.token_hex(8)
     try:
-        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=job.state_at)
+        services.bucket.withhold(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
+        begun = rollback_guard.last_begun(job, services)
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", unsent_by=name)
     if begun is not None:
-        return submit_report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
+        bound = rollback_guard.bind(job, begun, services)
+        return bound or rollback_guard.unconfirm(job, begun, services, lost, path="sweep", lease=claim.token)
+    if claim.candidates:
+        detail = "a callback came for a POST that is not on record"
+        return rollback_guard.unconfirm(job, None, services, detail, path="callback", lease=claim.token)
+    return _unsent(claim, job, services, path="sweep")
+
+
+def _unsent(claim: Claim, job: Job, services: Services, *, path: str) -> Step | None:
+    """No process has sent this try, and by the bucket none can: another one follows."""
     reply = services.store.move(
         job.id,
         JobState.ACCEPTED,
         attempt=job.attempt,
         try_no=job.try_no,
         lease=claim.token,
-        path="sweep",
+        path=path,
         detail="nothing was sent",
     )
     return Step.SUBMIT if reply.applied else None
 
 
-def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> submit_report.Report:
-    """POST; what became of it, as the report that the store must hear. Raises nothing."""
+def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> submit_report.Outcome:
+    """POST; what became of it. Raises nothing."""
     job = cast("Job", intent.job)
     limits = services.limits(job.provider)
     try:
@@ -177,44 +197,11 @@ def _post(intent: Reply, services: Services, post: Callable[[], Submission], spe
     except Exception as err:
         # a defect of ours, after the request may have left: money may be spent, so never again
         log.exception("submit.broke", extra={"job_id": job.id})
-        return partial(submit_report.unconfirmed, job, services, type(err).__name__)
+        return submit_report.Outcome(partial(submit_report.unconfirmed, job, services, type(err).__name__))
     if intent.is_probe:
         provider_turns.answered(job.id, limits, Operation.SUBMIT, services)
-    log.info("request.taken", extra={"job_id": job.id, "request_id": submission.request_id})
-    return partial(submit_report.taken, job, services, submission, spec)
-
-
-def _withdraw(claim: Claim, services: Services) -> Step | None:
-    """Take back an intent after which nothing was sent, if it was written at all."""
-    job, reason = claim.job, "the record to be written again"
-    reply = services.store.move(
-        job.id,
-        JobState.ACCEPTED,
-        attempt=job.attempt,
-        try_no=job.try_no + 1,
-        lease=claim.token,
-        path="submit",
-        due_in_ms=ms(services.timing.retry_seconds(job.failures, services.rng)),
-        notes={"waiting_for": reason},
-        detail="nothing was sent",
-    )
-    return None if reply.applied else _wait(claim, services, reason)
-
-
-def _forgotten(claim: Claim, services: Services, begun: Begun) -> Step | None:
-    """A job that was sent once, as the bucket knows, by a Redis that has lost that."""
-    services.store.count("jobs_rolled_back")
-    detail = "the bucket knows of a POST that Redis has lost"
-    return _doubtful(claim, services, "sweep", detail, begun_at=begun.at)
-
-
-def _doubtful(claim: Claim, services: Services, path: str, detail: str, *, begun_at: int | None = None) -> Step | None:
-    """A job that may have been sent though its record says no."""
-    job = claim.job
-    if begun_at is None:
-        # after the last thing on record, and not long before that was noticed
-        begun_at = max(job.state_at, claim.now - ms(services.timing.show_after_seconds))
-    return submit_report.unconfirmed(job, services, detail, path=path, lease=claim.token, begun_at=begun_at)
+    report = partial(submit_report.taken, job, services, submission, spec)
+    return submit_report.Outcome(report, request_id=submission.request_id)
 
 
 def _wait(claim: Claim, services: Services, reason: str, **more: str) -> Step | None:

@@ -1,7 +1,7 @@
-"""Report: tell the store what became of a POST, however long the store takes to come back.
+"""Report what became of a POST: to the bucket, which no failover sets back, then to the store.
 
-What is not reported is known to nobody: then the lease ends and the job is
-`unconfirmed`. A report needs no lease, for it says what has happened.
+A report needs no lease, for it says what has happened. One that the store never hears is read from the bucket
+when the lease has ended; where the bucket did not take it either, the job becomes `unconfirmed`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from worker.errors import NotTakenError, ProviderError, RefusedError, StoreError
+from worker.bucket.intents import Begun
+from worker.errors import BucketError, NotTakenError, ProviderError, RefusedError, StoreError
 from worker.jobs.job import Job, JobError
 from worker.jobs.spec import JobSpec
 from worker.jobs.states import JobState
@@ -27,23 +29,56 @@ log = logging.getLogger(__name__)
 Report = Callable[[], Step | None]
 
 REPORT_TRIES = 60
-"""How often the outcome of a POST is offered to a store that does not answer, a second apart:
-longer than any restart of Redis, because what is not reported is known to nobody."""
+"""How often a report is offered to a store that does not answer, a second apart: longer than any restart of Redis."""
 
 
-def refused(intent: Reply, services: Services, err: ProviderError) -> Report:
-    """The report of a POST that brought no request id."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a POST: how to tell the store, and what the bucket keeps of it."""
+
+    report: Report
+    request_id: str | None = None
+    is_unpaid: bool = False  # the provider surely did not take it
+
+
+def tell(outcome: Outcome, job: Job, begun: Begun, services: Services) -> Step | None:
+    """Tell the bucket and the store; the bucket again at the end, if it did not take it at once."""
+    told = replace(begun, request_id=outcome.request_id, provider=job.provider, is_unpaid=outcome.is_unpaid)
+    is_kept = _kept(job, told, services)
+    if outcome.request_id is not None:
+        log.info("request.taken", extra={"job_id": job.id, "request_id": outcome.request_id})
+    try:
+        return insist(services, outcome.report)
+    finally:
+        if not is_kept:
+            _kept(job, told, services)
+
+
+def _kept(job: Job, begun: Begun, services: Services) -> bool:
+    """Whether the bucket has taken the outcome, or there is none worth keeping."""
+    if begun.request_id is None and not begun.is_unpaid:
+        return True
+    try:
+        services.bucket.keep(job.id, job.attempt, job.try_no, begun)
+    except BucketError as err:
+        log.warning("answer.unkept", extra={"job_id": job.id, "reason": str(err)})
+        return False
+    return True
+
+
+def refused(intent: Reply, services: Services, err: ProviderError) -> Outcome:
+    """The outcome of a POST that brought no request id."""
     job = cast("Job", intent.job)
     if isinstance(err, NotTakenError) or (intent.is_probe and err.status in provider_turns.LOCKED_OUT):
         # a provider that refuses everybody fails no further job
-        return partial(not_taken, job, services, err)
+        return Outcome(partial(not_taken, job, services, err), is_unpaid=True)
     if isinstance(err, RefusedError):
-        return partial(failed, job, services, err.code, err.detail)
-    return partial(unconfirmed, job, services, err.code)
+        return Outcome(partial(failed, job, services, err.code, err.detail), is_unpaid=True)
+    return Outcome(partial(unconfirmed, job, services, err.code))
 
 
 def insist(services: Services, report: Report) -> Step | None:
-    """Tell the store what the provider did, however long the store takes to come back."""
+    """Make *report* until the store has heard it; raises `StoreError` when it stays away for a minute."""
     for _ in range(REPORT_TRIES):
         try:
             return report()

@@ -13,7 +13,7 @@ from itertools import groupby
 from worker.jobs.rate_limits import Operation
 from worker.jobs.states import JobState
 from worker.services import Services
-from worker.steps import Step, rollback_guard, step_for
+from worker.steps import Step, step_for
 from worker.store import Nudge
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     *waits* tells whether messages for a step wait in their queue: then those that
     whoever made a job due has sent are among them, and none is sent on top.
     """
-    rollback_guard.compare(services)
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):

@@ -177,6 +177,5 @@ class Index(Reads):
         args = [job_id, self._now(), to_json({**given, "reads": str(SCHEMA_VERSION)}), *texts]
         keys = [*self._keys.of(job_id), *self._keys.shared(job_id)]
         if provider:
-            shard = self._keys.shard_of(job_id)
-            keys += [self._keys.limits(shard, provider), self._keys.intents(shard)]
+            keys.append(self._keys.limits(self._keys.shard_of(job_id), provider))
         return self._scripts.run(name, keys, args, sync_key=sync_key)

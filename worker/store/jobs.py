@@ -6,6 +6,7 @@ Instants and durations are milliseconds by the Redis server's clock.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,18 +17,18 @@ import redis
 from worker.errors import UnknownLayoutError
 from worker.jobs.job import SCHEMA_VERSION, JobError, Link
 from worker.jobs.rate_limits import Limits, Place, millionths
-from worker.jobs.states import FINAL, JobState
+from worker.jobs.states import FINAL, SOURCES, JobState
 from worker.store.attempts import TOMBSTONE_MS
 from worker.store.compression import pack
-from worker.store.intents import Intents
 from worker.store.keys import Keys
-from worker.store.move_arguments import move_given, open_fields, read_job, read_reply
+from worker.store.move_arguments import open_fields, read_job, read_reply
+from worker.store.rate_limits import Admission
 from worker.store.replies import Claim, Reply
 
 log = logging.getLogger(__name__)
 
 
-class Store(Intents):
+class Store(Admission):
     """The job records of one Redis.
 
     *clock* (Unix ms) replaces the server's time in tests; *monotonic* (seconds)
@@ -83,6 +84,8 @@ class Store(Intents):
     ) -> Claim | None:
         """Lease the job to this step; None when it is leased, closed, missing or in none of *states*.
 
+        The lease's token is a nonce: no failover or restart of Redis gives it to another claimant.
+
         With *only_due*, also before somebody must look at it: the message that
         started the step is then an old or a doubled one. A job that the sweep has
         nudged counts as due.
@@ -90,7 +93,12 @@ class Store(Intents):
         began = self._monotonic()
         # what is final is told to people: only when it cannot be undone any more
         durable = not FINAL.isdisjoint(states)
-        given = {"states": ",".join(states), "lease_ms": lease_ms, "only_due": only_due}
+        given = {
+            "states": ",".join(states),
+            "lease_ms": lease_ms,
+            "only_due": only_due,
+            "nonce": secrets.token_hex(8),
+        }
         try:
             granted = self._run("claim", job_id, given, durable=durable)
         except UnknownLayoutError as err:
@@ -158,26 +166,21 @@ class Store(Intents):
         Only `applied` permits the POST. `late` for a job that is still `accepted`:
         the lease has too little room, or a callback tells of a POST not on record.
         With *limits*, the provider's room, its rate, its breaker and the budget are
-        asked in the same step, and *cost* is reserved; `busy`: not now. `rolled_back`:
-        Redis has lost intents, and the job's own may be one of them.
+        asked in the same step, and *cost* is reserved; `busy`: not now.
         """
         job = claim.job
-        shard = self._keys.shard_of(job.id)
-        given = move_given(
-            JobState.SUBMITTING,
-            attempt=job.attempt,
-            path="submit",
-            lease=claim.token,
-            notes=notes,
-            room_ms=lease_ms_left_needed,
-            limits=limits and limits.given(self._keys.shards),
-            cost=millionths(cost),
-            intents_seen=self.remembered().get(shard, 0),
-        )
-        reply = read_reply(job.id, self._run("move", job.id, given, durable=True, provider=job.provider))
-        if reply.job is not None and reply.applied:
-            self.remember({shard: reply.job.intent_no})
-        return reply
+        given = {
+            "attempt": job.attempt,
+            "state": JobState.SUBMITTING,
+            "sources": ",".join(SOURCES[JobState.SUBMITTING]),
+            "path": "submit",
+            "lease": claim.token,
+            "room_ms": lease_ms_left_needed,
+            "notes": open_fields(notes),
+            "cost": millionths(cost),
+            **({} if limits is None else {"limits": limits.given(self._keys.shards)}),
+        }
+        return read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
 
     def move(
         self,

@@ -50,10 +50,6 @@ class Keys:
     def limits(self, shard: int, provider: str) -> str:
         return f"{PREFIX}{{{shard}}}:limits:{provider}"
 
-    def intents(self, shard: int) -> str:
-        """How many POSTs were begun, and when that was last seen to go backwards."""
-        return f"{PREFIX}{{{shard}}}:intents"
-
     def of_provider(self, shard: int, provider: str) -> tuple[str, ...]:
         """A provider's keys in the order that `lua/_provider.lua` reads them."""
         tag = f"{PREFIX}{{{shard}}}:"

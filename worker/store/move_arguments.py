@@ -35,8 +35,8 @@ LISTENING = (*BINDING, *REVIVING, "submitted")
 OWN_FIELDS = frozenset(
     {
         *("v", "state", "ver", "attempt", "try_no", "spec_sha256", "accepted_at", "state_at", "submitted_at", "path"),
-        *("lease", "lease_until", "fence", "call", "woken_at", "nudges", "contradictions", "told_ver", "manifest_ver"),
-        *("place", "reserved", "reserved_on", "intent_no"),
+        *("lease", "lease_until", "call", "woken_at", "nudges", "contradictions", "told_ver", "manifest_ver"),
+        *("place", "reserved", "reserved_on"),
         *("final_at", "closed_at", "look_until", "error_stage", "error_code", "error_message", "tombstone"),
     }
 )
@@ -58,8 +58,8 @@ def move_given(
     **rest: Any,
 ) -> dict[str, Any]:
     """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count."""
-    if to is JobState.SUBMITTING and lease is None:
-        raise ValueError("a POST may begin only under a lease")
+    if to is JobState.SUBMITTING:
+        raise ValueError("a POST is begun by `Store.begin`, under a lease")
     if (to is JobState.FAILED) != (error is not None):
         raise ValueError("a failed job says why, and no other does")
     given = {
@@ -96,13 +96,12 @@ def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[st
     """What *to* means to the script, which knows no state by name; a verdict is ours, and no fact of a provider's."""
     word = f"{to}({error.stage})" if error else str(to)
     marks = {
-        "begins": to is JobState.SUBMITTING,
         "binds": to is JobState.SUBMITTED,
         "holds": to in OCCUPYING,
         "releases": to is JobState.ACCEPTED or word == "failed(submit)",
         "listens": word in BINDING or word in REVIVING,
         "final": to in FINAL,
-        "misses": to in (JobState.FAILED, JobState.EXPIRED),
+        "misses": to in (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED),
         "unpaid": to is JobState.CANCELLED or (word == "failed(submit)" and is_verdict),
         "perishes": to is JobState.GENERATED,
     }

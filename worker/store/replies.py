@@ -22,7 +22,7 @@ class Reply:
     gone      (recall only) the callback is not kept
     full      (recall only) there is no room for another candidate
     asking    (try_again only) a callback has yet to be looked at
-    rolled_back  (begin only) Redis has lost intents since the job was accepted, its own perhaps among them
+    unknown   (cancel only) S3 did not tell whether it was sent: nothing was done
     busy      (begin only) there is no room at the provider, or it is not the job's turn: see `refusal`
     conflict  (accept only) the job id belongs to another spec; the first job is untouched
     """
@@ -84,14 +84,6 @@ class Nudge:
     job_id: str
     state: JobState
     provider: str
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Redis came back as an older self. `at` is when that was last seen, Unix ms; `count` how often."""
-
-    at: int
-    count: int
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "arrive": EVENTS,
     "ask": PROVIDER,
     "attempt": EVENTS,
+    "begin": (*RECORD, "_limits"),
     "call": (),
     "claim": RECORD,
     "contradict": EVENTS,
@@ -41,9 +42,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "deny": RECORD,
     "drop_candidate": EVENTS,
     "due": (),
-    "intents": ("_clock", "_intents"),
     "mend": RECORD,
-    "move": (*EVENTS, "_intents", "_limits"),
+    "move": EVENTS,
     "next": PROVIDER,
     "note": RECORD,
     "nudge": (),
@@ -110,7 +110,7 @@ class Scripts:
         with store_errors():
             if (held := self._unlooked.get(self._keys.shard_count())) is None:
                 # records that are older than the number itself are in one
-                is_older = self._unlooked.exists(self._keys.due(0), self._keys.intents(0))
+                is_older = self._unlooked.exists(self._keys.due(0))
                 self._unlooked.set(self._keys.shard_count(), 1 if is_older else self._keys.shards, nx=True)
                 held = self._unlooked.get(self._keys.shard_count())
         if held != str(self._keys.shards):

@@ -109,7 +109,7 @@ def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(s3: PlainS3, b
         bucket.begin("job-1", 1, 1, by="b", at=2_000)
 
 
-@pytest.mark.parametrize("content", [b"", b"not json", b"[]", b'{"begun_at": "soon"}', b"x" * 2_000_000])
+@pytest.mark.parametrize("content", [b"", b"not json", b"[]", b"7", b'{"begun_at": "soon"}', b"x" * 2_000_000])
 def test_an_object_that_is_not_ours_still_says_that_the_try_was_begun(
     s3: PlainS3, bucket: Bucket, content: bytes
 ) -> None:
@@ -131,6 +131,52 @@ def test_an_s3_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         away.begin("job-1", 1, 1, by="a", at=1_000)
 
     assert (begun.value.reason, begin.value.reason) == ("unreachable", "unreachable")
+
+
+@pytest.mark.usefixtures("conditions")
+def test_a_try_that_was_withheld_is_begun_by_nobody(bucket: Bucket) -> None:
+    withheld = bucket.withhold("job-1", 1, 1, by="a", at=1_000)
+
+    begun = bucket.begin("job-1", 1, 1, by="b", at=2_000)
+
+    assert (withheld, begun) == (None, Begun(1_000, "a", is_unpaid=True))
+
+
+@pytest.mark.usefixtures("conditions")
+def test_a_try_that_was_begun_is_not_withheld_by_another(bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+
+    assert bucket.withhold("job-1", 1, 1, by="b", at=2_000) == Begun(1_000, "a")
+    assert bucket.begun("job-1", 1, 1) == Begun(1_000, "a")
+
+
+@pytest.mark.usefixtures("conditions")
+def test_a_try_is_withheld_in_the_name_of_the_process_that_begun_it_and_gave_it_up(bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+
+    assert bucket.withhold("job-1", 1, 1, by="a", at=1_000) is None
+    assert bucket.begun("job-1", 1, 1) == Begun(1_000, "a", is_unpaid=True)
+
+
+def test_the_outcome_is_kept_where_the_try_was_recorded(bucket: Bucket) -> None:
+    bucket.begin("job-1", 1, 1, by="a", at=1_000)
+    taken = Begun(1_000, "a", "r-1", "evolink")
+
+    bucket.keep("job-1", 1, 1, taken)
+
+    assert bucket.begun("job-1", 1, 1) == taken
+    assert bucket.begin("job-1", 1, 1, by="b", at=2_000) == taken
+
+
+def test_the_last_try_that_may_have_been_taken_is_found_behind_those_that_were_not(bucket: Bucket) -> None:
+    for try_no in range(1, 5):
+        bucket.begin("job-1", 1, try_no, by=f"{try_no}", at=try_no * 1_000)
+    for try_no in (1, 2, 4):
+        bucket.keep("job-1", 1, try_no, Begun(try_no * 1_000, f"{try_no}", is_unpaid=True))
+
+    assert bucket.last_begun("job-1", 1, 1) == Begun(3_000, "3")
+    assert bucket.last_begun("job-1", 1, 4) is None
+    assert bucket.last_begun("job-1", 2, 1) is None
 
 
 def test_only_a_job_s_id_makes_a_key(bucket: Bucket) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.steps.conftest import JOB, Scene, once
+from tests.integration.steps.conftest import HOUR, JOB, Scene, once
 from worker.jobs.states import JobState
-from worker.operations import cancel
+from worker.operations import cancel, retry
 from worker.steps import Step
 
 S = JobState
@@ -79,6 +79,52 @@ def test_a_cancel_that_comes_twice_is_a_repeat(scene: Scene) -> None:
     words = [cancel.run(JOB, scene.services).word for _ in range(2)]
 
     assert words == ["applied", "repeat"]
+
+
+def test_a_second_attempt_that_waits_is_cancelled_and_the_first_ones_cost_stands(scene: Scene) -> None:
+    scene.rule("generation", outcome="failed", code="nsfw", message="no")
+    scene.submitted()
+    scene.finish()
+    scene.follow()
+    retry.run(JOB, scene.services, pay_again=True)
+
+    reply = cancel.run(JOB, scene.services)
+
+    assert reply.applied
+    assert scene.follow().closed_at is not None
+    assert (scene.job().state, scene.job().attempt, scene.posts()) == (S.CANCELLED, 2, 1)
+    assert retry.run(JOB, scene.services).word == "paid"
+
+
+def test_the_late_video_of_an_attempt_before_the_cancelled_one_is_archived(scene: Scene) -> None:
+    scene.expired(seconds=9 * HOUR)
+    retry.run(JOB, scene.services, pay_again=True)
+    assert cancel.run(JOB, scene.services).applied
+    scene.follow()
+
+    scene.advance(5 * HOUR)
+    scene.follow()
+
+    assert (scene.job().state, scene.job().videos_attempt, scene.posts()) == (S.ARCHIVED, 1, 1)
+
+
+def test_a_second_attempt_that_is_sent_is_not_cancelled(scene: Scene) -> None:
+    scene.expired(seconds=9 * HOUR)
+    retry.run(JOB, scene.services, pay_again=True)
+    scene.run(Step.SUBMIT)
+
+    assert cancel.run(JOB, scene.services).word == "late"
+    assert (scene.job().state, scene.job().attempt) == (S.SUBMITTED, 2)
+
+
+def test_a_cancel_that_meets_another_try_begins_again(scene: Scene) -> None:
+    scene.accepted()
+    scene.rule("submit", status=429)
+    busy = scene.with_store(before={"move": once(lambda: scene.run(Step.SUBMIT))})
+
+    reply = cancel.run(JOB, scene.but(store=busy))
+
+    assert (reply.word, len(scene.created())) == ("applied", 0)
 
 
 def test_nobodys_job_cannot_be_cancelled(scene: Scene) -> None:

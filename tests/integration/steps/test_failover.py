@@ -51,7 +51,7 @@ def test_a_job_sent_before_a_failover_that_has_lost_it_is_not_sent_again(
 
     assert lost is not None
     assert (lost.state, cancelled.word, scene.posts()) == (S.ACCEPTED, "late", 1)
-    assert _state(services) is S.UNCONFIRMED
+    assert _state(services) is S.SUBMITTED
 
 
 def test_a_job_that_a_failover_has_forgotten_is_not_paid_again_when_it_is_sent_again(
@@ -69,7 +69,7 @@ def test_a_job_that_a_failover_has_forgotten_is_not_paid_again_when_it_is_sent_a
     submit.run("job-1", services)
 
     assert lost is None
-    assert (_state(services), scene.posts()) == (S.UNCONFIRMED, 1)
+    assert (_state(services), scene.posts()) == (S.SUBMITTED, 1)
 
 
 def _answers(services: Services) -> bool:

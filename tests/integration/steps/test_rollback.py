@@ -1,70 +1,38 @@
-"""Redis comes back as an older self: what may have been sent is never sent again, what is new goes on."""
+"""Redis comes back as an older self: what may have been sent is never sent again, what was not sent goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from dataclasses import replace
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, MINUTE, Scene, killed
-from worker.errors import BucketError
+from tests.integration.steps.conftest import HOUR, JOB, MINUTE, MeddledStore, Scene, failing, killed, once
+from tests.integration.steps.rollbacks import another_process, followed_to_its_end, refuse, snapshot, with_bucket
+from worker.errors import StoreError
 from worker.jobs.states import JobState
-from worker.operations import cancel
-from worker.services import Services
-from worker.steps import Step, rollback_guard, submit
-from worker.store import Store
+from worker.operations import cancel, retry
+from worker.steps import Step, submit
 
 S = JobState
-Rollback = Callable[[], None]
 
 
-def snapshot(scene: Scene) -> Rollback:
-    """Redis as it is now, to be made so again: a replica that has lagged since, or a backup."""
-    client = scene.store._client
-    raw = client.connection_pool.connection_kwargs | {"decode_responses": False}
-    binary = type(client)(**{name: raw[name] for name in ("host", "port", "db", "password", "username") if name in raw})
-    kept: dict[Any, Any] = {key: binary.dump(key) for key in binary.keys("*")}
-
-    def roll_back() -> None:
-        binary.flushdb()
-        for key, value in kept.items():
-            binary.restore(key, 0, value)
-        binary.close()
-
-    return roll_back
-
-
-def another_process(scene: Scene) -> Services:
-    """A worker that has just started: it remembers nothing."""
-    like = scene.store
-    store = Store(like._client, retention_ms=like._retention_ms, clock=like._clock, monotonic=like._monotonic)
-    return scene.but(store=store)
+def killed_after_its_post(scene: Scene, provider: str) -> None:
+    """A POST that was taken, and whose answer nobody has kept."""
+    with pytest.raises(KeyboardInterrupt):
+        submit.run(JOB, scene.meddled(provider, after_submit=killed))
 
 
 def test_a_job_that_was_sent_is_not_sent_again_after_a_failover(scene: Scene) -> None:
     scene.accepted("gmicloud")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    killed_after_its_post(scene, "gmicloud")
     roll_back()
     assert scene.job().state is S.ACCEPTED
 
-    scene.run(Step.SUBMIT)
+    submit.run(JOB, another_process(scene))
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
-    assert scene.counter("jobs_rolled_back") == 1
-
-
-def test_a_worker_that_knows_of_nothing_asks_the_bucket_before_it_sends(scene: Scene) -> None:
-    scene.submitted("gmicloud", "job-0")
-    scene.accepted("gmicloud")
-    roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
-    roll_back()
-
-    submit.run("job-1", another_process(scene))
-
-    assert (scene.job().state, scene.posts("job-1")) == (S.UNCONFIRMED, 1)
     assert scene.counter("jobs_rolled_back") == 1
 
 
@@ -72,24 +40,23 @@ def test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_a
     roll_back = snapshot(scene)
     scene.submitted("gmicloud")
     roll_back()
-    scene.sweep()
-    scene.advance(MINUTE)
-    assert scene.store.get("job-1") is None
+    assert scene.store.get(JOB) is None
 
     scene.accepted("gmicloud")
     scene.finish()
     job = scene.follow()
 
     assert (job.state, scene.posts()) == (S.ARCHIVED, 1)
-    assert "the bucket knows of a POST that Redis has lost" in [move.detail for move in scene.store.timeline("job-1")]
+    assert scene.counter("jobs_rolled_back") == 1
 
 
 def test_a_redis_that_is_empty_pays_for_nothing_twice(scene: Scene) -> None:
-    scene.submitted("evolink")
+    scene.accepted("evolink")
+    killed_after_its_post(scene, "evolink")
     scene.store._client.flushdb()
 
     scene.accepted("evolink")
-    submit.run("job-1", another_process(scene))
+    submit.run(JOB, another_process(scene))
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
 
@@ -97,10 +64,10 @@ def test_a_redis_that_is_empty_pays_for_nothing_twice(scene: Scene) -> None:
 def test_a_job_that_was_sent_is_not_told_as_cancelled(scene: Scene) -> None:
     scene.accepted("gmicloud")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    killed_after_its_post(scene, "gmicloud")
     roll_back()
 
-    reply = cancel.run("job-1", scene.services)
+    reply = cancel.run(JOB, scene.services)
 
     assert (reply.word, scene.job().state) == ("late", S.UNCONFIRMED)
 
@@ -108,25 +75,13 @@ def test_a_job_that_was_sent_is_not_told_as_cancelled(scene: Scene) -> None:
 def test_a_job_that_was_sent_is_not_told_as_never_taken_when_its_time_is_over(scene: Scene) -> None:
     scene.accepted("gmicloud")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    killed_after_its_post(scene, "gmicloud")
     roll_back()
 
     scene.advance(7 * HOUR)
-    submit.run("job-1", another_process(scene))
+    submit.run(JOB, another_process(scene))
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
-
-
-def test_a_try_that_no_provider_took_is_followed_by_another(scene: Scene) -> None:
-    scene.accepted("gmicloud")
-    scene.rule("submit", status=503, retry_after=1)
-    submit.run("job-1", scene.services)
-    assert scene.job().state is S.ACCEPTED
-
-    scene.advance(MINUTE)
-    submit.run("job-1", scene.services)
-
-    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 2)
 
 
 def test_a_request_taken_for_a_job_whose_record_was_lost_meanwhile_is_counted(scene: Scene) -> None:
@@ -134,16 +89,16 @@ def test_a_request_taken_for_a_job_whose_record_was_lost_meanwhile_is_counted(sc
     scene.accepted("gmicloud")
     services = scene.but(store=scene.with_store(before={"bind": roll_back}))
 
-    submit.run("job-1", services)
+    submit.run(JOB, services)
 
-    assert scene.store.get("job-1") is None
+    assert scene.store.get(JOB) is None
     assert scene.counter("requests_orphaned") == 1
 
 
 def test_the_request_that_was_made_is_found_again_by_the_provider_s_list(scene: Scene) -> None:
     scene.accepted("gmicloud")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    killed_after_its_post(scene, "gmicloud")
     roll_back()
 
     scene.follow()
@@ -159,60 +114,191 @@ def test_a_late_report_of_the_lost_post_is_believed(scene: Scene) -> None:
     roll_back = snapshot(scene)
     services = scene.meddled("gmicloud", after_submit=lambda _: roll_back())
 
-    submit.run("job-1", services)
+    submit.run(JOB, services)
 
     assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 1)
 
 
-def test_the_sweep_notices_so_that_a_worker_without_memory_sends_nothing(scene: Scene) -> None:
-    scene.accepted("gmicloud")
+@pytest.mark.parametrize("provider", ["gmicloud", "apimart"])
+def test_a_claim_that_a_failover_has_lost_takes_nothing_from_the_one_that_sends(scene: Scene, provider: str) -> None:
+    """One worker's claim is lost and its intent not answered; another one claims the job anew and is sending it."""
+    scene.accepted(provider)
+    before_the_claim = snapshot(scene)
+    sending, done = threading.Event(), threading.Event()
+
+    def send_slowly() -> None:
+        sending.set()
+        assert done.wait(20)
+
+    other = replace(scene.meddled(provider, before_submit=send_slowly), store=another_process(scene).store)
+    thread = threading.Thread(target=lambda: submit.run(JOB, other))
+
+    def fail_over() -> None:
+        before_the_claim()
+        thread.start()
+        assert sending.wait(20)
+        raise StoreError("the intent was not answered")
+
+    submit.run(JOB, scene.but(store=scene.with_store(before={"begin": once(fail_over)})))
+    while_it_sends = scene.job().state
+    scene.advance(6)
+    submit.run(JOB, another_process(scene))
+    done.set()
+    thread.join(30)
+
+    assert while_it_sends is S.SUBMITTING
+    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 1)
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+def test_an_intent_without_an_answer_leaves_no_hole_for_a_rollback_to_send_through(scene: Scene, memory: str) -> None:
+    scene.accepted("apimart")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    submit.run(JOB, scene.but(store=scene.with_store(after={"begin": failing(1)})))
+    while scene.job().state is not S.SUBMITTED:
+        scene.look_when_due()
+    [request_id] = scene.created()
     roll_back()
 
-    scene.sweep()
-    submit.run("job-1", another_process(scene))
+    while scene.job().state is S.ACCEPTED:
+        submit.run(JOB, another_process(scene) if memory == "lost" else scene.services)
+
+    assert (scene.job().request_id, scene.posts()) == (request_id, 1)
+
+
+def test_a_try_that_the_bucket_knows_is_not_stepped_over_by_an_intent_without_an_answer(scene: Scene) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    killed_after_its_post(scene, "apimart")
+    roll_back()
+    other = another_process(scene)
+
+    submit.run(JOB, replace(other, store=MeddledStore(other.store, {}, {"begin": failing(1)})))
+    scene.look_when_due()
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
-    assert scene.counter("intents_lost") == 1
 
 
-def test_a_worker_that_was_killed_in_the_post_is_remembered_by_the_others(scene: Scene) -> None:
-    scene.accepted("gmicloud")
+def test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_job_was_cancelled_in_another_redis(
+    scene: Scene,
+) -> None:
+    """Its intent is lost with the old Redis before the bucket is told: the cancel finds nothing, and takes the try."""
+    scene.accepted("apimart")
     roll_back = snapshot(scene)
-    with pytest.raises(KeyboardInterrupt):
-        submit.run("job-1", scene.meddled("gmicloud", after_submit=killed))
-    scene.sweep()
+
+    def fail_over() -> None:
+        roll_back()
+        assert cancel.run(JOB, another_process(scene)).applied
+
+    submit.run(JOB, with_bucket(scene, before={"begin": once(fail_over)}))
+
+    assert (scene.job().state, scene.posts()) == (S.CANCELLED, 0)
+
+
+def test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_jobs_time_was_over_in_another_redis(
+    scene: Scene,
+) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+
+    def fail_over() -> None:
+        roll_back()
+        scene.advance(7 * HOUR)
+        submit.run(JOB, another_process(scene))
+        assert scene.moves()[-1] == "failed(submit)"
+
+    asleep_at = scene.clock.now
+    services = with_bucket(scene, before={"begin": once(fail_over)})
+    submit.run(JOB, replace(services, monotonic=lambda: asleep_at))
+
+    assert scene.posts() == 0
+    assert retry.run(JOB, scene.services).applied
+
+
+@pytest.mark.parametrize("minutes_later", [0, 40])
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink"])
+def test_the_last_try_is_looked_for_at_the_time_that_the_bucket_tells(
+    scene: Scene, provider: str, minutes_later: int
+) -> None:
+    """The first try is refused for now, the second, half an hour later, is taken; the bucket cannot be told by whom."""
+    scene.accepted(provider)
+    roll_back = snapshot(scene)
+    scene.rule("submit", status=503, retry_after=900)
+    submit.run(JOB, scene.services)
+    scene.advance(30 * MINUTE)
+    submit.run(JOB, with_bucket(scene, before={"keep": refuse}))
+    [request_id] = scene.created()
+    scene.advance(minutes_later * MINUTE)
     roll_back()
 
-    submit.run("job-1", scene.services)
+    while scene.job().state is S.ACCEPTED:
+        submit.run(JOB, another_process(scene))
+    found_as = scene.job().state
+    scene.finish()
+    if provider == "evolink":
+        scene.deliver(request_id=request_id)
+    scene.follow()
+    job = followed_to_its_end(scene)
 
-    assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
+    assert (found_as, job.state, job.request_id) == (S.UNCONFIRMED, S.ARCHIVED, request_id)
+    assert len(scene.created()) == 1
 
 
-def test_a_backup_is_noticed_even_when_every_process_has_been_started_anew(scene: Scene) -> None:
-    scene.accepted("gmicloud")
+def test_a_callback_of_a_long_generation_is_not_refused_for_its_time_when_it_comes_first(scene: Scene) -> None:
+    scene.accepted("evolink")
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
-    scene.advance(HOUR)
+    killed_after_its_post(scene, "evolink")
+    [request_id] = scene.created()
+    scene.advance(40 * MINUTE)
     roll_back()
 
-    submit.run("job-1", another_process(scene))
+    scene.deliver(request_id=request_id)
+    scene.follow()
 
-    assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
+    assert followed_to_its_end(scene).state is S.ARCHIVED
 
 
-def test_what_is_accepted_after_the_loss_was_noticed_is_sent(scene: Scene) -> None:
-    scene.accepted("gmicloud", "job-0")
+def test_all_that_was_not_sent_is_sent_after_a_rollback(scene: Scene) -> None:
+    job_ids = [f"job-{n}" for n in range(8)]
+    for job_id in job_ids:
+        scene.accepted("apimart", job_id)
     roll_back = snapshot(scene)
     submit.run("job-0", scene.services)
     roll_back()
-    scene.sweep()
-    scene.advance(1)
 
-    job = scene.submitted("gmicloud", "job-1")
+    for job_id in job_ids:
+        submit.run(job_id, another_process(scene))
 
-    assert (job.state, scene.posts()) == (S.SUBMITTED, 1)
+    assert [scene.job(job_id).state for job_id in job_ids] == [S.SUBMITTED] * 8
+    assert [scene.posts(job_id) for job_id in job_ids] == [1] * 8
+
+
+@pytest.mark.parametrize("status", [429, 400])
+def test_a_job_that_no_provider_took_is_sent_after_a_rollback(scene: Scene, status: int) -> None:
+    """The bucket keeps that the try was not taken: it must not be waited for until a deadline."""
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    scene.rule("submit", status=status)
+    submit.run(JOB, scene.services)
+    roll_back()
+
+    while scene.job().state is S.ACCEPTED:
+        submit.run(JOB, another_process(scene))
+
+    assert (scene.job().state, len(scene.created())) == (S.SUBMITTED, 1)
+    assert scene.counter("jobs_rolled_back") == 0
+
+
+def test_a_try_that_no_provider_took_is_followed_by_another(scene: Scene) -> None:
+    scene.accepted("gmicloud")
+    scene.rule("submit", status=503, retry_after=1)
+    submit.run(JOB, scene.services)
+    assert scene.job().state is S.ACCEPTED
+
+    scene.advance(MINUTE)
+    submit.run(JOB, scene.services)
+
+    assert (scene.job().state, scene.posts()) == (S.SUBMITTED, 2)
 
 
 def test_a_redis_that_lost_nothing_holds_nobody_up(scene: Scene) -> None:
@@ -221,46 +307,23 @@ def test_a_redis_that_lost_nothing_holds_nobody_up(scene: Scene) -> None:
     snapshot(scene)()
     scene.sweep()
 
-    submit.run("job-1", another_process(scene))
+    submit.run(JOB, another_process(scene))
 
     assert scene.job().state is S.SUBMITTED
-    assert scene.store.last_loss() is None
+    assert scene.counter("jobs_rolled_back") == 0
 
 
-def test_a_loss_is_noticed_once_not_by_everybody_anew(scene: Scene) -> None:
-    scene.accepted("gmicloud")
+def test_a_second_attempt_that_redis_has_lost_is_not_paid_for_again(scene: Scene) -> None:
+    scene.rule("submit", status=400)
+    scene.accepted("apimart")
+    scene.follow()
     roll_back = snapshot(scene)
-    submit.run("job-1", scene.services)
+    retry.run(JOB, scene.services)
+    scene.run(Step.SUBMIT)
+    [request_id] = scene.created()
     roll_back()
 
-    scene.sweep()
-    scene.sweep()
-    rollback_guard.compare(another_process(scene))
+    assert retry.run(JOB, scene.services).applied
+    scene.run(Step.SUBMIT)
 
-    loss = scene.store.last_loss()
-    assert loss is not None
-    assert loss.count == 1
-
-
-def test_intents_are_numbered_and_the_bucket_is_told_now_and_then(scene: Scene) -> None:
-    for n in range(3):
-        scene.submitted("gmicloud", f"job-{n}")
-    first = scene.services.bucket.read_intents()
-    scene.advance(11)
-    scene.submitted("gmicloud", "job-3")
-
-    assert [scene.job(f"job-{n}").intent_no for n in range(4)] == [1, 2, 3, 4]
-    assert (first, scene.services.bucket.read_intents()) == ({0: 1}, {0: 4})
-
-
-def test_nothing_is_sent_while_the_bucket_cannot_tell_how_many_were(scene: Scene) -> None:
-    scene.accepted("gmicloud")
-    bucket = scene.services.bucket
-    bucket._client.put_object(Bucket=bucket.name, Key="callsheet/.callsheet/intents.json", Body=b"not json")
-
-    submit.run("job-1", another_process(scene))
-
-    assert (scene.job().state, scene.posts()) == (S.ACCEPTED, 0)
-    assert "the bucket to tell how many POSTs were begun" in scene.job().waiting_for
-    with pytest.raises(BucketError):
-        bucket.read_intents()
+    assert (scene.job().attempt, scene.job().request_id, scene.created()) == (2, request_id, [request_id])

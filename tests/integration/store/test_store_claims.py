@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import redis
+
 from tests.integration.store.conftest import JOB, LEASE, MINUTE, REFUSED, Clock, Lives
 from worker.jobs.states import JobState
 from worker.store import Store
@@ -22,12 +26,30 @@ def test_a_claim_moves_due_to_the_leases_end(store: Store, lives: Lives, clock: 
 
 def test_a_crash_under_a_lease_leaves_the_job_due_at_its_end(store: Store, lives: Lives, clock: Clock) -> None:
     lives.accepted()
-    lives.claimed()
+    dead = lives.claimed()
 
     clock.advance(LEASE)
 
     assert store.due(10) == [JOB]
-    assert lives.claimed().token == "1:2"
+    assert lives.claimed().token != dead.token
+
+
+def test_a_lease_that_redis_has_lost_gives_its_token_to_nobody_else(
+    client: redis.Redis, store: Store, lives: Lives
+) -> None:
+    lives.accepted()
+    keys = store._keys.of(JOB)
+    before: dict[str, Any] = {key: client.dump(key) for key in keys[:2]}
+    lost = lives.claimed()
+    for key, value in before.items():
+        client.restore(key, 0, value, replace=True)
+
+    taker = lives.claimed()
+
+    assert store.begin(taker).applied
+    assert store.rest(lost, due_in_ms=0).word == "late"
+    assert store.renew(lost, lease_ms=LEASE) is None
+    assert lives.job().lease == taker.token
 
 
 def test_a_leased_job_cannot_be_claimed(store: Store, lives: Lives, clock: Clock) -> None:

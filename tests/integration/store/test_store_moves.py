@@ -183,6 +183,17 @@ def test_no_post_begins_with_too_little_of_its_lease_left(store: Store, lives: L
     assert store.begin(claim, lease_ms_left_needed=19_999).applied
 
 
+@pytest.mark.parametrize("word", ["unconfirmed", "submitted", "generated", "expired", "cancelled"])
+def test_no_post_begins_but_of_an_accepted_job(store: Store, lives: Lives, word: str) -> None:
+    BRINGS[word](lives)
+    claim = store.claim(JOB, states=tuple(S), lease_ms=LEASE)
+    assert claim is not None
+    before = lives.job()
+
+    assert store.begin(claim).word == "late"
+    assert lives.job() == before
+
+
 def test_the_same_intent_twice_permits_one_post(store: Store, lives: Lives) -> None:
     lives.accepted()
     claim = lives.claimed()

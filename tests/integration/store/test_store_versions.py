@@ -91,7 +91,7 @@ def test_the_receiver_asks_the_provider_to_come_again(store: Store, lives: Lives
         lives.called()
 
 
-@pytest.mark.parametrize("missing", [("intent_no", "fence", "path", "cost"), ("usage", "progress", "waiting_for")])
+@pytest.mark.parametrize("missing", [("path", "cost"), ("usage", "progress", "waiting_for")])
 def test_a_record_without_fields_that_few_bear_goes_on(
     missing: tuple[str, ...], client: redis.Redis, store: Store, lives: Lives
 ) -> None:

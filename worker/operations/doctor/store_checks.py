@@ -61,7 +61,6 @@ def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[
         "Redis": lambda: redis(store),
         "processes": lambda: live_processes(settings, store),
         "clock": lambda: clock(store),
-        "intents": lambda: losses(store),
         "paused": lambda: paused(store),
         "limits": lambda: limits_kept(settings, store),
         "counters": lambda: counters(store),
@@ -144,18 +143,6 @@ def clock(store: Store) -> Iterator[Finding]:
             f"{len(due)} jobs are open; {len(seconds)} have been due to {VERBS[step]} for long, the oldest for "
             f"{span(max(seconds))}",
             f"start the {'beat and sweeper' if is_unseen else needed} line of the Procfile, or look at its log",
-        )
-
-
-def losses(store: Store) -> Iterator[Finding]:
-    """Whether Redis has ever come back as an older self."""
-    loss = store.last_loss()
-    if loss is not None:
-        yield warn(
-            "intents",
-            f"Redis has lost POSTs that were begun, last noticed {moment(loss.at)} ({loss.count} times): jobs accepted "
-            "before that were not sent again but became unconfirmed",
-            "look at callsheet list --state unconfirmed; use a Redis that loses nothing (deploy/runbook.md)",
         )
 
 

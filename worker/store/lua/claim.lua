@@ -1,14 +1,14 @@
 -- Lease an open job to one step; everybody else waits for the lease's end.
 --
--- given  states (comma-joined), lease_ms, only_due
+-- given  states (comma-joined), lease_ms, only_due, nonce (the lease's token: a number counted here would be given
+--        to two claimants by a failover that has lost the first)
 -- Returns {now, record, events stored, candidates} or false: missing, closed, leased or moved on,
 --         or, with only_due, not due yet and not nudged either
 
 if not job or job.closed_at or leased() or not listed(given.states, job.state) then return false end
 if given.only_due and int("nudges") == 0 and tonumber(redis.call("ZSCORE", DUE, job_id) or 0) > now then return false end
 
-put("fence", text(int("fence") + 1))
-put("lease", job.attempt .. ":" .. job.fence)
+put("lease", given.nonce)
 due_at = now + given.lease_ms
 put("lease_until", text(due_at))
 if job.call then put("call", "seen") end

@@ -1,21 +1,16 @@
--- Move a job to another state: the only script that does.
+-- Move a job to another state. POSTs are begun by `begin`, new attempts by `attempt`.
 --
 -- given  to, sources (comma-joined held words), attempt, path, detail, due_in_ms, facts and notes {name: value},
 --        marks (comma-joined; what the target means):
---          begins   a POST: numbered, due at its lease's end     binds    the request id is known from here on
---          listens  callbacks still matter there                 final    told to the caller
---          unpaid   no provider may have heard of the job        misses   it has ended without a video
+--          listens  callbacks still matter there                 binds    the request id is known from here on
+--          unpaid   no provider may have heard of the attempt    misses   it has ended without a video
+--          holds    the provider may have the job                releases it surely has not: what was reserved is free again
+--          final    told to the caller
 --          perishes its video must be copied before link_expires_at, unknown: before so many link_life_ms have passed
 --        revisited (held words an earlier attempt may have ended as with a video), look_back_ms
---          holds    the provider may have the job            releases  it surely has not: what was reserved is free again
---        and, each only where it applies: limits and cost (millionths; a POST only, see _limits.lua), request_id, try_no,
---        lease, room_ms, error {stage, code, message},
---        links (JSON text), link_expires_at, look_until, owes_manifest,
---        intents_seen (a POST only: as many this process knows to have been begun)
--- Returns {"applied" | "repeat" | "late" | "taken" (the id is an older attempt's) | "missing", record, due now: 1 or 0,
---          was a POST let through by an open breaker: 1 or 0}, {"rolled_back" (Redis has lost intents since the job was
---          accepted, its own perhaps among them), record, 0} or {"busy" (no room for a POST, or not its turn), record, 0,
---          {why, until when (0: unknown), how many are before it}}
+--        and, each only where it applies: request_id, try_no, lease, error {stage, code, message},
+--        links (JSON text), link_expires_at, look_until, owes_manifest
+-- Returns {"applied" | "repeat" | "late" | "taken" (the id is an older attempt's) | "missing", record, due now: 1 or 0}
 
 if not job then return {"missing"} end
 local attempt, source, ver = given.attempt, held(), int("ver")
@@ -52,10 +47,9 @@ if given.request_id then
   if (bound(attempt) or given.request_id) ~= given.request_id then return refuse("late") end
 end
 
-local is_lease_lost = given.lease and not (job.lease == given.lease and int("lease_until") - now > (given.room_ms or 0))
--- a callback or an id tells of a POST that this record does not know: another one would be paid twice,
--- and nobody may say that nothing was paid
-local is_paid_already = (means("begins") or means("unpaid")) and (bound(attempt) or redis.call("HLEN", CANDIDATES) > 0)
+local is_lease_lost = given.lease and not (job.lease == given.lease and leased())
+-- a callback or an id tells of a POST that this record does not know: nobody may say that nothing was paid
+local is_paid_already = means("unpaid") and (bound(attempt) or redis.call("HLEN", CANDIDATES) > 0)
 local is_current = attempt == int("attempt")
 local is_repeat = is_current and job.state == given.to
 local is_legal = is_current and listed(given.sources, source) and (given.try_no or int("try_no")) == int("try_no")
@@ -68,46 +62,17 @@ if is_repeat then
 end
 if not is_legal or is_lease_lost or is_paid_already then return refuse("late") end
 
-local intents = means("begins") and count_intents(given.intents_seen)
-if intents and int("state_at") <= intents.lost_at then return refuse("rolled_back") end
-
-local gate = given.limits and gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE, spent = SPENT})
-if gate then
-  local refusal = gate.refusal("submit", entry_at(place_for("submit", int("accepted_at"))), given.cost)
-  if refusal then
-    save()
-    if gate.short then redis.call("HSET", LIMITS, "submit.short", gate.short) end
-    return {"busy", cjson.encode(job), 0, refusal}
-  end
-  drop("reserved", "reserved_on")
-  if given.cost > 0 then
-    put("reserved", text(given.cost))
-    put("reserved_on", gate.day())
-  end
-end
 local reserved, reserved_on = job.reserved, job.reserved_on
 if means("releases") then drop("reserved", "reserved_on") end
 leave_line()
 
-put("state", given.to)
-put("state_at", text(moved_at()))
-put("path", given.path)
-put("ver", text(ver + 1))
-drop("error_stage", "error_code", "error_message", "waiting_for", "failures", "nudges", "look_until", "final_at", "manifest_ver")
-drop("kept_in", "unsent_by")  -- of a POST under way
-drop("failing_since")  -- of a link past its end
+put("ver", text(ver))
+enter(given.to, given.path)
+drop("lease", "lease_until")
 for name, value in pairs(given.error or {}) do put("error_" .. name, value) end
 for name, value in pairs(given.notes) do put(name, value) end
 if job.closed_at then reopen() end
 due_at = now + given.due_in_ms
-if means("begins") then
-  put("try_no", text(int("try_no") + 1))
-  put("intent_no", text(intents.count + 1))
-  redis.call("HSET", INTENTS, "count", job.intent_no)
-  due_at = int("lease_until")
-else
-  drop("lease", "lease_until")
-end
 if means("final") then
   put("final_at", text(now))
   local look_back = means("misses") and has_earlier() and now + given.look_back_ms or 0
@@ -117,7 +82,7 @@ if means("final") then
 end
 if means("listens") then
   if given.lease and job.call == "seen" then drop("call") end
-  if job.call and not means("begins") then due_at = now end
+  if job.call then due_at = now end
 else
   drop("call")
   redis.call("DEL", CANDIDATES)
@@ -131,11 +96,9 @@ set_links()
 set_urgency()
 save()
 note_move(source, given.path, attempt, given.detail)
-local is_probe = gate and gate.grant("submit", job_id)
-if gate and given.cost > 0 then redis.call("HINCRBY", SPENT, gate.day(), given.cost) end
 if means("holds") then
   redis.call("ZADD", OCCUPIED, 0, job.provider .. ":" .. job_id)
 elseif redis.call("ZREM", OCCUPIED, job.provider .. ":" .. job_id) == 1 and means("releases") and reserved then
   redis.call("HINCRBY", SPENT, reserved_on, "-" .. reserved)
 end
-return {"applied", cjson.encode(job), due_at <= now and 1 or 0, is_probe and 1 or 0}
+return {"applied", cjson.encode(job), due_at <= now and 1 or 0}
