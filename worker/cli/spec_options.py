@@ -35,7 +35,6 @@ FIELDS = (
     click.option(
         "--shot", "shots", metavar="SECONDS:PROMPT", multiple=True, help="One shot of a storyboard; repeat it."
     ),
-    click.option("--notify-url", metavar="URL", help="Where to send a notification."),
     click.option(
         "--metadata", metavar="KEY=VALUE", multiple=True, help="Returned untouched with the result; repeat it."
     ),

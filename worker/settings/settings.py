@@ -16,6 +16,7 @@ from typing import TypeVar
 from worker.errors import SettingsError
 from worker.jobs.rate_limits import Limits
 from worker.settings import values as values
+from worker.settings.misspelt import misspelt
 from worker.settings.redis_urls import is_cluster
 
 T = TypeVar("T")
@@ -30,6 +31,12 @@ BASE_URLS = {
 
 NOT_YET = ("CALLSHEET_NOTIFY_SECRETS",)
 """Variables of the design that no code honours yet: refused, so that nobody relies on them."""
+
+OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
+"""Variables of ours that deploy/gunicorn.conf.py reads."""
+
+OF_A_PROVIDER = ("API_KEY", "BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE", "PRICES")
+"""The options of each provider: `<PROVIDER>_<OPTION>`."""
 
 NONE: tuple[str, ...] = ()
 
@@ -113,6 +120,7 @@ class Settings:
             if env.get(name):
                 read.problems.append(f"{name} is not available in this version: unset it")
         read.problems += _too_small_to_divide(settings)
+        read.problems += misspelt(env, read.known, ("CALLSHEET", *map(str.upper, PROVIDER_NAMES)))
         if read.problems:
             raise SettingsError(read.problems)
         return settings
@@ -132,8 +140,11 @@ class _Reader:
         self.env = env
         self.problems: list[str] = []
         self.bad: set[str] = set()
+        self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
+        self.known |= {*OF_THE_RECEIVER, *NOT_YET}
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        self.known.add(name)
         text = self.env.get(name, "").strip()
         if not text:
             return default
@@ -145,6 +156,7 @@ class _Reader:
             return default
 
     def required(self, name: str, parse: Callable[[str], T], what: str) -> T | None:
+        self.known.add(name)
         if not self.env.get(name, "").strip():
             self.bad.add(name)
             self.problems.append(f"{name} is not set: give {what}")

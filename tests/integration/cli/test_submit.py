@@ -92,7 +92,7 @@ def test_five_problems_of_a_spec_are_told_in_one_line_and_nothing_is_recorded(ca
         (("--prompt", "p"), b"", 1, "model: is missing"),
         ((*TEXT, "--shot", "no colon"), b"", 2, "--shot must be SECONDS:PROMPT"),
         ((*TEXT, "--metadata", "no equals"), b"", 2, "--metadata must be KEY=VALUE"),
-        ((*TEXT, "--notify-url", "https://example.com"), b"", 1, "notifications are not available in this version"),
+        ((*TEXT, "--notify-url", "https://example.com"), b"", 2, "No such option"),
         ((*TEXT, "--id", "a b"), b"", 1, "job id: must be 1 to 64"),
         ((*TEXT, "--id", ""), b"", 2, "--id must not be empty"),
         ((*TEXT, "--id", "a\x1b[31m\r\nb"), b"", 1, "job id: must be 1 to 64"),
