@@ -1,7 +1,7 @@
 # Callsheet's verbs. Wanted on the machine: Python 3.11 or newer with venv, make, git.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test chaos soak bench check lock clean
+.PHONY: help demo up test test-thorough test-all chaos soak bench check lock clean
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 help: ## what you can ask for (this list)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## run the main job on all example requests, on this machine alone
 	@$(BIN)/callsheet demo
@@ -17,8 +17,15 @@ demo: $(STAMP) ## run the main job on all example requests, on this machine alon
 up: $(STAMP) ## leave the whole system running on this machine (Ctrl-C stops it)
 	@$(BIN)/callsheet up
 
-test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25 --durations-min 2
+
+test: $(STAMP) ## run the tests (under 5 min on 2 cores)
+	@$(PYTEST) -m "not thorough"
+
+test-thorough: $(STAMP)
+	@$(PYTEST) -m thorough
+
+test-all: test test-thorough ## the same, then whole systems that break, other servers and fuzzing
 
 chaos: SEEDS ?= 1
 chaos: $(STAMP) ## break the whole system on purpose, cell by cell (SEEDS=n tries n seeds)

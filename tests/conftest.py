@@ -35,6 +35,17 @@ FOREIGN = re.compile(
 )
 CANARIES = canaries.Canaries()
 OWN_MARKER = ("acceptance", "chaos", "benchmarks")
+THOROUGH = (
+    *("tests/acceptance", "tests/chaos", "tests/properties/test_fuzz.py"),
+    *("tests/integration/messaging/test_rabbitmq.py", "tests/integration/messaging/test_tls.py"),
+    *("tests/integration/messaging/test_sentinel.py", "tests/integration/steps/test_failover.py"),
+    *("tests/integration/local/test_cluster.py", "tests/integration/store/test_store_cluster.py"),
+    *("tests/integration/webhook/test_receiver_openapi.py", "tests/integration/webhook/test_receiver_fuzz.py"),
+    "tests/integration/test_secrets.py",
+)
+"""Left to `make test-all`: whole systems that break, other servers, fuzzing."""
+QUICK = ("tests/acceptance/test_whole_run.py", "tests/acceptance/test_enqueueing.py")
+"""Whole systems that `make test` runs all the same."""
 
 # The same examples for everybody, on a machine however busy; `pytest --hypothesis-profile random` looks for new ones.
 _patient = hypothesis.settings(deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -62,6 +73,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a kind carry its mark by where they stand."""
     for item in items:
+        place = item.path.relative_to(item.config.rootpath).as_posix()
+        if place.startswith(THOROUGH) and place not in QUICK:
+            item.add_marker("thorough")
         for kind in OWN_MARKER:
             if kind in item.path.relative_to(item.config.rootpath).parts:
                 item.add_marker(kind)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -198,9 +199,10 @@ def _is_alive(pid: int) -> bool:
 
 
 def _group_exists(group: int) -> bool:
-    stats = (path.read_text().rpartition(")")[2].split() for path in _stat_files())
-    return any(int(fields[2]) == group and fields[0] != "Z" for fields in stats)
+    return any(int(fields[2]) == group and fields[0] != "Z" for fields in _stats())
 
 
-def _stat_files() -> list[Path]:
-    return [path for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+def _stats() -> Iterator[list[str]]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            yield path.read_text().rpartition(")")[2].split()
