@@ -15,6 +15,8 @@ from worker.errors import LocalError
 
 # `always`, not `everysec`: the intent to pay must outlive a power cut (design promise 2).
 # One value of more than 64 bytes would else make a record take twice the memory.
+# A message is parsed before it can be refused: one of 50 MB takes a worker to half a gigabyte. Nothing of ours is
+# larger than a spec of 6 MiB with its escapes, in base64.
 CONFIG = """\
 bind {host}
 port {port}
@@ -25,6 +27,7 @@ appendfsync always
 save ""
 maxmemory-policy noeviction
 hash-max-listpack-value 512
+proto-max-bulk-len 16mb
 daemonize no
 """
 

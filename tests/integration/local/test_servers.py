@@ -33,6 +33,18 @@ def test_valkey_refuses_whoever_has_no_password(valkey: Valkey) -> None:
         client.ping()
 
 
+def test_valkey_takes_no_message_that_would_fill_a_workers_memory(valkey: Valkey) -> None:
+    largest_spec_in_base64 = b"x" * (12 * 1024 * 1024)
+    with redis.Redis.from_url(valkey.url) as client:
+        assert client.lpush("a-queue", largest_spec_in_base64) == 1
+
+        with pytest.raises(redis.RedisError):
+            client.lpush("a-queue", b"x" * (50 * 1024 * 1024))
+
+        assert client.llen("a-queue") == 1
+        client.delete("a-queue")
+
+
 def test_no_password_stands_in_the_arguments_of_valkey(tmp_path: Path) -> None:
     with Valkey(tmp_path, "never-in-argv") as valkey:
         assert all("never-in-argv" not in word for word in valkey.process.command)

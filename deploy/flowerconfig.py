@@ -1,0 +1,16 @@
+"""Flower's configuration file: has `/metrics` ask for the password, as every other page does. No option does that."""
+
+from __future__ import annotations
+
+from flower.urls import handlers
+from flower.views.monitor import Metrics
+from tornado import web
+
+
+class PrivateMetrics(Metrics):  # type: ignore[misc]  # Flower carries no types
+    """The figures for Prometheus, for whoever has the password (`basic_auth` in its `scrape_configs`)."""
+
+    get = web.authenticated(Metrics.get)
+
+
+handlers[handlers.index((r"/metrics", Metrics))] = (r"/metrics", PrivateMetrics)
