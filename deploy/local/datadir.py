@@ -7,6 +7,8 @@ import json
 import os
 import secrets
 import shlex
+import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +16,9 @@ from typing import BinaryIO
 from worker.errors import LocalError
 
 DEFAULT = Path(".callsheet")
+OTHERS = 0o077
+"""The rights of group and others."""
+OWNER_SECONDS = 1.0
 SECRETS = ("redis_password", "s3_access_key", "s3_secret_key", "callback_secret", "flower_password", "provider_key")
 
 
@@ -29,19 +34,18 @@ class DataDirectory:
     def claim(self) -> None:
         """Make the directory if need be and take it; the kernel gives it back when this process ends."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.logs.mkdir(exist_ok=True)
+            _make_private(self.path)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             lock = (self.path / "lock").open("a+b")
         except OSError as err:
             raise LocalError(f"{self.path} cannot be used for the local system: {err.strerror}") from err
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
-            lock.seek(0)
-            owner = lock.read().decode() or "unknown"
+            owner = _owner(lock)
             lock.close()
             raise LocalError(
-                f"{self.path} is in use by the local system with pid {owner}: stop that one, or name another directory"
+                f"{self.path} is in use by {owner}: stop that one, or name another directory with --data"
             ) from err
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
@@ -73,6 +77,32 @@ class DataDirectory:
     def write_env(self, env: Mapping[str, str]) -> None:
         """Write *env* for a shell of the owner: `set -a; . .callsheet/env`."""
         _write_private(self.env_file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(env.items())))
+
+
+def _make_private(path: Path) -> None:
+    """Make *path*, and what of the default directory is above it, for its owner alone; tighten what others may enter.
+
+    Raises `LocalError` for a directory of somebody else.
+    """
+    mine = [folder for folder in (path, *path.parents) if folder == path or folder.name == DEFAULT.name]
+    for folder in reversed(mine):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.getuid():
+            raise LocalError(f"{folder} belongs to another user: name a directory of your own with --data")
+        if stat.S_IMODE(found.st_mode) & OTHERS:
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+
+
+def _owner(lock: BinaryIO) -> str:
+    """The process that holds *lock*, in words; one that has just taken it says so in a moment."""
+    deadline = time.monotonic() + OWNER_SECONDS
+    while time.monotonic() < deadline:
+        lock.seek(0)
+        if pid := lock.read().decode():
+            return f"the local system with pid {pid}"
+        time.sleep(0.02)
+    return "a local system that is just starting"
 
 
 def _write_private(file: Path, text: str) -> None:

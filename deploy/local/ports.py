@@ -6,15 +6,53 @@ so that no connection can take one between the choice and the bind.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
-from collections.abc import Collection
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from worker.errors import LocalError
 
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 20000, 32000
 TRIES = 200
+
+
+@contextmanager
+def alone(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Hold what one system of this user holds while it chooses its ports and binds them; another waits its turn.
+
+    Without it, two that start at the same second choose the same ports. Raises KeyboardInterrupt when *cancelled*
+    says so while it waits.
+    """
+    place = Path(tempfile.gettempdir()) / f"callsheet-ports-{os.getuid()}"
+    try:
+        turn = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        raise LocalError(
+            f"{place} cannot be opened ({err.strerror}): remove it, or set TMPDIR to another place"
+        ) from err
+    try:
+        while not _locked(turn):
+            if cancelled():
+                raise KeyboardInterrupt
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(turn)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_free(port: int) -> bool:

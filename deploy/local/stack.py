@@ -13,7 +13,7 @@ from deploy.local.environment import Ports, process_environment, real_providers
 from deploy.local.externals import check_bucket, check_redis, refuse_jobs_of_others
 from deploy.local.health import http_answers, log_says
 from deploy.local.leftovers import end_leftovers
-from deploy.local.ports import LOOPBACK, free_port, is_free
+from deploy.local.ports import LOOPBACK, alone, free_port, is_free
 from deploy.local.processes import Process, never
 from deploy.local.procfile import read_procfile
 from deploy.local.s3 import S3Server
@@ -61,6 +61,7 @@ class Stack:
         self._generation_seconds = generation_seconds
         self._procfile = procfile
         self._promised_ports: set[int] = set()
+        self._cancelled = cancelled
         self._supervisor = Supervisor(tell, cancelled=cancelled, hurried=hurried)
 
     @property
@@ -76,7 +77,8 @@ class Stack:
         """Start everything in order; after a failure nothing is left running."""
         self.data.claim()
         try:
-            self._start()
+            with alone(self._cancelled):
+                self._start()
         except BaseException:  # Ctrl-C too: whatever came, nothing stays behind
             self.stop()
             raise

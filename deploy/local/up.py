@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -59,5 +60,5 @@ def describe(stack: Stack) -> str:
     ]
     lines = [f"  {name:<9} {place:<32} {note}" for name, place, note in rows]
     real = [f"  {name} is NOT the sandbox: jobs there are paid" for name in real_providers(env, stack.sandbox)]
-    shell = f"  for a shell: set -a; . {stack.data.env_file}; set +a"
+    shell = f"  for a shell: set -a; . {shlex.quote(str(stack.data.env_file))}; set +a"
     return "\n".join(["callsheet is up; Ctrl-C stops it in order", *lines, *real, shell])

@@ -7,12 +7,15 @@ import re
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from deploy.local.datadir import DataDirectory
+from deploy.local.ports import free_port
 from deploy.local.s3 import S3Server
 from deploy.local.stack import Stack
 from deploy.local.valkey import Valkey
@@ -142,6 +145,33 @@ def test_a_second_system_in_another_directory_takes_other_ports(make_stack: Make
     second.start()
 
     assert first.sandbox.port != second.sandbox.port
+
+
+def test_two_systems_that_start_at_the_same_second_take_different_ports(make_stack: MakeStack) -> None:
+    ports = {"sandbox": free_port(), "Valkey": free_port(), "S3": free_port()}
+    stacks = [make_stack(name, usual_ports=ports) for name in ("one", "two")]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(Stack.start, stacks))
+
+    assert [stack.processes["worker"].is_running for stack in stacks] == [True, True]
+    assert stacks[0].sandbox.port != stacks[1].sandbox.port
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_a_directory_that_others_can_enter_is_tightened(make_stack: MakeStack, tmp_path: Path, mask: int) -> None:
+    data = tmp_path / ".callsheet" / "demo"
+    before = os.umask(mask)
+    try:
+        data.mkdir(parents=True)
+        directory = DataDirectory(data)
+        directory.claim()
+        directory.release()
+    finally:
+        os.umask(before)
+
+    kept = {path: stat.S_IMODE(path.stat().st_mode) for path in (data.parent, data, data / "logs")}
+    assert {path: mode & 0o077 for path, mode in kept.items()} == dict.fromkeys(kept, 0)
 
 
 def test_a_usual_port_in_use_is_said_and_another_one_taken(make_stack: MakeStack) -> None:
