@@ -6,10 +6,11 @@
 An object of a try is made before its POST, under a condition that fails when the key is taken. Of all
 processes that would make the same try, in this Redis or in one that is forgotten, one is let through.
 It is JSON with `begun_at` (Unix ms) and `by`, the name of that process for this one try; later, written
-over it by the same process, the outcome: `request_id` and `provider`, or `is_unpaid`.
+over it by the same process, the outcome: `request_id` and `provider`, or `is_unpaid`, with `ended` where the
+attempt has ended by it.
 
 A process that has to say "nothing was paid" withholds the next try: it makes that object itself, so that
-nobody can send the try any more.
+nobody can send the try any more, and the verdict outlives Redis.
 
 Everything here is asked for between a lease and a POST, or by somebody who waits: it goes through the
 client that gives up in time, and under no lock.
@@ -48,6 +49,7 @@ class Begun:
     request_id: str | None = None  # the provider's answer, where it was kept
     provider: str = ""  # of that request id
     is_unpaid: bool = False  # it was withheld, or the provider surely did not take it
+    ended: str = ""  # unpaid, and the attempt has ended by it: `cancelled`, or the code of `failed(submit)`
 
 
 class Try(NamedTuple):
@@ -82,13 +84,13 @@ class BegunPosts(Documents):
         found = self._take(Try(job_id, attempt, try_no), Begun(at, by))
         return None if found is None or found.by == by else found
 
-    def withhold(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int) -> Begun | None:
+    def withhold(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int, ended: str = "") -> Begun | None:
         """Keep every process from sending this try. Returns None, or the record of the one that came first.
 
         With the name of a process that has begun it and will not send it, what that recorded is replaced.
         Raises `BucketError` as `begin` does.
         """
-        this, unpaid = Try(job_id, attempt, try_no), Begun(at, by, is_unpaid=True)
+        this, unpaid = Try(job_id, attempt, try_no), Begun(at, by, is_unpaid=True, ended=ended)
         found = self._take(this, unpaid)
         if found is None or found.by != by:
             return found
@@ -108,15 +110,17 @@ class BegunPosts(Documents):
             return self._held(key)
 
     def last_begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
-        """The last try from *try_no* on that may have been taken; raises `BucketError` when that cannot be learned now.
+        """The last try from *try_no* on that may have been taken, else the one that has ended the attempt.
 
-        Tries are recorded without a gap, so the first one that is missing ends the search.
+        None: no try from there on was taken. Tries are recorded without a gap, so the first one that is missing ends
+        the search. Raises `BucketError` when that cannot be learned now.
         """
-        last = None
+        taken, ended = None, None
         while found := self.begun(job_id, attempt, try_no):
-            last = last if found.is_unpaid else found
+            taken = taken if found.is_unpaid else found
+            ended = found if found.ended else ended
             try_no += 1
-        return last
+        return taken or ended
 
     def _take(self, this: Try, begun: Begun) -> Begun | None:
         """Record *begun* where nothing is recorded; None, or what was there before, be it of the same name."""
@@ -183,7 +187,7 @@ def _from_json(text: bytes) -> Begun:
     try:
         told = json.loads(text)
         at, by, request_id = int(told["begun_at"]), str(told["by"]), told.get("request_id")
-        provider, is_unpaid = str(told.get("provider", "")), told.get("is_unpaid") is True
-        return Begun(at, by, str(request_id) if request_id else None, provider, is_unpaid)
+        provider, is_unpaid, ended = (told.get("provider", ""), told.get("is_unpaid") is True, told.get("ended", ""))
+        return Begun(at, by, str(request_id) if request_id else None, str(provider), is_unpaid, str(ended))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Begun(None, "")

@@ -14,9 +14,6 @@ from worker.store import Reply
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3
-"""How often to begin again when a try has come and gone meanwhile, or a callback waits to be looked at."""
-
 
 def cancel(job_id: str, services: Services) -> Outcome:
     """Cancel the job where that still saves its money, and say honestly where it does not.
@@ -46,11 +43,8 @@ def run(job_id: str, services: Services) -> Reply:
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
     `unknown`: S3 did not tell whether it was sent, so nothing is done, and nothing may be said of money.
     """
-    for _ in range(ROUNDS):
-        job = services.store.get(job_id)
-        reply = _cancelled(job, services) if job else Reply("missing", None)
-        if reply.word != "late" or reply.job is None or reply.job.state is not JobState.ACCEPTED:
-            break
+    job = services.store.get(job_id)
+    reply = _cancelled(job, services) if job else Reply("missing", None)
     log.info("job.cancel_asked", extra={"job_id": job_id, "outcome": reply.word})
     return reply
 
@@ -58,17 +52,16 @@ def run(job_id: str, services: Services) -> Reply:
 def _cancelled(job: Job, services: Services) -> Reply:
     if job.state is JobState.ACCEPTED:
         try:
-            begun = rollback_guard.rule_out(job, services)
+            begun = rollback_guard.rule_out(job, services, JobState.CANCELLED)
         except BucketError as err:
             log.warning("intent.unread", extra={"job_id": job.id, "reason": str(err)})
             return Reply("unknown", job)
-        if begun is not None:
+        if begun is not None and begun.ended != JobState.CANCELLED:
             rollback_guard.recover(job, begun, services, path="operator")
     return services.store.move(
         job.id,
         JobState.CANCELLED,
         attempt=job.attempt,
-        try_no=job.try_no,
         path="operator",
         detail="cancelled by the caller",
     )

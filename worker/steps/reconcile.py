@@ -39,8 +39,10 @@ def run(claim: Claim, services: Services) -> Step | None:
     except BucketError as err:
         log.info("intent.unread", extra={"job_id": job.id, "reason": str(err)})
         was_held_back = True
-    if begun is not None and (step := rollback_guard.bind(job, begun, services)):
-        return step
+    if begun is not None and (begun.request_id or begun.ended):
+        step = rollback_guard.believe(job, begun, services, "", path="sweep", lease=claim.token)
+        if step is not None:
+            return step
     if provider is not None:
         inquiry = _Inquiry(claim, provider, services, _begun_at(job, begun))
         try:

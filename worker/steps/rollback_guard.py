@@ -24,34 +24,68 @@ log = logging.getLogger(__name__)
 
 
 def last_begun(job: Job, services: Services) -> Begun | None:
-    """The last try of the job's attempt that may have been taken, of those that its record does not settle.
+    """The last try of the job's attempt that may have been taken, or that has ended it.
 
-    It alone says when a POST was begun wherever the record may be an older one. Raises `BucketError`.
+    Of those that the record leaves open. It alone says when a POST was begun wherever the record may be an older
+    one. Raises `BucketError`.
     """
     return services.bucket.last_begun(job.id, job.attempt, _first_open(job))
 
 
-def rule_out(job: Job, services: Services) -> Begun | None:
-    """Keep every process from sending the job's next try, before anybody is told that nothing was paid.
+def rule_out(job: Job, services: Services, ended: str) -> Begun | None:
+    """Keep every process from sending the job's next try, before anybody is told that the attempt has *ended* unpaid.
 
     A process whose claim a failover has lost may be on its way to the bucket; what it finds there stops it.
-    Returns the last try that may have been taken: then nobody may say so. Raises `BucketError`.
+    Returns what `last_begun` does, where that is something: then it may not be told. Raises `BucketError`.
     """
-    name, try_no, last = secrets.token_hex(8), _first_open(job), None
-    while found := services.bucket.withhold(job.id, job.attempt, try_no, by=name, at=job.state_at):
-        last = last if found.is_unpaid else found
-        try_no += 1
-    return last
+    name, try_no = secrets.token_hex(8), _first_open(job)
+    while True:
+        if begun := services.bucket.last_begun(job.id, job.attempt, try_no):
+            return begun
+        while found := services.bucket.withhold(job.id, job.attempt, try_no, by=name, at=job.state_at, ended=ended):
+            if not found.is_unpaid:
+                break
+            try_no += 1
+        else:
+            return None
 
 
 def recover(job: Job, begun: Begun, services: Services, *, path: str, lease: str | None = None) -> Step | None:
-    """Move a job that was sent, as the bucket knows, by a Redis that has lost that."""
+    """Move a job on by what the bucket knows of it and Redis has lost."""
     detail = "the bucket knows of a POST that Redis has lost"
-    step = bind(job, begun, services) or unconfirm(job, begun, services, detail, path=path, lease=lease)
-    if step is not None:
+    step = believe(job, begun, services, detail, path=path, lease=lease)
+    if step is not None and begun.ended != JobState.CANCELLED:  # a cancel may also have come just now
         services.store.count("jobs_rolled_back")
         log.error("job.rolled_back", extra={"job_id": job.id, "request_id": begun.request_id})
     return step
+
+
+def believe(
+    job: Job, begun: Begun, services: Services, detail: str, *, path: str, lease: str | None = None
+) -> Step | None:
+    """Bind the job's request, end its attempt, or look for the request: as *begun* says. None: the job has moved on."""
+    if begun.ended:
+        return _end(job, begun.ended, services, lease)
+    return bind(job, begun, services) or unconfirm(job, begun, services, detail, path=path, lease=lease)
+
+
+def _end(job: Job, ended: str, services: Services, lease: str | None) -> Step | None:
+    """End the attempt as it was ended, and told, before Redis lost that."""
+    if ended != JobState.CANCELLED:
+        return submit_report.failed(job, services, ended, "it had ended so before Redis lost that", lease=lease)
+    if job.state is JobState.SUBMITTING:
+        services.store.move(
+            job.id, JobState.ACCEPTED, attempt=job.attempt, try_no=job.try_no, lease=lease, path="sweep"
+        )
+    reply = services.store.move(
+        job.id,
+        JobState.CANCELLED,
+        attempt=job.attempt,
+        try_no=job.try_no,
+        path="sweep",
+        detail="it was cancelled before Redis lost that",
+    )
+    return Step.SETTLE if reply.applied else None
 
 
 def bind(job: Job, begun: Begun, services: Services) -> Step | None:

@@ -55,7 +55,7 @@ def _not_to_be_sent(claim: Claim, services: Services) -> Step | None:
     """A callback tells of a POST that is not on record, or the time to send it is over: the bucket has the word."""
     job = claim.job
     try:
-        begun = rollback_guard.rule_out(job, services)
+        begun = rollback_guard.rule_out(job, services, "" if claim.candidates else "submit_deadline")
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell whether it was sent: {err}")
     if begun is not None:
@@ -163,8 +163,7 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", unsent_by=name)
     if begun is not None:
-        bound = rollback_guard.bind(job, begun, services)
-        return bound or rollback_guard.unconfirm(job, begun, services, lost, path="sweep", lease=claim.token)
+        return rollback_guard.believe(job, begun, services, lost, path="sweep", lease=claim.token)
     if claim.candidates:
         detail = "a callback came for a POST that is not on record"
         return rollback_guard.unconfirm(job, None, services, detail, path="callback", lease=claim.token)

@@ -39,11 +39,18 @@ class Outcome:
     report: Report
     request_id: str | None = None
     is_unpaid: bool = False  # the provider surely did not take it
+    ended: str = ""  # and refuses it for good: the error's code
 
 
 def tell(outcome: Outcome, job: Job, begun: Begun, services: Services) -> Step | None:
     """Tell the bucket and the store; the bucket again at the end, if it did not take it at once."""
-    told = replace(begun, request_id=outcome.request_id, provider=job.provider, is_unpaid=outcome.is_unpaid)
+    told = replace(
+        begun,
+        request_id=outcome.request_id,
+        provider=job.provider,
+        is_unpaid=outcome.is_unpaid,
+        ended=outcome.ended,
+    )
     is_kept = _kept(job, told, services)
     if outcome.request_id is not None:
         log.info("request.taken", extra={"job_id": job.id, "request_id": outcome.request_id})
@@ -73,7 +80,7 @@ def refused(intent: Reply, services: Services, err: ProviderError) -> Outcome:
         # a provider that refuses everybody fails no further job
         return Outcome(partial(not_taken, job, services, err), is_unpaid=True)
     if isinstance(err, RefusedError):
-        return Outcome(partial(failed, job, services, err.code, err.detail), is_unpaid=True)
+        return Outcome(partial(failed, job, services, err.code, err.detail), is_unpaid=True, ended=err.code)
     return Outcome(partial(unconfirmed, job, services, err.code))
 
 

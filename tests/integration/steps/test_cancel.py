@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.steps.conftest import HOUR, JOB, Scene, once
+from tests.integration.steps.rollbacks import with_bucket
 from worker.jobs.states import JobState
 from worker.operations import cancel, retry
 from worker.steps import Step
@@ -117,12 +118,22 @@ def test_a_second_attempt_that_is_sent_is_not_cancelled(scene: Scene) -> None:
     assert (scene.job().state, scene.job().attempt) == (S.SUBMITTED, 2)
 
 
-def test_a_cancel_that_meets_another_try_begins_again(scene: Scene) -> None:
+def test_a_try_that_begins_during_a_cancel_is_not_sent(scene: Scene) -> None:
     scene.accepted()
-    scene.rule("submit", status=429)
     busy = scene.with_store(before={"move": once(lambda: scene.run(Step.SUBMIT))})
 
     reply = cancel.run(JOB, scene.but(store=busy))
+
+    assert (reply.word, scene.job().state, scene.posts()) == ("repeat", S.CANCELLED, 0)
+    assert scene.counter("jobs_rolled_back") == 0
+
+
+def test_a_try_that_comes_and_goes_during_a_cancel_does_not_save_the_job(scene: Scene) -> None:
+    scene.accepted()
+    scene.rule("submit", status=429)
+    busy = with_bucket(scene, before={"begun": once(lambda: scene.run(Step.SUBMIT))})
+
+    reply = cancel.run(JOB, busy)
 
     assert (reply.word, len(scene.created())) == ("applied", 0)
 

@@ -273,12 +273,11 @@ def test_all_that_was_not_sent_is_sent_after_a_rollback(scene: Scene) -> None:
     assert [scene.posts(job_id) for job_id in job_ids] == [1] * 8
 
 
-@pytest.mark.parametrize("status", [429, 400])
-def test_a_job_that_no_provider_took_is_sent_after_a_rollback(scene: Scene, status: int) -> None:
+def test_a_job_that_no_provider_took_is_sent_after_a_rollback(scene: Scene) -> None:
     """The bucket keeps that the try was not taken: it must not be waited for until a deadline."""
     scene.accepted("apimart")
     roll_back = snapshot(scene)
-    scene.rule("submit", status=status)
+    scene.rule("submit", status=429)
     submit.run(JOB, scene.services)
     roll_back()
 
@@ -287,6 +286,36 @@ def test_a_job_that_no_provider_took_is_sent_after_a_rollback(scene: Scene, stat
 
     assert (scene.job().state, len(scene.created())) == (S.SUBMITTED, 1)
     assert scene.counter("jobs_rolled_back") == 0
+
+
+def test_a_job_that_was_refused_is_refused_after_a_rollback_and_not_sent_beside_its_second_attempt(
+    scene: Scene,
+) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    scene.rule("submit", status=400)
+    scene.follow()
+    retry.run(JOB, scene.services)
+    scene.run(Step.SUBMIT)
+    [request_id] = scene.created()
+    roll_back()
+
+    ended = scene.follow().held
+    retry.run(JOB, scene.services)
+    scene.run(Step.SUBMIT)
+
+    assert (ended, scene.job().request_id, scene.created()) == ("failed(submit)", request_id, [request_id])
+
+
+def test_a_job_that_was_told_as_cancelled_stays_so_after_a_rollback(scene: Scene) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    assert cancel.run(JOB, scene.services).applied
+    roll_back()
+
+    scene.follow()
+
+    assert (scene.job().state, scene.posts(), scene.told.states) == (S.CANCELLED, 0, ["cancelled"])
 
 
 def test_a_try_that_no_provider_took_is_followed_by_another(scene: Scene) -> None:
