@@ -26,7 +26,7 @@ class Limits:
     """The bounds of one download. Time spent on our side of the chunks counts only for `total_seconds`."""
 
     max_bytes: int = 2 * 1024**3
-    total_seconds: float = 480.0  # less than the archive task's own limit
+    total_seconds: float = 2 * 1024**3 / (32 * 1024)  # the largest size at the least rate: 18 h
     connect_seconds: float = 10.0
     stall_seconds: float = 20.0
     least_bytes_per_second: int = 32 * 1024
@@ -164,51 +164,92 @@ class Pace:
         self._head_bytes = None
 
 
-class Connection(io.RawIOBase):
-    """The bytes of a TLS connection, each wait for them timed and counted. Closing it closes the socket.
+class Connection:
+    """The bytes of a TLS connection, each wait for them timed and counted.
 
     *tls* must be made with `suppress_ragged_eofs=False`: only then a connection that just ends can be told from one
     that ended in order.
     """
 
     def __init__(self, tls: ssl.SSLSocket, pace: Pace, watchdog: Watchdog) -> None:
-        super().__init__()
         self._tls = tls
         self._pace = pace
         self._watchdog = watchdog
-        self._has_ended = False
-        self.ended_in_order = False
-        """Whether the host said that no more will come (TLS close_notify)."""
+        self._arriving = _Arriving(tls, pace, watchdog)
+        self._buffer = io.BufferedReader(self._arriving)
 
-    def readable(self) -> bool:
-        """Always: a `BufferedReader` asks."""
-        return True
+    @property
+    def ended_in_order(self) -> bool:
+        """Whether the host said that no more will come (TLS close_notify)."""
+        return self._arriving.ended_in_order
 
     def send(self, data: bytes) -> None:
         """Send all of *data*."""
         self._tls.settimeout(self._pace.allowance())
         self._tls.sendall(data)
 
+    def read(self, most_bytes: int) -> bytes:
+        """The next bytes, *most_bytes* unless the end or a failure comes before; none at the end.
+
+        Raises `OSError` or `DownloadError`, but only once all that came before has been read.
+        """
+        data = self._buffer.read(most_bytes)
+        if not data:
+            self._arriving.raise_failure()
+        return data
+
+    def line(self, most_bytes: int) -> bytes:
+        """The next line with its end, or as much of it as there is or may be; raises as `read` does."""
+        line = self._buffer.readline(most_bytes)
+        if not line.endswith(b"\n"):
+            self._arriving.raise_failure()
+        return line
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._watchdog.close(self._tls)
+
+
+class _Arriving(io.RawIOBase):
+    """The bytes as they arrive, for a `BufferedReader`, which would forget those before a failure: it sees an end."""
+
+    def __init__(self, tls: ssl.SSLSocket, pace: Pace, watchdog: Watchdog) -> None:
+        super().__init__()
+        self._tls = tls
+        self._pace = pace
+        self._watchdog = watchdog
+        self._failure: OSError | DownloadError | None = None
+        self._has_ended = False
+        self.ended_in_order = False
+
+    def readable(self) -> bool:
+        return True
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
     def readinto(self, buffer: Any) -> int:
-        """Put what has come into *buffer*, once there is something; 0 at the end, in order or not."""
         if self._has_ended:
             return 0
+        try:
+            received = self._wait(buffer)
+        except (OSError, DownloadError) as err:
+            self._failure, received = err, 0
+        self._has_ended = not received
+        return received
+
+    def _wait(self, buffer: Any) -> int:
         allowance = self._pace.allowance()
         if allowance != self._tls.gettimeout():
             self._tls.settimeout(allowance)
         try:
             received = self._tls.recv_into(buffer)
-            self.ended_in_order = self._has_ended = not received
+            self.ended_in_order = not received
         except ssl.SSLEOFError:
-            received, self._has_ended = 0, True
+            received = 0
         except TimeoutError as err:
             raise self._pace.stalled() from err
         self._watchdog.check()
         self._pace.note(received)
         return received
-
-    def close(self) -> None:
-        """Close the socket; a second time does nothing."""
-        if not self.closed:
-            self._watchdog.close(self._tls)
-        super().close()

@@ -7,7 +7,6 @@ has a largest size; the connection below counts their sum and their time.
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,24 +46,24 @@ class Head:
         return [part.strip().lower() for value in values for part in value.split(",") if part.strip()]
 
 
-def read_head(reader: io.BufferedReader) -> Head:
+def read_head(connection: Connection) -> Head:
     """Read the head of the answer; interim ones (100, 102, 103) are skipped."""
     while True:
-        line = reader.readline(LONGEST_LINE)
+        line = connection.line(LONGEST_LINE)
         if not line:
             raise DownloadError("cut", "the host closed the connection instead of answering")
         found = STATUS_LINE.fullmatch(line)
         if found is None:
             raise DownloadError("protocol", "the host does not answer in HTTP")
-        status, fields = int(found[1]), _read_fields(reader)
+        status, fields = int(found[1]), _read_fields(connection)
         if status >= 200 or status == SWITCHING_PROTOCOLS:
             return Head(status, tuple(fields))
 
 
-def _read_fields(reader: io.BufferedReader) -> list[tuple[str, str]]:
+def _read_fields(connection: Connection) -> list[tuple[str, str]]:
     """Read the header fields to the empty line; a line that is none is left out, a folded one joined."""
     fields: list[tuple[str, str]] = []
-    while (line := reader.readline(LONGEST_LINE)) not in (b"\r\n", b"\n"):
+    while (line := connection.line(LONGEST_LINE)) not in (b"\r\n", b"\n"):
         if not line.endswith(b"\n"):
             raise DownloadError("headers" if len(line) == LONGEST_LINE else "cut", "the answer's head does not end")
         name, colon, value = line.decode("latin-1").partition(":")
@@ -79,9 +78,8 @@ def _read_fields(reader: io.BufferedReader) -> list[tuple[str, str]]:
 class Body:
     """The bytes behind a head, as they are framed. `end` is None until the last one was read."""
 
-    def __init__(self, head: Head, connection: Connection, reader: io.BufferedReader) -> None:
+    def __init__(self, head: Head, connection: Connection) -> None:
         self._connection = connection
-        self._reader = reader
         codings = head.parts("transfer-encoding")
         self._is_chunked = "chunked" in codings
         self.declared_bytes = None if self._is_chunked else _declared_bytes(head)
@@ -94,7 +92,7 @@ class Body:
             return b""
         if self._is_chunked:
             return self._read_chunk(most_bytes)
-        data = self._reader.read(most_bytes if self._left is None else min(most_bytes, self._left))
+        data = self._connection.read(most_bytes if self._left is None else min(most_bytes, self._left))
         if self._left is not None:
             self._left -= len(data)
             if self._left == 0:
@@ -112,14 +110,14 @@ class Body:
             if not self._left:
                 self.end = BodyEnd.DECLARED
                 return b""
-        data = self._reader.read(min(most_bytes, self._left))
+        data = self._connection.read(min(most_bytes, self._left))
         self._left -= len(data)
-        if not data or (self._left == 0 and self._reader.readline(2 + 1) not in (b"\r\n", b"\n")):
+        if not data or (self._left == 0 and self._connection.line(2 + 1) not in (b"\r\n", b"\n")):
             raise DownloadError("truncated", "the body ends inside a chunk")
         return data
 
     def _next_size(self) -> int:
-        line = self._reader.readline(LONGEST_SIZE_LINE)
+        line = self._connection.line(LONGEST_SIZE_LINE)
         found = SIZE_LINE.fullmatch(line)
         if found is None:
             raise DownloadError("protocol" if line.endswith(b"\n") else "truncated", "a chunk has no readable size")

@@ -6,9 +6,11 @@ import gzip
 import ipaddress
 import itertools
 import logging
+import random
 import socket
 import traceback
 import tracemalloc
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,11 +19,11 @@ import trustme
 
 from deploy.local.tls import LocalTls
 from deploy.sandbox.mp4 import make
-from tests.integration.hosts import Host, Talk, chunked, ok, serve, status
+from tests.integration.hosts import Answer, Host, Talk, chunked, ok, serve, status
 from worker.errors import DownloadError, LinkDeadError
 from worker.guard.addresses import Address
 from worker.guard.connection import Limits
-from worker.guard.download import Downloader
+from worker.guard.download import FRUITLESS_RESUMES, MOST_RESUMES, Downloader
 from worker.guard.response import BodyEnd
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -43,7 +45,13 @@ def downloader(tls: LocalTls) -> Downloader:
 
 def guard(tls: LocalTls, **options: object) -> Downloader:
     """A downloader for the loopback host, which also answers to any name."""
-    given = {"ca_file": str(tls.ca_file), "allow_networks": LOOPBACK, "resolve": to_loopback, **options}
+    given = {
+        "ca_file": str(tls.ca_file),
+        "allow_networks": LOOPBACK,
+        "resolve": to_loopback,
+        "sleep": lambda _seconds: None,
+        **options,
+    }
     return Downloader(**given)  # type: ignore[arg-type]  # options as the tests name them
 
 
@@ -106,6 +114,18 @@ DECLARED = {
     "Processing": b"HTTP/1.1 102 Processing\r\n\r\n" + ok(CLIP),
     "identity": ok(CLIP, "Content-Encoding: identity"),
     "length said twice": ok(CLIP, f"Content-Length: {len(CLIP)}"),
+    "length said twice in one line": ok(CLIP).replace(b"Length: ", b"Length: %d, " % len(CLIP)),
+    "identity as transfer coding": ok(CLIP, "Transfer-Encoding: identity"),
+    "unknown transfer coding": ok(CLIP, "Transfer-Encoding: xchunked"),
+    "chunked in capitals": chunked(CLIP).replace(b"chunked", b"Chunked"),
+    "chunked beside a length": chunked(CLIP).replace(b"\r\n", b"\r\nContent-Length: 7\r\n", 1),
+    "203": ok(CLIP).replace(b"200 OK", b"203 Non-Authoritative Information"),
+    "206 with the whole": ok(CLIP, f"Content-Range: bytes 0-{len(CLIP) - 1}/{len(CLIP)}").replace(
+        b"200 OK", b"206 Partial Content", 1
+    ),
+    "206 with the whole in chunks": chunked(CLIP).replace(
+        b"200 OK", b"206 Partial\r\nContent-Range: bytes 0-%d/%d" % (len(CLIP) - 1, len(CLIP))
+    ),
     "a line without a colon": ok(CLIP).replace(b"OK\r\n", b"OK\r\nno colon\r\n"),
     "a folded line": ok(CLIP).replace(b"OK\r\n", b"OK\r\nX-Note: a\r\n  b\r\n"),
 }
@@ -526,15 +546,16 @@ def test_a_link_that_is_gone_is_told_apart(host: Host, downloader: Downloader, c
         (status(503), "busy"),
         (status(401, 'WWW-Authenticate: Basic realm="x"'), "status"),
         (status(204), "status"),
-        (status(206, "Content-Range: bytes 0-1/2"), "status"),
+        (status(206), "status"),
+        (status(206, "Content-Type: multipart/byteranges; boundary=x"), "status"),
+        (status(206, "Content-Range: bytes 1-2/3"), "status"),
+        (status(206, "Content-Range: bytes 0-1/*"), "status"),
+        (status(206, "Content-Range: bytes 0-1/2"), "truncated"),
+        (status(416, "Content-Range: bytes */0"), "status"),
         (status(304), "status"),
         (status(400), "status"),
-        (ok(gzip.compress(CLIP), "Content-Encoding: gzip"), "encoding"),
-        (ok(CLIP, "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip"), "encoding"),
-        (ok(CLIP, "Content-Encoding: identity", "Content-Encoding: br"), "encoding"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "encoding"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "encoding"),
         (ok(CLIP, "Content-Length: 7"), "headers"),
+        (ok(CLIP, f"Content-Length: {len(CLIP)}, 7"), "headers"),
         (ok(CLIP, length=-1), "headers"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\n0123456789", "headers"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n01234", "headers"),
@@ -579,12 +600,304 @@ def test_a_body_that_does_not_end_as_it_should_is_refused(
 
 
 def test_a_connection_reset_in_the_body_is_told(host: Host, downloader: Downloader) -> None:
-    def reset(talk: Talk) -> None:
+    def say_and_reset(talk: Talk) -> None:
         talk.say(ok(CLIP[:1000], length=len(CLIP)))
-        talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        socket.close(talk.sock.detach())
+        reset(talk)
 
-    assert refusal(downloader, host.answer(reset)).reason in ("cut", "truncated")
+    assert refusal(downloader, host.answer(say_and_reset)).reason in ("cut", "truncated")
+
+
+# Codings that the bytes do not bear out, and those that they do
+
+FALSE = [
+    "aws-chunked",
+    "utf-8",
+    "gzip",
+    "gzip, aws-chunked",
+    "deflate",
+    "br",
+    "zstd",
+    "none",
+    "gzip, " * 9 + "gzip",
+    "\x01",
+]
+
+
+@pytest.mark.parametrize("field", ["Content-Encoding", "Transfer-Encoding"])
+@pytest.mark.parametrize("label", FALSE)
+def test_a_coding_that_the_bytes_do_not_have_is_taken_as_none(
+    host: Host, downloader: Downloader, field: str, label: str
+) -> None:
+    with downloader.open(host.answer(ok(CLIP, f"{field}: {label}"))) as download:
+        body = b"".join(download.chunks())
+
+    assert body == CLIP
+    assert download.declared_bytes == len(CLIP)
+
+
+FILM = random.Random(1).randbytes(200_000)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data)[2:-4]
+
+
+TRUE = {
+    "gzip": gzip.compress(FILM),
+    "x-gzip": gzip.compress(FILM),
+    "GZIP": gzip.compress(FILM) + b"\0" * 512,
+    "gzip, aws-chunked": gzip.compress(FILM),
+    "deflate": zlib.compress(FILM),
+    "Deflate": raw_deflate(FILM),
+    "deflate, gzip": gzip.compress(zlib.compress(FILM)),
+}
+
+
+@pytest.mark.parametrize(("label", "coded"), TRUE.items(), ids=TRUE)
+def test_a_coding_that_the_bytes_have_is_decoded(host: Host, downloader: Downloader, label: str, coded: bytes) -> None:
+    with downloader.open(host.answer(ok(coded, f"Content-Encoding: {label}"))) as download:
+        declared, body = download.declared_bytes, b"".join(download.chunks())
+
+    assert body == FILM
+    assert declared is None
+
+
+def test_a_coded_body_comes_whole_in_small_chunks(host: Host, downloader: Downloader) -> None:
+    coded = gzip.compress(FILM)
+    parts = [coded[start : start + 7] for start in range(0, len(coded), 7)]
+    url = host.answer(chunked(*parts).replace(b"chunked", b"gzip, chunked"))
+
+    assert fetch(downloader, url) == FILM
+
+
+@pytest.mark.parametrize(
+    ("coded", "reason"),
+    [
+        (gzip.compress(FILM)[:-1], "truncated"),
+        (gzip.compress(FILM)[: len(gzip.compress(FILM)) // 2], "truncated"),
+        (gzip.compress(FILM)[:-8] + bytes(8), "encoding"),
+        (gzip.compress(bytes(64 * MIB)), "too_large"),
+        (gzip.compress(gzip.compress(bytes(2**30))), "too_large"),
+    ],
+    ids=["cut by a byte", "cut in half", "wrong checksum", "bomb", "bomb in a bomb"],
+)
+def test_a_coded_body_that_does_not_decode_within_the_limits_is_refused(
+    host: Host, tls: LocalTls, coded: bytes, reason: str
+) -> None:
+    url = host.answer(ok(coded, "Content-Encoding: gzip, gzip"))
+
+    tracemalloc.start()
+    error = refusal(guard(tls, limits=Limits(max_bytes=4 * MIB)), url)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert error.reason == reason
+    assert peak < 8 * MIB
+
+
+# Bodies that are cut, and go on
+
+
+class Cutting:
+    """A host of parts that serves *body*, and cuts its n-th answer at the n-th of *ends*."""
+
+    def __init__(self, *ends: int, body: bytes = FILM, headers: Sequence[str] = (), cut: Answer | None = None) -> None:
+        self.ends = iter(ends)
+        self.body = body
+        self.headers = headers or ("Accept-Ranges: bytes", 'ETag: "v1"')
+        self.cut = cut
+        self.asked: list[str] = []
+
+    def __call__(self, talk: Talk) -> None:
+        fields = dict(line.split(": ", 1) for line in talk.head.strip().splitlines()[1:])
+        self.asked.append(fields.get("Range", ""))
+        start = int(self.asked[-1].removeprefix("bytes=").removesuffix("-") or 0)
+        end, size = next(self.ends, len(self.body)), len(self.body)
+        if start:
+            lines = [
+                *self.headers,
+                f"Content-Range: bytes {start}-{size - 1}/{size}",
+                f"Content-Length: {size - start}",
+            ]
+            talk.say("\r\n".join(["HTTP/1.1 206 Partial Content", *lines, "", ""]).encode(), self.body[start:end])
+        else:
+            talk.say(ok(self.body[:end], *self.headers, length=size))
+        if end < size and self.cut:
+            self.cut(talk)
+
+
+def part(body: bytes, *headers: str) -> bytes:
+    """A 206 with *body*."""
+    return ok(body, *headers).replace(b"200 OK", b"206 Partial Content", 1)
+
+
+def reset(talk: Talk) -> None:
+    talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    socket.close(talk.sock.detach())
+
+
+def fall_silent(talk: Talk) -> None:
+    talk.closing.wait(10)
+
+
+@pytest.mark.parametrize("ends_in_order", [True, False], ids=["close_notify", "no close_notify"])
+@pytest.mark.parametrize("cut", [None, reset, fall_silent], ids=["closed", "reset", "silent"])
+def test_a_body_that_was_cut_goes_on_at_the_byte(
+    host: Host, tls: LocalTls, cut: Answer | None, ends_in_order: bool
+) -> None:
+    host.ends_in_order = ends_in_order
+    cutting = Cutting(100_000, 150_000, cut=cut)
+    downloader = guard(tls, limits=Limits(stall_seconds=0.3))
+
+    with downloader.open(host.answer(cutting)) as download:
+        body = b"".join(download.chunks())
+
+    assert body == FILM
+    assert (download.declared_bytes, download.end) == (len(FILM), BodyEnd.DECLARED)
+    assert cutting.asked[0] == ""
+    assert len(cutting.asked) == 3
+    assert 'If-Range: "v1"' in host.heads[1].splitlines()
+
+
+def test_a_date_names_the_file_where_there_is_no_strong_etag(host: Host, downloader: Downloader) -> None:
+    date = "Tue, 01 Dec 2026 10:00:00 GMT"
+    cutting = Cutting(1000, headers=["Accept-Ranges: bytes", 'ETag: W/"v1"', f"Last-Modified: {date}"])
+
+    assert fetch(downloader, host.answer(cutting)) == FILM
+    assert f"If-Range: {date}" in host.heads[1].splitlines()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Accept-Ranges: bytes",),
+        ('ETag: "v1"',),
+        ("Accept-Ranges: none", 'ETag: "v1"'),
+        ("Accept-Ranges: bytes", 'ETag: W/"v1"'),
+    ],
+    ids=["no validator", "no parts offered", "no parts", "weak"],
+)
+def test_a_body_that_was_cut_is_left_where_the_host_does_not_offer_the_rest(
+    host: Host, downloader: Downloader, headers: Sequence[str]
+) -> None:
+    cutting = Cutting(1000, headers=headers)
+
+    assert refusal(downloader, host.answer(cutting)).reason == "truncated"
+    assert cutting.asked == [""]
+
+
+REST = f"Content-Range: bytes 1000-{len(FILM) - 1}/{len(FILM)}"
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (ok(FILM, 'ETag: "v2"'), "changed"),
+        (part(FILM[1000:], REST, 'ETag: "v2"'), "changed"),
+        (part(FILM[1000:], REST, "Content-Encoding: gzip"), "changed"),
+        (part(FILM[1000:], REST.replace("1000", "999")), "changed"),
+        (part(FILM[1000:], REST + "0"), "changed"),
+        (part(FILM[1000:]), "changed"),
+        (status(416, f"Content-Range: bytes */{len(FILM)}"), "changed"),
+        (status(416, "Content-Range: bytes */1000"), "changed"),
+        (status(404), "dead"),
+        (status(302, "Location: https://10.0.0.1/x"), "address"),
+    ],
+    ids=[
+        "other file",
+        "other tag",
+        "other coding",
+        "other start",
+        "other length",
+        "no range",
+        "416",
+        "shorter",
+        "gone",
+        "inside",
+    ],
+)
+def test_only_the_rest_of_the_very_file_is_taken(
+    host: Host, downloader: Downloader, second: bytes, reason: str
+) -> None:
+    first = ok(FILM[:1000], "Accept-Ranges: bytes", 'ETag: "v1"', length=len(FILM))
+    answers = iter([first, second])
+
+    error = refusal(downloader, host.answer(lambda talk: talk.say(next(answers))))
+
+    assert error.reason == reason
+    assert len(host.heads) == 2
+
+
+def test_the_rest_is_asked_for_again_while_the_host_is_busy_or_away(host: Host, downloader: Downloader) -> None:
+    cutting, between = Cutting(1000), iter([status(503), status(429), b""])
+    requests = itertools.count()
+
+    def answer(talk: Talk) -> None:
+        if next(requests) in (1, 2):
+            talk.say(next(between))
+        else:
+            cutting(talk)
+
+    assert fetch(downloader, host.answer(answer)) == FILM
+    assert len(host.heads) == 4
+
+
+@pytest.mark.parametrize(
+    ("cutting", "requests"),
+    [(Cutting(1000, *[0] * 99), 1 + FRUITLESS_RESUMES), (Cutting(*range(1, 99)), 1 + MOST_RESUMES)],
+)
+def test_a_host_that_cuts_again_and_again_is_left(
+    host: Host, downloader: Downloader, cutting: Cutting, requests: int
+) -> None:
+    error = refusal(downloader, host.answer(cutting))
+
+    assert error.reason == "truncated"
+    assert len(cutting.asked) == requests
+
+
+def test_a_first_part_is_followed_by_the_rest(host: Host, downloader: Downloader) -> None:
+    size = len(FILM)
+    first = part(FILM[:1000], f"Content-Range: bytes 0-999/{size}", 'ETag: "v1"')
+    rest = part(FILM[1000:], REST, 'ETag: "v1"')
+    answers = iter([first, rest])
+
+    with downloader.open(host.answer(lambda talk: talk.say(next(answers)))) as download:
+        declared, body = download.declared_bytes, b"".join(download.chunks())
+
+    assert (body, declared) == (FILM, size)
+
+
+@pytest.mark.parametrize(
+    ("second", "end"),
+    [
+        (status(416, f"Content-Range: bytes */{len(FILM)}"), FILM),
+        (
+            part(b"more", f"Content-Range: bytes {len(FILM)}-{len(FILM) + 3}/{len(FILM) + 4}"),
+            FILM + b"more",
+        ),
+    ],
+    ids=["it was all", "there was more"],
+)
+def test_an_end_that_nothing_told_is_asked_about_where_the_host_offers_parts(
+    host: Host, downloader: Downloader, second: bytes, end: bytes
+) -> None:
+    host.ends_in_order = False
+    first = b'HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nETag: "v1"\r\n\r\n' + FILM
+    answers = iter([first, second])
+
+    with downloader.open(host.answer(lambda talk: talk.say(next(answers)))) as download:
+        body = b"".join(download.chunks())
+
+    assert body == end
+    assert download.end is BodyEnd.DECLARED
+
+
+def test_a_compressed_body_goes_on_within_its_coding(host: Host, downloader: Downloader) -> None:
+    coded = gzip.compress(FILM)
+    cutting = Cutting(300, 20_000, body=coded, headers=["Content-Encoding: gzip", "Accept-Ranges: bytes", 'ETag: "v1"'])
+
+    assert fetch(downloader, host.answer(cutting)) == FILM
+    assert cutting.asked == ["", "bytes=300-", "bytes=20000-"]
 
 
 # What the host does not end
@@ -708,6 +1021,26 @@ def test_the_watchdog_ends_what_no_other_limit_does(host: Host, tls: LocalTls, s
     error = refusal(guard(tls, limits=limits, clock=Clock(0.0)), host.answer(drip))
 
     assert error.reason == "timeout"
+
+
+def test_a_download_may_last_while_the_least_rate_is_kept(host: Host, tls: LocalTls) -> None:
+    clock = Clock(30.0)
+    limits = Limits(least_bytes_per_second=1)
+
+    body = fetch(guard(tls, limits=limits, clock=clock), host.answer(ok(bytes(4 * MIB))))
+
+    assert body == bytes(4 * MIB)
+    assert clock.now > 3600
+
+
+def test_a_download_ends_when_its_caller_says(host: Host, tls: LocalTls) -> None:
+    downloader = guard(tls, limits=Limits(least_bytes_per_second=1), clock=Clock(30.0))
+    url = host.answer(ok(bytes(4 * MIB)))
+
+    with pytest.raises(DownloadError) as caught, downloader.open(url, most_seconds=3600) as download:
+        list(download.chunks())
+
+    assert caught.value.reason == "timeout"
 
 
 def test_time_that_we_take_ourselves_does_not_make_the_host_slow(host: Host, tls: LocalTls) -> None:

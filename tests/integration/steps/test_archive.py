@@ -28,11 +28,9 @@ from worker.steps import Step, archive, batch
 S = JobState
 
 SPOILT: dict[str, dict[str, Any]] = {
-    "cut off": {"truncated": "connection"},
     "half a file": {"truncated": "file"},
     "reset": {"cut": True},
     "a proxy's page": {"html": True},
-    "compressed": {"gzip": True},
     "endless": {"endless": True},
     "slow": {"bytes_per_second": 1000},
     "busy": {"status": 503},
@@ -134,6 +132,21 @@ def test_what_is_not_a_whole_video_leaves_nothing_behind_and_is_tried_again(scen
     assert 0 < scene.due_in() < 10
     scene.look_when_due()
     assert scene.job().state is S.ARCHIVED
+
+
+@pytest.mark.parametrize("trouble", [{"truncated": "connection"}, {"gzip": True}, {"without_length": True}], ids=str)
+def test_what_the_host_does_to_a_whole_video_is_mended_within_one_download(
+    scene: Scene, trouble: dict[str, Any], tls: LocalTls
+) -> None:
+    scene.generated()
+    with urllib3.PoolManager(ssl_context=tls.context()) as pool:
+        served = pool.request("GET", scene.store.links(JOB)[0].url).data
+    scene.rule("download", **trouble)
+
+    scene.run(Step.ARCHIVE)
+
+    assert scene.job().state is S.ARCHIVED
+    assert list(scene.videos().values()) == [served]
 
 
 @pytest.mark.parametrize("trouble", ["gone", "a proxy's page", "half a file", "nothing"])
