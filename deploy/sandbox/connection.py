@@ -174,7 +174,7 @@ class Connection(BaseHTTPRequestHandler):
             reason = "Status"
         lines = [
             f"HTTP/1.1 {answer.status} {reason}",
-            f"Date: {self.date_time_string()}",
+            f"Date: {self.date_time_string(self.server.sandbox.clock.now())}",
             "Server: callsheet-sandbox",
             f"Content-Type: {answer.content_type}",
             *([length] if length else []),

@@ -77,6 +77,10 @@ class Adapter(ABC):
 
     # The verbs.
 
+    @property
+    def clock_ms(self) -> int | None:
+        return self.api.clock_ms
+
     def rules_for(self, spec: JobSpec) -> ModelRules | None:
         return find_rules(self.models, spec)
 

@@ -103,6 +103,10 @@ class Provider(Protocol):
         Raises `ProviderError` when it could not be learned now.
         """
 
+    @property
+    def clock_ms(self) -> int | None:
+        """The provider's clock as its last answer told it (HTTP `Date`), Unix ms; None: not told."""
+
     def takes_data_uri(self, spec: JobSpec) -> bool:
         """Whether image content may be sent inline for *spec*'s model; else it needs a URL."""
 

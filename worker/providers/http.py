@@ -62,6 +62,7 @@ class Api:
         get_seconds: tuple[float, float] = GET_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self.clock_ms: int | None = None  # the clock of the last answer, Unix ms; None: it told none
         self.provider = provider
         self.api_key = api_key
         self._base_url = base_url
@@ -116,6 +117,8 @@ class Api:
         request = requests.Request(method, self._base_url + path, **options).prepare()
         with session.get_adapter(str(request.url)).send(request, stream=True, timeout=timeout) as response:
             body = self._read(response)
+        told_at = _http_date(response.headers.get("Date", ""))
+        self.clock_ms = None if told_at is None else int(told_at * 1000)
         return Answer(response.status_code, body, self._retry_after(response.headers))
 
     def _read(self, response: requests.Response) -> bytes:

@@ -26,6 +26,9 @@ from worker.store import Claim
 
 T = TypeVar("T")
 
+MOST_SKEW_MS = 24 * 60 * 60 * 1000
+"""A clock further off says nothing: it was never set."""
+
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +70,7 @@ class _Inquiry:
         self._begun_at = begun_at
         self.asked_to_wait = 0.0
         self.was_held_back = False
+        self._skew_ms = 0
         self._claim = claim
         self._job = claim.job
         self._provider = provider
@@ -89,13 +93,18 @@ class _Inquiry:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
 
     def _fits(self, event: ProviderEvent) -> bool:
-        return self._provider.fits(self._spec, event, begun_at=self._begun_at)
+        """Whether *event* is of our POST, by our clock or by the provider's: Redis' host may be wrong by more than
+        `fits` allows for."""
+        possible = {self._begun_at, self._begun_at + self._skew_ms}
+        return any(self._provider.fits(self._spec, event, begun_at=begun_at) for begun_at in possible)
 
     def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
         """What the provider says of a candidate; None when it says nothing now."""
         self._keep_lease()
         try:
-            return self._ask(partial(self._provider.fetch, request_id))
+            event = self._ask(partial(self._provider.fetch, request_id))
+            self._measure_skew()
+            return event
         except NoSuchRequestError:
             if self._claim.now - seen_at >= ms(self._services.timing.show_after_seconds):
                 self._services.store.drop_candidate(self._job.id, request_id)
@@ -110,11 +119,19 @@ class _Inquiry:
     def _listed(self) -> list[ProviderEvent]:
         self._keep_lease()
         try:
-            return list(self._ask(partial(self._provider.recent, self._spec)))
+            listed = list(self._ask(partial(self._provider.recent, self._spec)))
+            self._measure_skew()
+            return listed
         except ProviderError as err:
             self._note_wait(err)
             log.info("list.unread", extra={"job_id": self._job.id, "reason": err.code})
             return []
+
+    def _measure_skew(self) -> None:
+        """Learn by how much the provider's clock is ahead of the store's, from the answer that has just come."""
+        told_at = self._provider.clock_ms
+        skew_ms = 0 if told_at is None else told_at - self._services.store.now()
+        self._skew_ms = skew_ms if abs(skew_ms) <= MOST_SKEW_MS else 0
 
     def _ask(self, request: Callable[[], T]) -> T:
         return provider_turns.at_once(self._job.id, self._provider.name, self._services, request)

@@ -20,6 +20,10 @@ from worker.store.scripts import store_errors
 
 NUDGE_MS = (15_000, 5 * 60 * 1000)
 """The first interval between two nudges, and the longest."""
+FARTHEST_MS = 3 * 60 * 60 * 1000
+"""No step says a job is due later than in two hours: a due time beyond this was written while the clock was ahead."""
+LONGEST_LEASE_MS = 15 * 60 * 1000
+"""No step's lease is as long: one that ends later was granted while the clock was ahead (`lua/_record.lua`)."""
 MAX_STRAYS = 200
 MOST_PERISHING = 2000
 """How many of those that are the most urgent are looked through for one that nobody holds."""
@@ -54,7 +58,7 @@ class Index(Reads):
         """Jobs that are due, the longest due first in each shard."""
         found: list[str] = []
         for shard in range(self._keys.shards):
-            found += self._scripts.run("due", [self._keys.due(shard)], [self._now(), limit - len(found)])
+            found += self._scripts.run("due", [self._keys.due(shard)], [self._now(), limit - len(found), FARTHEST_MS])
             if len(found) >= limit:
                 break
         return found
@@ -72,7 +76,8 @@ class Index(Reads):
             if not ids:
                 continue
             keys = [self._keys.due(shard), self._keys.counters(shard), *(self._keys.of(job_id)[0] for job_id in ids)]
-            rows = self._scripts.run("nudge", keys, [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), *ids])
+            args: list[str | int] = [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), FARTHEST_MS, *ids]
+            rows = self._scripts.run("nudge", keys, args)
             nudged += [Nudge(job_id, JobState(state), provider) for job_id, state, provider in rows]
         return nudged
 
@@ -122,7 +127,7 @@ class Index(Reads):
         return {
             job_id
             for job_id, (nudges, lease_until) in zip(job_ids, answers, strict=True)
-            if nudges and int(lease_until or 0) <= now
+            if nudges and not 0 < int(lease_until or 0) - now <= LONGEST_LEASE_MS
         }
 
     def count(self, name: str, by: int = 1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_a_sound_system_is_ok_in_every_line(callsheet_process: Run) -> None:
     for part in (
         "configuration", "Redis", "durability", "eviction", "processes", "clock", "open <=> due", "counters",
         "networks", "messages", "broker", "results", "bucket", "records",
-        "gmicloud", "evolink", "apimart", "public URL",
+        "gmicloud", "evolink", "apimart", "clocks", "public URL",
     ):  # fmt: skip
         assert f"\nok    {part} " in f"\n{done.stdout}"
 
@@ -339,3 +340,31 @@ def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path, days: float, 
 
     assert finding.mark is mark
     assert words in finding.seen
+
+
+@pytest.mark.parametrize(("off", "says"), [(600.0, "10 min behind"), (-600.0, "10 min ahead")])
+def test_a_machine_whose_clock_is_another_than_that_of_redis_is_told(
+    store: Store, gmicloud: Provider, off: float, says: str
+) -> None:
+    found = bad(dependency_checks.clocks(store, [], now=lambda: time.time() + off))
+
+    assert [finding.what for finding in found] == ["clocks"]
+    assert says in found[0].seen
+    assert "NTP" in found[0].advice
+
+
+def test_a_provider_whose_clock_is_another_than_that_of_redis_is_told(
+    store: Store, gmicloud: Provider, control: SandboxControl
+) -> None:
+    control.advance(600)
+
+    found = bad(dependency_checks.clocks(store, [gmicloud]))
+
+    assert [finding.seen for finding in found] == ["Redis and gmicloud differ: Redis is 10 min behind"]
+
+
+def test_equal_clocks_are_one_good_line(store: Store, gmicloud: Provider) -> None:
+    [finding] = dependency_checks.clocks(store, [gmicloud])
+
+    assert finding.mark is Mark.OK
+    assert "gmicloud" in finding.seen

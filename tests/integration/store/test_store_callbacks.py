@@ -9,6 +9,7 @@ from tests.integration.store.conftest import BRINGS, DAY, JOB, LEASE, MINUTE, OU
 from worker.jobs.states import JobState
 from worker.store import Arrival, Store
 
+FAR = 120 * MINUTE
 S = JobState
 
 BINDING = ["accepted", "submitting", "unconfirmed", "failed(confirm)"]
@@ -49,14 +50,14 @@ def test_a_redelivered_callback_is_a_repeat(store: Store, lives: Lives) -> None:
 def test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute(
     store: Store, lives: Lives, clock: Clock
 ) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     looks = 0
     lives.called()
 
     for n in range(601):
         if store.due():
             looks += 1
-            store.rest(lives.claimed(), due_in_ms=DAY)
+            store.rest(lives.claimed(), due_in_ms=FAR)
         lives.called(text=f"another {n}")
         clock.advance(1_000)
 
@@ -66,9 +67,9 @@ def test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute(
 def test_a_callback_within_the_minute_is_looked_at_when_the_minute_is_over(
     store: Store, lives: Lives, clock: Clock
 ) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     lives.called()
-    store.rest(lives.claimed(), due_in_ms=DAY)
+    store.rest(lives.claimed(), due_in_ms=FAR)
     clock.advance(10_000)
 
     arrivals = [lives.called(), lives.called(text="another")]
@@ -80,21 +81,21 @@ def test_a_callback_within_the_minute_is_looked_at_when_the_minute_is_over(
 def test_a_callback_that_comes_during_a_look_is_looked_at_after_the_minute_too(
     store: Store, lives: Lives, clock: Clock
 ) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     lives.called()
     claim = lives.claimed()
     lives.called(text="another")
 
-    store.rest(claim, due_in_ms=DAY)
+    store.rest(claim, due_in_ms=FAR)
 
     assert store.next_due_at() == clock.now + MINUTE
 
 
 def test_a_callback_after_one_that_was_denied_is_looked_at_at_once(store: Store, lives: Lives) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     lives.called(text="forged")
     store.contradict(JOB)
-    store.rest(lives.claimed(), due_in_ms=DAY)
+    store.rest(lives.claimed(), due_in_ms=FAR)
 
     assert lives.called().is_due
 
@@ -114,9 +115,9 @@ def test_a_delivery_of_which_only_the_url_can_be_read_makes_its_job_due(store: S
 def test_of_deliveries_that_cannot_be_read_each_job_has_one_look_a_minute(
     store: Store, lives: Lives, clock: Clock
 ) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     store.arrive(JOB, attempt=1)
-    store.rest(lives.claimed(), due_in_ms=DAY)
+    store.rest(lives.claimed(), due_in_ms=FAR)
 
     assert not store.arrive(JOB, attempt=1).is_due
 
@@ -128,7 +129,7 @@ def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: S
     for n in range(8):
         assert lives.called(request_id=f"forged-{n}").is_due
         store.deny_candidate(JOB, f"forged-{n}")
-    store.rest(lives.claimed(), due_in_ms=DAY)
+    store.rest(lives.claimed(), due_in_ms=FAR)
 
     arrival = lives.called(request_id="forged-8")
 
@@ -137,10 +138,10 @@ def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: S
 
 
 def test_a_minute_written_by_a_clock_that_was_ahead_holds_nothing_up(store: Store, lives: Lives, clock: Clock) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
     clock.advance(DAY)
     lives.called()
-    store.rest(lives.claimed(), due_in_ms=DAY)
+    store.rest(lives.claimed(), due_in_ms=FAR)
     clock.advance(-DAY)
 
     assert store.arrive(JOB, attempt=1).is_due
@@ -159,7 +160,7 @@ def test_a_delivery_that_cannot_be_read_changes_nothing_for_a_job_that_needs_non
 
 
 def test_a_non_terminal_word_for_the_current_request_is_worth_one_look(store: Store, lives: Lives) -> None:
-    lives.submitted(due_in_ms=DAY)
+    lives.submitted(due_in_ms=FAR)
 
     assert lives.called(terminal=False).word == "noted"
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import requests
 
 from worker.bucket.bucket import Bucket
 from worker.errors import BucketError, ProviderError, StoreError
+from worker.jobs.durations import span
 from worker.jobs.timing import DAY
 from worker.operations import lost
 from worker.operations.doctor.findings import Check, Finding, fail, ok, warn
@@ -24,11 +26,14 @@ CONNECT_SECONDS = 5
 HTTPS_PORT = 443
 CERTIFICATE_DAYS = 21
 """A certificate that is renewed by itself has more left."""
+CLOCKS_SECONDS = 5.0
+"""How far clocks may differ: an HTTP Date has whole seconds, and answers take time."""
 BAD_KEY = (401, 403)
 """What a provider answers that does not take our key."""
 
 BROKER_ADVICE = "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), and that the broker is up"
 RESULTS_ADVICE = "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_URL), and that the server is up"
+REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up"
 BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights to get, put, delete and list"
 
 
@@ -40,6 +45,7 @@ def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[
         Check("bucket", lambda: archive(bucket), BUCKET_ADVICE, limit_seconds=45.0),
         Check("records", lambda: records_kept(store, bucket), BUCKET_ADVICE, limit_seconds=45.0),
         *(_key_check(provider) for provider in providers.values()),
+        Check("clocks", lambda: clocks(store, providers.values()), REDIS_ADVICE, limit_seconds=30.0),
         Check("public URL", lambda: public_url(settings), "check CALLSHEET_PUBLIC_URL"),
     ]
 
@@ -108,6 +114,29 @@ def _refused(name: str, err: ProviderError) -> Finding:
     if err.code == "unreachable":
         return fail(name, f"cannot be reached: {err.detail}", f"check {name.upper()}_BASE_URL and CALLSHEET_CA_FILE")
     return warn(name, f"its key could not be checked ({err.detail})", "nothing, if jobs at this provider go well")
+
+
+def clocks(
+    store: Store, providers: Iterable[Provider], now: Callable[[], float] = time.time
+) -> Iterator[Finding]:
+    """Whether Redis, this machine and the providers (by the Date of an answer) tell the same time."""
+    redis_ahead = store.now() / 1000 - now()
+    ahead = {f"Redis and {socket.gethostname()}": redis_ahead}
+    for provider in providers:
+        with suppress(ProviderError):  # its own line says so; what it answered has a Date all the same
+            provider.check_key()
+        if provider.clock_ms is not None:
+            ahead[f"Redis and {provider.name}"] = redis_ahead + now() - provider.clock_ms / 1000
+    wrong = {pair: seconds for pair, seconds in ahead.items() if abs(seconds) > CLOCKS_SECONDS}
+    if not wrong:
+        yield ok("clocks", f"{', '.join(ahead)}: within {CLOCKS_SECONDS:g} s")
+    for pair, seconds in wrong.items():
+        word = "ahead" if seconds > 0 else "behind"
+        yield warn(
+            "clocks",
+            f"{pair} differ: Redis is {span(abs(seconds))} {word}",
+            "set the clocks by NTP, that of Redis' host first: deadlines and leases are by it",
+        )
 
 
 def public_url(settings: Settings) -> Iterator[Finding]:

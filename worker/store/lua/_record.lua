@@ -14,7 +14,7 @@ local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, S
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
-local WAKE_MS = 60000
+local WAKE_MS, LONGEST_LEASE_MS = 60000, 900000
 local MOST_REQUESTS, MOST_REQUEST_BYTES = 8, 262144
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
@@ -43,7 +43,11 @@ local function text(number) return string.format("%.0f", number) end
 local function int(name) return (assert(tonumber(job[name] or 0), "field " .. name .. " is no number")) end
 local function listed(words, word) return string.find("," .. words .. ",", "," .. word .. ",", 1, true) ~= nil end
 local function held() return job.error_stage and job.state .. "(" .. job.error_stage .. ")" or job.state end
-local function leased() return job.lease ~= nil and int("lease_until") > now end
+-- A lease that ends farther ahead than any step's was granted while the clock was ahead, and is void.
+local function leased()
+  local ends = int("lease_until")
+  return job.lease ~= nil and ends > now and ends - now <= LONGEST_LEASE_MS
+end
 local function bound(attempt) return job["request_id." .. attempt] end
 
 -- When a move that happens now is said to have happened: never before the last one, whatever the clock was set to.

@@ -10,6 +10,9 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local LONGEST_LEASE_MS = 900000  -- as in `_record.lua`
+local function leased(ends) return ends > now and ends - now <= LONGEST_LEASE_MS end
+
 local called = 0
 for i = 3, #KEYS do
   local place, job_id = string.match(ARGV[i - 1], "^[^:]+:(.+):([^:]+)$")
@@ -17,7 +20,7 @@ for i = 3, #KEYS do
     unpack(redis.call("HMGET", KEYS[i], "place", "lease_until", "nudges", "closed_at"))
   if stands_at ~= place or closed_at then
     redis.call("ZREM", KEYS[2], ARGV[i - 1])
-  elseif (tonumber(lease_until) or 0) <= now and (tonumber(nudges) or 0) == 0 then
+  elseif not leased(tonumber(lease_until) or 0) and (tonumber(nudges) or 0) == 0 then
     called = called + redis.call("ZADD", KEYS[1], "XX", "LT", "CH", string.format("%.0f", now), job_id)
   end
 end

@@ -3,7 +3,8 @@
 -- KEYS  1 due sorted set   2 counters hash   3.. records of the jobs, in the order of the ids
 -- ARGV  1 now, Unix ms ("": the server's clock)   2 first interval, ms   3 longest interval, ms
 --       4 the layout of records that may be touched
---       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks   6.. job ids
+--       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks
+--       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due   7.. job ids
 -- Returns {{job id, state, provider}, ...} of those that were due, but for those whose own first message may still wait;
 --         an entry without an open record is removed and counted
 
@@ -15,10 +16,11 @@ end
 local function waits(word) return string.find("," .. ARGV[5] .. ",", "," .. word .. ",", 1, true) ~= nil end
 
 local nudged, moved, void, seen = {}, {}, {}, {}
-local due = redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 6))
+local due = redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 7))
 for i = 3, #KEYS do
-  local job_id, due_at = ARGV[i + 3], tonumber(due[i - 2] or math.huge)
-  if due_at <= now and not seen[job_id] then
+  local job_id, due_at = ARGV[i + 4], tonumber(due[i - 2] or math.huge)
+  local is_due = due_at <= now or due_at < math.huge and due_at > now + ARGV[6]
+  if is_due and not seen[job_id] then
     seen[job_id] = true
     local state, provider, nudges, closed_at, version, state_at, call =
       unpack(redis.call("HMGET", KEYS[i], "state", "provider", "nudges", "closed_at", "v", "state_at", "call"))
