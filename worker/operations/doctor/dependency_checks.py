@@ -116,9 +116,7 @@ def _refused(name: str, err: ProviderError) -> Finding:
     return warn(name, f"its key could not be checked ({err.detail})", "nothing, if jobs at this provider go well")
 
 
-def clocks(
-    store: Store, providers: Iterable[Provider], now: Callable[[], float] = time.time
-) -> Iterator[Finding]:
+def clocks(store: Store, providers: Iterable[Provider], now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Whether Redis, this machine and the providers (by the Date of an answer) tell the same time."""
     redis_ahead = store.now() / 1000 - now()
     ahead = {f"Redis and {socket.gethostname()}": redis_ahead}
