@@ -44,24 +44,31 @@ class Boxes:
         if len(parent) - at >= SHORT_HEADER:
             raise NotAVideoError("unchecked", f"a box holds more boxes than a film needs, over {MOST_CHILDREN}")
 
+    def __len__(self) -> int:
+        return sum(map(len, self._found.values()))
+
     def all(self, kind: bytes) -> list[memoryview]:
         """The bodies of all boxes of this *kind*."""
         return self._found.get(kind, [])
 
-    def first(self, kind: bytes) -> memoryview | None:
-        """The body of the first box of this *kind*."""
+    def only(self, kind: bytes) -> memoryview | None:
+        """The body of the only box of this *kind*, or None; raises where there are more."""
         found = self._found.get(kind)
-        return found[0] if found else None
+        if found is None:
+            return None
+        if len(found) > 1:
+            raise NotAVideoError("corrupt", f"the film's description has two {kind.decode()} boxes in one place")
+        return found[0]
 
     def needed(self, kind: bytes) -> memoryview:
-        """The body of the first box of this *kind*; raises where there is none."""
-        found = self.first(kind)
+        """The body of the only box of this *kind*; raises where there is none."""
+        found = self.only(kind)
         if found is None:
             raise NotAVideoError("corrupt", f"the film's description lacks its {kind.decode()} box")
         return found
 
     def inside(self, kind: bytes) -> Boxes:
-        """The boxes in the first box of this *kind*; raises where there is none."""
+        """The boxes in the only box of this *kind*; raises where there is none."""
         return Boxes(self.needed(kind), self.budget)
 
 

@@ -6,6 +6,7 @@ looks whole. Only an index tells how long it should be.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ from worker.video.boxes import UINT32, UINT64, Boxes, is_long, numbers, rows, un
 from worker.video.moov import Movie
 from worker.video.tables import MediaData
 
-TFHD_BASE, TFHD_DURATION, TFHD_SIZE, TFHD_BASE_IS_MOOF = 0x1, 0x8, 0x10, 0x20000
-TFHD_OPTIONAL = ((TFHD_BASE, ">Q"), (0x2, ">I"), (TFHD_DURATION, ">I"), (TFHD_SIZE, ">I"))
+TFHD_BASE, TFHD_ENTRY, TFHD_DURATION, TFHD_SIZE, TFHD_BASE_IS_MOOF = 0x1, 0x2, 0x8, 0x10, 0x20000
+TFHD_OPTIONAL = ((TFHD_BASE, ">Q"), (TFHD_ENTRY, ">I"), (TFHD_DURATION, ">I"), (TFHD_SIZE, ">I"))
 """Flag and form of a fragment's optional fields up to the default sample size [8.8.7]."""
 
 TRUN_OFFSET, TRUN_FIRST_FLAGS, TRUN_DURATION, TRUN_SIZE = 0x1, 0x4, 0x100, 0x200
@@ -43,7 +44,8 @@ class Fragments:
         self.count = 0
         self._budget = budget
         self._added: dict[int, Added] = {}
-        self._defaults: dict[int, tuple[int, int]] = {}
+        self._defaults: dict[int, dict[int, int]] = {}
+        self._entries: dict[int, int] = {}
         self._run_starts, self._run_lengths = array("q"), array(UINT64)
         self._last_at = 0
         self._covered_to = 0
@@ -53,8 +55,9 @@ class Fragments:
     def announce(self, movie: Movie) -> None:
         """Take the defaults of each track's samples from the `moov` box [8.8.3]."""
         trex = movie.extension.all(b"trex") if movie.extension else []
-        for track, duration, size in (unpack(">4xI4xII", body, 0) for body in trex):
-            self._defaults.setdefault(track, (duration, size))
+        for track, entry, duration, size in (unpack(">4xIIII", body, 0) for body in trex):
+            self._defaults[track] = {TFHD_ENTRY: entry, TFHD_DURATION: duration, TFHD_SIZE: size}
+        self._entries = {track.id: track.tables.entries for track in movie.tracks}
         self._added = {track.id: Added() for track in movie.tracks} | {track: Added() for track in movie.other_ids}
 
     def of(self, track_id: int) -> Added:
@@ -73,40 +76,37 @@ class Fragments:
         """Take the runs of one track; *place* is where the runs of the one before ended, as is what it returns."""
         tfhd = traf.needed(b"tfhd")
         flags, track_id = unpack(">II", tfhd, 0)
-        added = self._added.get(track_id)
-        if added is None:
+        added, defaults = self._added.get(track_id), self._defaults.get(track_id)
+        if added is None or defaults is None:
             raise NotAVideoError("corrupt", "a fragment belongs to no track of the film")
-        base = moof_at if flags & TFHD_BASE_IS_MOOF else place
-        duration, size = self._defaults.get(track_id, (0, 0))
+        told = {**defaults, TFHD_BASE: moof_at if flags & TFHD_BASE_IS_MOOF else place}
         at = 8
         for flag, form in TFHD_OPTIONAL:
-            if not flags & flag:
-                continue
-            (value,) = unpack(form, tfhd, at)
-            at += 8 if form == ">Q" else 4
-            base = value if flag == TFHD_BASE else base
-            duration = value if flag == TFHD_DURATION else duration
-            size = value if flag == TFHD_SIZE else size
-        place = base
+            if flags & flag:
+                (told[flag],) = unpack(form, tfhd, at)
+                at += struct.calcsize(form)
+        if not 1 <= told[TFHD_ENTRY] <= self._entries.get(track_id, told[TFHD_ENTRY]):
+            raise NotAVideoError("corrupt", "a fragment's samples are not described")
+        place = told[TFHD_BASE]
         for trun in traf.all(b"trun"):
-            place = self._add_run(trun, added, base, place, duration, size)
+            place = self._add_run(trun, added, told, place)
         return place
 
-    def _add_run(self, trun: memoryview, added: Added, base: int, place: int, duration: int, size: int) -> int:
-        """Take one run of samples; *duration* and *size* are the defaults of each. Returns where the run ends."""
+    def _add_run(self, trun: memoryview, added: Added, told: dict[int, int], place: int) -> int:
+        """Take one run of samples; *told* has the defaults of each. Returns where the run ends."""
         flags, count = unpack(">II", trun, 0)
         at = 8
         if flags & TRUN_OFFSET:
             (offset,) = unpack(">i", trun, at)
-            place, at = base + offset, at + 4
+            place, at = told[TFHD_BASE] + offset, at + 4
         at += 4 if flags & TRUN_FIRST_FLAGS else 0
         columns = [flag for flag in TRUN_COLUMNS if flags & flag]
         fields = numbers(UINT32, trun, at, count * len(columns), self._budget)
-        totals = {TRUN_DURATION: duration * count, TRUN_SIZE: size * count}
+        totals: dict[int, int] = {TRUN_DURATION: told[TFHD_DURATION] * count, TRUN_SIZE: told[TFHD_SIZE] * count}
         for index, column in enumerate(columns):
             if column in totals:
                 totals[column] = sum(fields[index :: len(columns)])
-        length: int = totals[TRUN_SIZE]
+        length = totals[TRUN_SIZE]
         if not 0 <= place <= place + length < 1 << 63:
             raise NotAVideoError("corrupt", "a fragment's samples lie outside the file")
         if length:
@@ -158,7 +158,7 @@ class Fragments:
 
     def _told_seconds(self, movie: Movie) -> float:
         """The length of the whole film, fragments included [8.8.2]; 0.0 where it is not told."""
-        mehd = movie.extension.first(b"mehd") if movie.extension else None
+        mehd = movie.extension.only(b"mehd") if movie.extension else None
         if mehd is None or not movie.timescale:
             return 0.0
         (duration,) = unpack(">Q" if is_long(mehd) else ">I", mehd, 4)

@@ -39,15 +39,19 @@ class Track:
         (self.id,) = unpack(">I", self._tkhd, 20 if is_long(self._tkhd) else 12)
         self.handler = handler
         self.timescale, self.duration = times(mdia.needed(b"mdhd"))
-        self._stbl = mdia.inside(b"minf").inside(b"stbl")
+        minf = mdia.inside(b"minf")
+        _check_references(minf)
+        self._stbl = minf.inside(b"stbl")
         self.tables = SampleTables(self._stbl, is_sound=handler == SOUND)
-        elst = Boxes(found, trak.budget).first(b"elst") if (found := trak.first(b"edts")) is not None else None
+        elst = Boxes(found, trak.budget).only(b"elst") if (found := trak.only(b"edts")) is not None else None
         self.edited_duration = _shown(elst, trak.budget) if elst is not None else 0
         """How much of the film's time its edit list shows [8.6.6], in the film's units; 0 where it does not tell."""
 
     def picture(self) -> Picture:
         """Read codec and size by the first sample entry, or by the track's header [8.3.2, 12.1.3]."""
         stsd = self._stbl.needed(b"stsd")
+        if not self.tables.entries:
+            raise NotAVideoError("corrupt", "the video's samples are not described")
         code, width, height = unpack(">4x4s24xHH", stsd, 8)
         matrix_at = 52 if is_long(self._tkhd) else 40
         if not (width and height):
@@ -65,7 +69,7 @@ class Movie:
 
     def __init__(self, body: memoryview, budget: Budget) -> None:
         moov = Boxes(body, budget)
-        if moov.first(b"cmov") is not None:
+        if moov.only(b"cmov") is not None:
             raise NotAVideoError("unchecked", "the film's description is compressed")
         mvhd = moov.needed(b"mvhd")
         self.timescale, duration = times(mvhd)
@@ -77,7 +81,7 @@ class Movie:
         self.other_ids: set[int] = set()
         for body in moov.all(b"trak"):
             self._read_track(Boxes(body, budget))
-        mvex = moov.first(b"mvex")
+        mvex = moov.only(b"mvex")
         self.extension = Boxes(mvex, budget) if mvex is not None else None
         """What announces fragments [8.8.1]."""
 
@@ -87,7 +91,7 @@ class Movie:
         (handler,) = unpack(">4s", mdia.needed(b"hdlr"), 8)
         if handler in (VIDEO, SOUND):
             self.tracks.append(Track(trak, mdia, handler))
-        elif (tkhd := trak.first(b"tkhd")) is not None:
+        elif (tkhd := trak.only(b"tkhd")) is not None:
             self.other_ids.update(unpack(">I", tkhd, 20 if is_long(tkhd) else 12))
 
 
@@ -103,6 +107,14 @@ def is_turned(header: memoryview, matrix_at: int) -> bool:
         return False
     a, b, c, d = unpack(">ii4xii", header, matrix_at)
     return bool(abs(b) > abs(a) and abs(c) > abs(d))
+
+
+def _check_references(minf: Boxes) -> None:
+    """Raise unless the list of the files that hold the media [8.7.2] has as many entries as it says."""
+    dinf = minf.only(b"dinf")
+    dref = Boxes(dinf, minf.budget).only(b"dref") if dinf is not None else None
+    if dref is not None and unpack(">I", dref, 4) != (len(Boxes(dref[8:], minf.budget)),):
+        raise NotAVideoError("corrupt", "a list of the files that hold the film contradicts itself")
 
 
 def _shown(elst: memoryview, budget: Budget) -> int:

@@ -37,6 +37,9 @@ PADDING = (b"free", b"skip", b"wide", b"uuid", b"udta", b"meta", b"pnot", b"PICT
 FIRST = (*FILM, *PADDING)
 """What a file of this kind may begin with; only some of it should."""
 
+NAME = frozenset((*range(0x20, 0x7F), 0xA9))
+"""Bytes that a box's kind is made of; the last is QuickTime's copyright sign."""
+
 QUICKTIME_BRAND = b"qt  "
 STILL_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"jpeg", b"crx ")
 
@@ -122,7 +125,7 @@ class Mp4Walk:
         if size == LONG_SIZE:
             (size,) = struct.unpack_from(">Q", head, SHORT_HEADER)
         left = None if size == TO_END else size - len(head)
-        is_box = all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind) and (left is None or left >= 0)
+        is_box = NAME.issuperset(kind) and (left is None or left >= 0)
         if not is_box and self._movie is None:
             raise NotAVideoError("corrupt", f"what stands after {header_at} bytes is no box")
         kept = bytearray() if is_box and kind in KEPT else None

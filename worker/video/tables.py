@@ -53,38 +53,38 @@ class SampleTables:
         self._budget = stbl.budget
         self._each, self.count = 0, 0
         self._sizes: array[int] = array(UINT32)
-        if (stsz := stbl.first(b"stsz")) is not None:
+        if (stsz := stbl.only(b"stsz")) is not None:
             self._each, self.count = unpack(">II", stsz, 4)
             if not self._each:
                 self._sizes = numbers(UINT32, stsz, 12, self.count, self._budget)
-        elif (stz2 := stbl.first(b"stz2")) is not None:
+        elif (stz2 := stbl.only(b"stz2")) is not None:
             bits, self.count = unpack(">3xBI", stz2, 4)
             self._sizes = self._packed(bits, stz2)
         self.bytes = self._each * self.count or sum(self._sizes)
-        self.entries, self.duration, self.timed = 0, 0, 0
-        if (stts := stbl.first(b"stts")) is not None:
-            rows = self._rows(stts, 2)
-            self.timed = sum(rows[0::2])
-            self.duration = sum(map(mul, rows[0::2], rows[1::2]))
-        if (stsd := stbl.first(b"stsd")) is not None:
-            (self.entries,) = unpack(">I", stsd, 4)
+        self.entries: int = unpack(">I", stbl.needed(b"stsd"), 4)[0]
+        times = self._rows(b"stts", 2)
+        self._timed = sum(times[0::2])
+        self.duration = sum(map(mul, times[0::2], times[1::2]))
+        self._runs = self._rows(b"stsc", 3)
+        self._chunks = self._chunk_offsets()
 
     def check(self, media: MediaData) -> Iterator[str]:
         """Raise unless each sample lies in the *media* data; gives what is odd, in words."""
         if not self.count:
             return
-        chunks, per_chunk, described = self._chunks()
-        if described < self.count:
-            raise NotAVideoError("corrupt", "some of the film's samples have no place in the file")
+        per_chunk, described = self._samples_per_chunk()
+        if described < self.count or not self._timed:
+            raise NotAVideoError("corrupt", "some of the film's samples have no place in the file, or no time")
         if described > self.count:
             per_chunk = _clipped(per_chunk, self.count)
             yield "the tables of a track have room for more samples than there are"
-        if self.timed != self.count:
+        if self._timed != self.count:
             yield "the tables of a track disagree on how many samples there are"
         lengths = self._lengths(per_chunk)
-        for at in range(0, len(chunks), BLOCK):
+        used = self._chunks[: self.count]  # each has a sample at least
+        for at in range(0, len(used), BLOCK):
             self._budget.look_at_clock()
-            starts = chunks[at : at + BLOCK]
+            starts = used[at : at + BLOCK]
             if not media.holds(starts, islice(lengths, len(starts))):
                 raise NotAVideoError("truncated", "some of the film's samples lie outside its media data")
 
@@ -96,29 +96,31 @@ class SampleTables:
             return map(mul, per_chunk, repeat(self._each))
         return map(sum, map(islice, repeat(iter(self._sizes)), per_chunk))
 
-    def _chunks(self) -> tuple[array[int], Iterator[int], int]:
-        """Where each chunk begins, how many samples each has, and the sum of these [8.7.4, 8.7.5]."""
-        chunks, stsc = self._chunk_offsets(), self._stbl.needed(b"stsc")
-        rows = self._rows(stsc, 3)
-        firsts, samples, entries = rows[0::3], rows[1::3], rows[2::3]
-        if not chunks or not firsts:
+    def _samples_per_chunk(self) -> tuple[Iterator[int], int]:
+        """How many samples each chunk has, and the sum of these [8.7.4]."""
+        firsts, samples, entries = self._runs[0::3], self._runs[1::3], self._runs[2::3]
+        if not self._chunks or not firsts:
             raise NotAVideoError("corrupt", "some of the film's samples have no place in the file")
-        ends = [*firsts[1:], len(chunks) + 1]
+        ends = [*firsts[1:], len(self._chunks) + 1]
         is_in_order = firsts[0] == 1 and all(map(lt, firsts, ends))
         if not is_in_order or not min(samples) or not 1 <= min(entries) <= max(entries) <= self.entries:
             raise NotAVideoError("corrupt", "the tables of the film's chunks contradict each other")
-        runs = array(UINT32, map(sub, ends, firsts))
-        return chunks, chain.from_iterable(map(repeat, samples, runs)), sum(map(mul, samples, runs))
+        chunks = array(UINT32, map(sub, ends, firsts))
+        return chain.from_iterable(map(repeat, samples, chunks)), sum(map(mul, samples, chunks))
 
     def _chunk_offsets(self) -> array[int]:
+        """Where each chunk begins [8.7.5]."""
         for kind, width in ((b"stco", UINT32), (b"co64", UINT64)):
-            if (table := self._stbl.first(kind)) is not None:
+            if (table := self._stbl.only(kind)) is not None:
                 (count,) = unpack(">I", table, 4)
                 return numbers(width, table, 8, count, self._budget)
         return array(UINT32)
 
-    def _rows(self, table: memoryview, columns: int) -> array[int]:
-        """The numbers of a table whose rows have *columns*, one after the other."""
+    def _rows(self, kind: bytes, columns: int) -> array[int]:
+        """The numbers of a table whose rows have *columns*, one after the other; none where there is no such table."""
+        table = self._stbl.only(kind)
+        if table is None:
+            return array(UINT32)
         (count,) = unpack(">I", table, 4)
         return numbers(UINT32, table, 8, count * columns, self._budget)
 

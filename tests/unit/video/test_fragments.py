@@ -79,6 +79,8 @@ def test_a_fragment_may_hold_runs_of_another_track_as_well() -> None:
         struct.pack(">II4s13x", 0, 0, b"soun"),
     )
     film = replaced(BEGINNING, "moov", body_at(BEGINNING, "moov") + sound)
+    defaults = [full_box(b"trex", ">IIIII", index, 1, 1, 100, 0) for index in (1, 2)]
+    film = replaced(film, "moov/mvex", b"".join(defaults))
 
     def moof(offset: int) -> bytes:
         video = box(b"traf", HEADLESS_TRACK, full_box(b"trun", ">Ii", 24, offset, flags=1))
@@ -108,6 +110,21 @@ def test_a_fragment_whose_samples_lie_outside_its_media_is_refused(shifted_by: i
 
 def test_a_fragment_of_no_track_is_refused() -> None:
     assert refusal(FILM, fragment(24, track=7)) == "corrupt"
+
+
+def test_a_fragment_of_a_track_that_announces_none_is_refused() -> None:
+    of_another = box(b"mvex", full_box(b"trex", ">IIIII", 2, 1, 1, 100, 0))
+
+    assert refusal(fragmented(640, 360, fragments=1, samples=24, timescale=24, extension=of_another)) == "corrupt"
+
+
+@pytest.mark.parametrize("entry", [0, 2, 0xFFFFFFFF])
+def test_a_fragment_whose_samples_are_not_described_is_refused(entry: int) -> None:
+    by_default = box(b"mvex", full_box(b"trex", ">IIIII", 1, entry, 1, 100, 0))
+    of_its_own = full_box(b"tfhd", ">II", 1, entry, flags=0x2)
+
+    assert refusal(fragmented(640, 360, fragments=1, samples=24, timescale=24, extension=by_default)) == "corrupt"
+    assert refusal(FILM, box(b"moof", box(b"traf", of_its_own))) == "corrupt"
 
 
 def test_samples_without_bytes_are_no_pictures() -> None:
