@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ONE_PICTURE = "the video is one single picture"
+
 
 @dataclass(frozen=True)
 class VideoFacts:

@@ -30,8 +30,9 @@ SLACK_SECONDS = 0.1
 
 @dataclass
 class Added:
-    """What fragments add to a track; the duration in units of its timescale."""
+    """What fragments add to a track; the duration in units of its timescale. Only video and sound are checked."""
 
+    is_checked: bool = False
     samples: int = 0
     bytes: int = 0
     duration: int = 0
@@ -58,7 +59,8 @@ class Fragments:
         for track, entry, duration, size in (unpack(">4xIIII", body, 0) for body in trex):
             self._defaults[track] = {TFHD_ENTRY: entry, TFHD_DURATION: duration, TFHD_SIZE: size}
         self._entries = {track.id: track.tables.entries for track in movie.tracks}
-        self._added = {track.id: Added() for track in movie.tracks} | {track: Added() for track in movie.other_ids}
+        self._added = {track: Added() for track in movie.other_ids}
+        self._added.update({track.id: Added(is_checked=True) for track in movie.tracks})
 
     def of(self, track_id: int) -> Added:
         """What the fragments add to a track."""
@@ -109,6 +111,8 @@ class Fragments:
         length = totals[TRUN_SIZE]
         if not 0 <= place <= place + length < 1 << 63:
             raise NotAVideoError("corrupt", "a fragment's samples lie outside the file")
+        if count and not length and added.is_checked:
+            raise NotAVideoError("corrupt", "a fragment's samples have no size")
         if length:
             self._run_starts.append(place)
             self._run_lengths.append(length)

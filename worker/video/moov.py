@@ -6,8 +6,8 @@ read. Section numbers are those of ISO/IEC 14496-12.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 from worker.errors import NotAVideoError
 from worker.video.bounds import Budget
@@ -17,18 +17,24 @@ from worker.video.tables import SampleTables
 MOST_TRACKS = 64
 UNKNOWN_DURATIONS = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 VIDEO, SOUND = b"vide", b"soun"
+CONFIGURATIONS = {b"avc1": b"avcC", b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
+"""The box that a sample entry of a codec holds, without which most decoders give up [14496-15]."""
+
 NO_MEDIA = -1
 """The media time of an edit that shows nothing [8.6.6]."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """How a video track looks: codec, and pixels across and down as shown."""
+    """How a video track looks: codec, and pixels across and down as shown.
+
+    It is odd where the sample entry lacks some of it.
+    """
 
     codec: str
     width: int
     height: int
-    is_readable: bool
+    is_odd: bool
 
 
 class Track:
@@ -44,24 +50,36 @@ class Track:
         self._stbl = minf.inside(b"stbl")
         self.tables = SampleTables(self._stbl, is_sound=handler == SOUND)
         elst = Boxes(found, trak.budget).only(b"elst") if (found := trak.only(b"edts")) is not None else None
-        self.edited_duration = _shown(elst, trak.budget) if elst is not None else 0
-        """How much of the film's time its edit list shows [8.6.6], in the film's units; 0 where it does not tell."""
+        self._edits = list(_edits(elst, trak.budget)) if elst is not None else []
+
+    def shown_duration(self) -> int:
+        """How much of the film's time the edit list shows [8.6.6], in the film's units; 0 where it does not tell.
+
+        Raises where the list shows no part of the media.
+        """
+        lasts = max(self.duration, self.tables.duration)
+        if self._edits and lasts and not any(NO_MEDIA < begin < lasts for _, begin in self._edits):
+            raise NotAVideoError("corrupt", "the film's edit list shows nothing of it")
+        return sum(length for length, begin in self._edits if begin != NO_MEDIA)
 
     def picture(self) -> Picture:
         """Read codec and size by the first sample entry, or by the track's header [8.3.2, 12.1.3]."""
         stsd = self._stbl.needed(b"stsd")
         if not self.tables.entries:
             raise NotAVideoError("corrupt", "the video's samples are not described")
-        code, width, height = unpack(">4x4s24xHH", stsd, 8)
+        (code,) = unpack(">4s", stsd, 12)
         matrix_at = 52 if is_long(self._tkhd) else 40
-        if not (width and height):
-            width, height = unpack(">H2xH", self._tkhd, matrix_at + 36)
-        if not (width and height):
+        sizes = [unpack(">HH", stsd, 40)] if len(stsd) >= 44 else []
+        sizes.append(unpack(">H2xH", self._tkhd, matrix_at + 36))
+        width, height = next((size for size in sizes if all(size)), (0, 0))
+        if not width:
             raise NotAVideoError("corrupt", "the video's pictures have no size")
         if is_turned(self._tkhd, matrix_at):
             width, height = height, width
-        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in cast("bytes", code))
-        return Picture(text.rstrip(), width, height, is_readable="?" not in text and bool(text.strip()))
+        configuration = CONFIGURATIONS.get(code, b"")
+        is_odd = len(sizes) == 1 or configuration not in bytes(stsd)
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in code).rstrip()
+        return Picture(text, width, height, is_odd=is_odd or "?" in text or not text)
 
 
 class Movie:
@@ -97,6 +115,8 @@ class Movie:
 
 def times(header: memoryview) -> tuple[int, int]:
     """Timescale and duration of a `mvhd` or `mdhd` box [8.2.2, 8.4.2]; an unknown duration is 0."""
+    if bytes(header[:1]) > b"\1":
+        raise NotAVideoError("corrupt", "a header of the film is of a version that there is not")
     timescale, duration = unpack(">IQ", header, 20) if is_long(header) else unpack(">II", header, 12)
     return timescale, 0 if duration in UNKNOWN_DURATIONS else duration
 
@@ -117,8 +137,7 @@ def _check_references(minf: Boxes) -> None:
         raise NotAVideoError("corrupt", "a list of the files that hold the film contradicts itself")
 
 
-def _shown(elst: memoryview, budget: Budget) -> int:
-    """The sum of an edit list's segments that show media."""
+def _edits(elst: memoryview, budget: Budget) -> Iterator[tuple[int, int]]:
+    """The edits of a track: how long each lasts, and where in the media it begins [8.6.6]."""
     (count,) = unpack(">I", elst, 4)
-    form = ">Qq4x" if is_long(elst) else ">Ii4x"
-    return sum(length for length, media_time in rows(form, elst, 8, count, budget) if media_time != NO_MEDIA)
+    return rows(">Qq4x" if is_long(elst) else ">Ii4x", elst, 8, count, budget)

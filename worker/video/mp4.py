@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from worker.errors import NotAVideoError
 from worker.video.bounds import Budget
 from worker.video.boxes import LONG_HEADER, LONG_SIZE, SHORT_HEADER, TO_END
-from worker.video.facts import VideoFacts
+from worker.video.facts import ONE_PICTURE, VideoFacts
 from worker.video.film_type import MOV, MP4, FilmType
 from worker.video.fragments import Fragments
 from worker.video.moov import VIDEO, Movie, Track
@@ -101,7 +101,7 @@ class Mp4Walk:
             if trailing is not None and trailing.holds_film:
                 raise NotAVideoError("corrupt", f"what stands after {trailing.start} bytes is no box of a film")
             if trailing is not None:
-                self._notes.append(f"{trailing.bytes} bytes behind the film are no part of it")
+                self._notes.append(trailing.note)
             facts = self._facts(self._movie, trailing.start if trailing else self._position)
             is_cut_short = trailing is not None and not trailing.is_harmless
             if (is_cut_short or not is_end_certain) and not self._is_proven_whole(self._movie):
@@ -211,15 +211,17 @@ class Mp4Walk:
         added = self._fragments.of(video.id)
         if not video.tables.bytes + added.bytes:
             raise NotAVideoError("corrupt", "the video's samples are empty")
-        if not picture.is_readable:
-            self._notes.append("the video's codec has no readable name")
+        if picture.is_odd:
+            self._notes.append("the video's sample entry is odd")
         if self._samples(video) == 1:
-            self._notes.append("the video is one single picture")
+            self._notes.append(ONE_PICTURE)
         width, height = picture.width, picture.height
         if movie.is_turned:
             width, height = height, width
-        notes = tuple(dict.fromkeys(self._notes))
-        return VideoFacts(round(self._seconds(movie, video), 3), width, height, picture.codec, notes)
+        seconds = round(self._seconds(movie, video), 3)
+        if not seconds:
+            raise NotAVideoError("corrupt", "the film lasts no time")
+        return VideoFacts(seconds, width, height, picture.codec, tuple(dict.fromkeys(self._notes)))
 
     def _video(self, movie: Movie) -> Track:
         """The first video track that moves, or else that has a picture at all."""
@@ -242,8 +244,8 @@ class Mp4Walk:
         fragments, duration = self._fragments.of(video.id), video.duration
         if fragments.samples:
             duration = video.tables.duration + fragments.duration
-        elif video.edited_duration and movie.timescale:
-            return video.edited_duration / movie.timescale
+        elif (shown := video.shown_duration()) and movie.timescale:
+            return shown / movie.timescale
         if duration and video.timescale:
             return duration / video.timescale
         described = video.tables.duration / video.timescale if video.timescale else 0.0

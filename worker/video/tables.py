@@ -19,6 +19,9 @@ from worker.video.boxes import UINT32, UINT64, Boxes, check_length, numbers, unp
 BLOCK = 65_536
 """So many chunks are checked between two looks at the clock."""
 
+UNREAD = ((b"stss", 4), (b"ctts", 8))
+"""Tables whose length alone is checked, and the width of their rows [8.6.1.3, 8.6.2]."""
+
 NO_SIZE = 1
 """QuickTime's tables give each sample of sound this size, whatever it takes."""
 
@@ -67,6 +70,9 @@ class SampleTables:
         self.duration = sum(map(mul, times[0::2], times[1::2]))
         self._runs = self._rows(b"stsc", 3)
         self._chunks = self._chunk_offsets()
+        for kind, width in UNREAD:
+            if (table := stbl.only(kind)) is not None:
+                check_length(table, 8 + width * unpack(">I", table, 4)[0])
 
     def check(self, media: MediaData) -> Iterator[str]:
         """Raise unless each sample lies in the *media* data; gives what is odd, in words."""

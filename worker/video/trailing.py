@@ -36,6 +36,11 @@ class Trailing:
         self._last = seen[-3:]
 
     @property
+    def note(self) -> str:
+        """What is odd about a film with these bytes behind it."""
+        return f"the file goes on behind the film for {self.bytes} bytes"
+
+    @property
     def is_harmless(self) -> bool:
         """Whether they were put there on purpose, so that the film in front of them is not cut."""
         return self._is_blank or (self._first == b"TAG" and self.bytes == ID3V1_BYTES)

@@ -44,7 +44,7 @@ BEHIND = {
 @pytest.mark.parametrize("clip", [CLIP, LAST], ids=["moov first", "moov last"])
 @pytest.mark.parametrize("junk", BEHIND.values(), ids=BEHIND.keys())
 def test_bytes_behind_a_whole_film_are_noted(clip: bytes, junk: bytes) -> None:
-    noted = (f"{len(junk)} bytes behind the film are no part of it",)
+    noted = (f"the file goes on behind the film for {len(junk)} bytes",)
 
     assert walk(clip, junk) == VideoFacts(3.0, 640, 360, "avc1", noted)
     assert walk(clip, junk, is_end_certain=False) == VideoFacts(3.0, 640, 360, "avc1", noted)
@@ -109,9 +109,9 @@ def test_the_brand_tells_quicktime_from_mp4(brand: bytes, film_type: object) -> 
     ("code", "codec", "notes"),
     [
         (b"raw ", "raw", ()),
-        (b"\xa9xyz", "?xyz", ("the video's codec has no readable name",)),
-        (b"\0\0\0\0", "????", ("the video's codec has no readable name",)),
-        (b"    ", "", ("the video's codec has no readable name",)),
+        (b"\xa9xyz", "?xyz", ("the video's sample entry is odd",)),
+        (b"\0\0\0\0", "????", ("the video's sample entry is odd",)),
+        (b"    ", "", ("the video's sample entry is odd",)),
         (b"encv", "encv", ()),
     ],
 )
@@ -124,6 +124,14 @@ def test_a_sample_entry_without_a_size_leaves_it_to_the_track() -> None:
     stsd[40:44] = bytes(4)
 
     assert walk(replaced(CLIP, f"{TABLES}/stsd", bytes(stsd))) == VideoFacts(3.0, 640, 360, "avc1")
+
+
+def test_a_sample_entry_cut_short_leaves_all_to_the_track() -> None:
+    stsd = struct.pack(">III4s", 0, 1, 8, b"odd1")
+
+    facts = walk(replaced(LAST, f"{TABLES}/stsd", stsd))
+
+    assert facts == VideoFacts(3.0, 640, 360, "odd1", ("the video's sample entry is odd",))
 
 
 def of_many_samples(count: int) -> bytes:
@@ -218,12 +226,29 @@ def test_a_video_of_one_single_picture_is_noted() -> None:
     assert facts.notes == ("the video is one single picture",)
 
 
-@pytest.mark.parametrize(("media_time", "seconds"), [(0, 1.5), (24, 1.5), (-1, 3.0)])
+@pytest.mark.parametrize(("media_time", "seconds"), [(0, 1.5), (24, 1.5)])
 def test_an_edit_list_tells_how_much_is_shown(media_time: int, seconds: float) -> None:
     edts = box(b"edts", full_box(b"elst", ">IIiI", 1, 1500, media_time, ONE))
     film = replaced(LAST, "moov/trak", body_at(LAST, "moov/trak") + edts)
 
     assert walk(film).seconds == seconds
+
+
+@pytest.mark.parametrize("media_time", [-1, 72, 0x7FFFFFFF])
+def test_an_edit_list_that_shows_nothing_leaves_no_film(media_time: int) -> None:
+    edts = box(b"edts", full_box(b"elst", ">IIiI", 1, 1500, media_time, ONE))
+
+    assert refusal(replaced(LAST, "moov/trak", body_at(LAST, "moov/trak") + edts)) == "corrupt"
+
+
+def test_a_film_that_lasts_no_time_is_none() -> None:
+    mdhd = struct.pack(">IIIIII", 0, 0, 0, 0xFFFFFFFF, 72, 0)
+
+    assert refusal(replaced(LAST, "moov/trak/mdia/mdhd", mdhd)) == "corrupt"
+
+
+def test_a_codec_without_its_configuration_is_noted() -> None:
+    assert walk(CLIP.replace(b"avcC", b"xxxx")).notes == ("the video's sample entry is odd",)
 
 
 def test_a_track_that_is_neither_video_nor_sound_may_lack_anything() -> None:

@@ -37,6 +37,7 @@ WRONG = {
     "no samples": ("stsz", table(0, 0)),
     "no times": ("stts", table(0)),
     "more times than are listed": ("stts", table(2, SAMPLES, 1)),
+    "more key pictures than are listed": ("stss", table(SAMPLES, 1)),
     "nothing described": ("stsd", table(0)),
 }
 
@@ -81,6 +82,13 @@ def test_a_part_that_is_there_twice_is_refused(path: str) -> None:
     again = body_at(CLIP, parent) + box(kind.encode(), body_at(CLIP, path))
 
     assert refusal(replaced(CLIP, parent, again)) == "corrupt"
+
+
+@pytest.mark.parametrize("path", ["moov/mvhd", "moov/trak/mdia/mdhd"])
+def test_a_header_of_an_unknown_version_is_refused(path: str) -> None:
+    header = body_at(CLIP, path)
+
+    assert refusal(replaced(CLIP, path, b"\2" + header[1:])) == "corrupt"
 
 
 @pytest.mark.parametrize("count", [0, 2, 0xFFFFFFFF])

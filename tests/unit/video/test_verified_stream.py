@@ -48,7 +48,7 @@ def test_each_type_has_a_content_type_and_a_suffix_of_its_own() -> None:
 def test_the_notes_of_a_film_are_facts_of_its_content() -> None:
     stored = Intake([CLIP, b"\n"]).drain()
 
-    assert stored.facts.notes == ("1 bytes behind the film are no part of it",)
+    assert stored.facts.notes == ("the file goes on behind the film for 1 bytes",)
 
 
 def test_a_fragmented_film_whose_end_is_not_certain_is_cut() -> None:
