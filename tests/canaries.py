@@ -28,7 +28,7 @@ from deploy.local.stack import Stack
 from deploy.sandbox.client import SandboxControl
 
 LEAST_CHARACTERS = 16
-"""What is shorter could stand anywhere by chance; the tests' own keys of that kind are no secrets."""
+"""The least length of a canary: a shorter one could stand anywhere by chance."""
 FILE_BYTES = 64 * 1024 * 1024
 SECRET_VARIABLES = re.compile(r"\w+(_API_KEY|_SECRETS|_SECRET_ACCESS_KEY|_BASIC_AUTH)")
 URL_VARIABLES = re.compile(r"CALLSHEET_(REDIS_URL|BROKER_URL|RESULT_BACKEND)")
@@ -47,7 +47,7 @@ PAGES = ("/workers", "/tasks", "/broker", "/metrics", "/api/workers", "/api/task
 
 @dataclass
 class Canaries:
-    """What must not be found, and what was read of systems that are gone."""
+    """The secrets that must not be found, and the text that was read of systems that are gone."""
 
     secrets: dict[bytes, str] = field(default_factory=dict)
     told: dict[str, bytes] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Canaries:
                 self.add(f"password of {name}", urlsplit(value).password)
 
     def of_system(self, stack: Stack) -> None:
-        """What a running system's providers were told, and what it tells others."""
+        """The texts that a running system sent to its providers and to others."""
         control = SandboxControl(stack.sandbox.url, stack.sandbox.ca_file)
         for call in control.history(kind="call"):
             self._of_call(call["body"] if isinstance(call["body"], dict) else {})

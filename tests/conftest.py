@@ -1,4 +1,4 @@
-"""What every test may ask for: real servers of this machine, started once, and nothing beyond it.
+"""Fixtures of every test: real servers of this machine, started once, and nothing beyond it.
 
 The environment of whoever runs the tests is put aside, and sockets reach the
 loopback only: no test can meet a Redis, a bucket or a provider of yours.

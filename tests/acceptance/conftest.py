@@ -106,7 +106,7 @@ def held(backend: Backend, callsheet: Run, wait_until: WaitUntil) -> Iterator[As
 
 @dataclass(frozen=True)
 class Stage:
-    """What a module's `begin` may use. `exits` is closed after the last test."""
+    """The resources of a module's `begin`. `exits` is closed after the last test."""
 
     system: System
     backend: Backend
@@ -151,5 +151,5 @@ def _begun(
 
 @pytest.fixture(scope="module")
 def begun(request: pytest.FixtureRequest, _begun: Mapping[str, Any]) -> Any:
-    """What this module's `begin` returned."""
+    """The return value of this module's `begin`."""
     return _begun[request.module.__name__]

@@ -1,4 +1,4 @@
-"""What the providers saw of a job: every POST, every callback and its answer, every video as it is served."""
+"""The providers' record of a job: every POST, every callback and its answer, every video as it is served."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Ledger:
         return [sha256(self.open(link)).hexdigest() for link in self.request(request_id)["links"]]
 
     def open(self, link: str) -> bytes:
-        """What *link* gives to anybody."""
+        """The bytes that *link* serves."""
         answer = self._pool.request("GET", link, timeout=10)
         assert answer.status == 200, f"it was answered {answer.status}"
         return answer.data

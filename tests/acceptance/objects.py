@@ -1,4 +1,4 @@
-"""What is in the bucket, read as its owner would."""
+"""The bucket's content, read as its owner would."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Proof:
         self._objects = objects
 
     def faults(self, result: Mapping[str, Any]) -> list[str]:
-        """What is wrong with an archived job's *result*, in words."""
+        """List the faults of an archived job's *result*, in words."""
         job_id, videos = result["job_id"], result["videos"]
         manifest = self._objects.manifest(result)
         created = self._ledger.created(job_id)

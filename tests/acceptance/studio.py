@@ -21,7 +21,7 @@ app = Celery("studio", broker=os.environ.get("STUDIO_REDIS_URL"), backend=os.env
 # shared=False: Celery would give them to every application of the process that only collects this test
 @app.task(name="studio.brief", shared=False)
 def brief(title: str) -> str:
-    """What comes before a video."""
+    """A task that comes before a video."""
     return title
 
 
@@ -40,5 +40,5 @@ def reel(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @app.task(name="studio.complain", shared=False)
 def complain(*about: Any) -> str:
-    """What is called when a job has no video; Celery gives the failed task's id."""
+    """An errback for a job without a video; Celery gives the failed task's id."""
     return f"no video: {about[0]}"

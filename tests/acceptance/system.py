@@ -37,7 +37,7 @@ class System:
 
     @property
     def env(self) -> dict[str, str]:
-        """What the processes run with; the same after a restart."""
+        """The processes' environment; the same after a restart."""
         return self.stack.env
 
     @property

@@ -18,7 +18,7 @@ from tests.acceptance.system import System
 
 PATIENCE_SECONDS = 60
 KEPT = ("callsheet:", "celery-task-meta-")
-"""How the keys of jobs and of results begin; all else belongs to the broker."""
+"""The prefixes of the keys of jobs and results; all others belong to the broker."""
 
 
 @dataclass(frozen=True)

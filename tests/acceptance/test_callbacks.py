@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60
 
 
 def statuses(ledger: Ledger, result: AsyncResult[Any]) -> dict[str, list[int | None]]:
-    """What the receiver answered to each kind of delivery for a job."""
+    """The receiver's answers to each kind of arrival for a job."""
     answers: dict[str, list[int | None]] = {}
     for delivery in ledger.callbacks(str(result.id)):
         answers.setdefault(delivery["letter"], []).append(delivery.get("status"))

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Begun:
-    """What README.md has its readers run and send: the jobs wait for a first poll."""
+    """The commands and messages of README.md, run and sent: the jobs wait for a first poll."""
 
     python: subprocess.Popen[str]
     shell: subprocess.Popen[str]

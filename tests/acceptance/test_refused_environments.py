@@ -35,7 +35,7 @@ SUBTLE = {
     "CALLSHEET_CA_FILE": (str(ROOT / "README.md"), "names a file that holds no certificates"),
     "EVOLINK_FIELD_NAMES": ("frist_frame=image_url", "names unknown fields frist_frame"),
 }
-"""What looks right until it is used; with the words that say what is wrong."""
+"""Values that look right until they are used, with the words of their refusal."""
 USERS = ("web", "worker")
 
 Done = Mapping[tuple[str, str], "Future[subprocess.CompletedProcess[str]]"]

@@ -69,7 +69,7 @@ def test_an_open_job_is_started_and_tells_its_state(backend: Backend, wait_until
 
 
 def _meta(result: AsyncResult[Any]) -> dict[str, Any]:
-    """What an open job tells of itself; nothing once it is final."""
+    """The progress that an open job shows; empty once it is final."""
     return dict(result.info or {}) if result.state == "STARTED" else {}
 
 

@@ -22,7 +22,7 @@ TAKEN = {"on": "submit", "created": True}
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong at *provider*, and how many POSTs it takes."""
+    """A fault at *provider*, and the number of POSTs that it takes."""
 
     provider: str
     rules: tuple[Mapping[str, Any], ...]

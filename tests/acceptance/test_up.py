@@ -38,11 +38,11 @@ class Running:
 
     @cached_property
     def shown(self) -> str:
-        """What it prints until it is up."""
+        """Its output until it is up."""
         return self.read_until("for a shell")
 
     def read_until(self, words: str) -> str:
-        """What it prints next, up to the line with *words*."""
+        """Its next output, up to the line with *words*."""
         assert self.process.stdout is not None
         deadline, lines = time.monotonic() + UP_SECONDS, ""
         while words not in lines:

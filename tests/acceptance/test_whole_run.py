@@ -1,4 +1,4 @@
-"""What holds after everything else: nothing was lost, nothing paid twice, nothing told to the logs.
+"""Invariants after a whole run: nothing was lost, nothing paid twice, nothing told to the logs.
 
 The last file of the directory: the system has then been through all its other
 tests, and ends here by being stopped and started again.

@@ -24,7 +24,7 @@ from tests.benchmarks.system import tell
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 APART = {"memory": 900}
-"""What runs only when it is named, and the seconds after which it is ended; its report is `<NAME>.md`."""
+"""Benchmarks that run only when named, and the seconds after which each is ended; the report is `<NAME>.md`."""
 LIMITS = {
     "end_to_end": 120,
     "delay": 75,

@@ -94,7 +94,7 @@ def _peak_mb(found: Mapping[tuple[str, int, int, str], Sequence[Cost]], at_once:
 
 
 def ways(megabytes: int) -> Sequence[str]:
-    """What is compared: the tools that start a process each only where that does not drown the rest."""
+    """The compared tools: those that start a process each only where that does not drown the rest."""
     others = [name for name, tool in TOOLS.items() if megabytes == LARGE and shutil.which(tool)]
     return ["Callsheet", "upload_fileobj", *others]
 

@@ -37,7 +37,7 @@ CELERY_REQUEST: dict[str, Any] = {
     "replaced_task_nesting": 0,
     "retries": 0,
 }
-"""What Celery knows of a plain message."""
+"""The headers of a plain message of Celery's."""
 
 COPY = """
 for n = tonumber(ARGV[2]), tonumber(ARGV[3]) do

@@ -17,7 +17,7 @@ SECONDS = 12
 GENERATION_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 NAIVE_MS = 2000
-"""What the naive program takes at this load (the design's performance notes): its poll's countdown."""
+"""The naive program's delay at this load (the design's performance notes): its poll's countdown."""
 
 
 def run() -> Section:

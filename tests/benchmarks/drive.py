@@ -14,7 +14,7 @@ from tests.benchmarks.figures import percentile
 
 @dataclass
 class Load:
-    """What came of it. Latencies are seconds from the send to the whole answer."""
+    """The outcome of a drive. Latencies are seconds from the send to the whole answer."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def drive(
 
 @dataclass
 class _Pace:
-    """How many requests may leave: as many as there are idle connections, or by the clock."""
+    """The number of requests that may leave: as many as there are idle connections, or by the clock."""
 
     began: float
     per_second: float | None

@@ -73,7 +73,7 @@ def run() -> Section:
 
 
 def load(backend: Backend, jobs: int) -> tuple[int, float]:
-    """How many results there are in the end, and seconds from the first message to the last of them."""
+    """The number of results, and the seconds from the first message to the last of them."""
     tag = secrets.token_hex(3)
     job_ids = [f"bench-{tag}-{n}" for n in range(jobs)]
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What enqueueing costs its caller, `client.enqueue` beside a bare `send_task`; how long processes take to start."""
+"""The cost of enqueueing for its caller, `client.enqueue` beside a bare `send_task`; the start of processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark reports: tables of medians with their spread, and how each target stands."""
+"""A benchmark's report: tables of medians with their spread, and each target's verdict."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one target of the design's performance notes stands."""
+    """The verdict on one target of the design's performance notes."""
 
     target: str
     what: str
@@ -100,7 +100,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def machine() -> str:
-    """Where the figures were taken, in one line."""
+    """The machine of the figures, in one line."""
     with Path("/proc/cpuinfo").open() as lines:
         cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

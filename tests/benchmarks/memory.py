@@ -46,7 +46,7 @@ KB, MB = 1024, 1024 * 1024
 
 @dataclass(frozen=True)
 class Look:
-    """What was held after a slice, when all its jobs were closed."""
+    """The memory that was held after a slice, when all its jobs were closed."""
 
     resident_mb: Mapping[str, float]
     proportional_mb: Mapping[str, float]
@@ -106,7 +106,7 @@ def load(backend: Backend, store: Store, jobs: int) -> None:
 
 
 def look(stack: Stack) -> Look:
-    """What every process and Redis hold."""
+    """The memory that every process and Redis hold."""
     held = {name: procs.memory_mb(stack.processes[name].pid) for name in OURS}
     pids = (path.name for name in OURS for path, _ in procs.members(stack.processes[name].pid))
     with redis.Redis.from_url(stack.env["CALLSHEET_REDIS_URL"]) as client:

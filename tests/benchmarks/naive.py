@@ -1,4 +1,4 @@
-"""What an engineer writes in an afternoon: the program that Callsheet is measured beside.
+"""The naive program, an afternoon's work, that Callsheet is measured beside.
 
     celery -A tests.benchmarks.naive worker --concurrency 2
 

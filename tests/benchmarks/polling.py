@@ -81,7 +81,7 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Look:
-    """How one job was polled. Seconds."""
+    """The polls of one job. Seconds."""
 
     gets: int
     took: float

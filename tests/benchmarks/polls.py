@@ -1,4 +1,4 @@
-"""What a poll costs its process: an adapter's GET, checks and all, beside a plain `requests.Session`; then the step."""
+"""The cost of a poll: an adapter's GET, checks and all, beside a plain `requests.Session`; then the step."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from tests.benchmarks.system import Backend, spec, system, tell
 
 PER_SECOND = 10
 SECONDS = 3.0
-"""How long jobs come, and the fault lasts."""
+"""The seconds during which jobs come and the fault lasts."""
 PATIENCE_SECONDS = 20.0
 SLOW_SECONDS = 0.6
-"""How long each POST, or each request to S3, then takes."""
+"""The seconds that each POST, or each request to S3, then takes."""
 SILENT_MS, EVERY_SECONDS = 700, 1.0
 """Redis answers nobody for so long, so often."""
 WATCHED = ("web", "worker", "archiver", "sweeper")

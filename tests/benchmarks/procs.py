@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory of everything that a process group's leader started."""
+"""CPU seconds and memory of everything that a process group's leader started."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Backend:
         )
 
     def succeeded(self, job_ids: Sequence[str]) -> int:
-        """How many of the jobs have their result."""
+        """The number of jobs that have their result."""
         held = self._client.mget([f"celery-task-meta-{job_id}" for job_id in job_ids])
         return sum(b'"SUCCESS"' in entry for entry in held if entry)
 
@@ -95,7 +95,7 @@ class Backend:
         self._client.config_resetstat()
 
     def commands(self) -> dict[str, int]:
-        """How often Redis was asked to run a script, and any command, those inside of scripts too."""
+        """The number of script runs in Redis, and of all commands, those inside of scripts too."""
         stats = self._client.info("commandstats")
         calls = {name.removeprefix("cmdstat_"): int(told["calls"]) for name, told in stats.items()}
         return {"evalsha": calls.get("evalsha", 0), "all": sum(calls.values())}

@@ -1,4 +1,4 @@
-"""What jobs cost that only wait: Redis memory, an idle system's CPU, a tick, a claim, and falling due all at once."""
+"""The cost of waiting jobs: Redis memory, an idle system's CPU, a tick, a claim, and falling due all at once."""
 
 from __future__ import annotations
 

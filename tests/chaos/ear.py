@@ -60,7 +60,7 @@ class Ear:
 
 
 def _monitor(client: Any) -> Any:
-    """What the client sees of every command; redis-py gives it no type."""
+    """The client's view of every command; redis-py gives it no type."""
     return client.monitor()
 
 

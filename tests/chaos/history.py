@@ -1,4 +1,4 @@
-"""What is known of a run: everything that sandbox, S3, store, broker and operating system wrote down about it."""
+"""The history of a run: everything that sandbox, S3, store, broker and operating system recorded of it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the largest process of a part held at a moment, or `redis` as a whole."""
+    """The memory of the largest process of a part at a moment, or of `redis` as a whole."""
 
     who: str
     bytes: int

@@ -194,7 +194,7 @@ def _configured(system: System, name: str, value: str, before: str) -> Iterator[
 
 @contextlib.contextmanager
 def redis_refused(system: System) -> Iterator[None]:
-    """Nobody listens where Redis was."""
+    """Leave no listener where Redis was."""
     with system.outage("store"):
         system.redis_wire.refuse()
         try:

@@ -12,9 +12,9 @@ from tests.chaos.history import History, Request, Sample
 
 MINUTE = 60.0
 PROVIDERS_PATIENCE_SECONDS = 10.0
-"""What a callback may take while the receiver starts again: callers wait in its backlog."""
+"""The longest answer to a callback while the receiver starts again: callers wait in its backlog."""
 AFTERMATH_SECONDS = 3.0
-"""How long after an outage a callback may still meet what it left behind: a connection that is dead, a scout's wait."""
+"""The time after an outage in which a callback may still meet its remains: a dead connection, a probe's wait."""
 
 MIB = 1024 * 1024
 MOST_PROCESS_BYTES = 300 * MIB
@@ -23,7 +23,7 @@ MOST_GROWTH_BYTES = 24 * MIB
 LEAST_SAMPLES = 12
 REDIS_BASE_BYTES = 8 * MIB
 REDIS_JOB_BYTES = 16 * 1024
-"""What Redis may hold of a job with its result, twice what `deploy/sizing.md` counts with."""
+"""The bytes that Redis may hold of a job with its result, twice those of `deploy/sizing.md`."""
 
 WORD = re.compile(r"[A-Za-z0-9_-]{20,}")
 
@@ -76,7 +76,7 @@ def memory_bounded(history: History) -> Iterator[str]:
 
 
 def redis_bytes_for(jobs: int) -> int:
-    """What Redis may hold of so many jobs."""
+    """The bytes that Redis may hold of so many jobs."""
     return REDIS_BASE_BYTES + jobs * REDIS_JOB_BYTES
 
 
@@ -99,7 +99,7 @@ def nothing_leaked(history: History) -> Iterator[str]:
 
 
 def indexes_true(history: History) -> Iterator[str]:
-    """What Redis counts by holds exactly what the records say."""
+    """Check that the indexes of Redis hold exactly what the records say."""
     for name, (held, true) in history.indexes.items():
         for entry in sorted(held - true):
             yield f"{entry} stands in `{name}`, and its record says otherwise"

@@ -46,7 +46,7 @@ class Recorder:
         self.samples += sample(self._system)
 
     def history(self, job_ids: Sequence[str]) -> History:
-        """What is known of *job_ids*, and of the run as a whole."""
+        """The history of *job_ids*, and of the run as a whole."""
         system = self._system
         calls, callbacks = self._calls(), self._callbacks()
         requests, objects = self._requests(), self._objects(job_ids)
@@ -109,7 +109,7 @@ class Recorder:
         return frozenset(url.rpartition("/")[2].removesuffix(".mp4") for url in urls if url)
 
     def _indexes(self, job_ids: Iterable[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-        """What the shared indexes hold of *job_ids*, and what they would by the records."""
+        """The entries of *job_ids* in the shared indexes, and those that the records ask for."""
         wanted = set(job_ids)
         jobs = list(self._system.store.read(wanted))
         true = {

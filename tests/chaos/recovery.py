@@ -1,4 +1,4 @@
-"""How long the system takes to recover: a table, one fault at a time.
+"""Recovery times of the system: a table, one fault at a time.
 
     python -m tests.chaos.recovery
 

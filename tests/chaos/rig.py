@@ -53,7 +53,7 @@ class Rig:
         return [file.name.partition("@")[0] for file in self._sprung.glob(f"*@{job_id}@*")]
 
     def count(self) -> int:
-        """How often anything was done."""
+        """The count of all acts."""
         return sum(1 for _ in self._sprung.iterdir())
 
     def reach(self, point: str, job_id: str) -> None:

@@ -88,7 +88,7 @@ class Seam:
 
 
 class Points:
-    """Where a process is: which job each of its threads has in hand."""
+    """A process's position: the job that each of its threads works on."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -130,7 +130,7 @@ def rigged_store(store: Store, env: Mapping[str, str] = os.environ) -> Store:
 
 
 def rigged_services(results: Callable[[Store], Results], env: Mapping[str, str] = os.environ) -> Services:
-    """What `Services.from_settings` puts together, rigged and hasty."""
+    """The services of `Services.from_settings`, rigged and hasty."""
     services = Services.from_settings(Settings.from_env(env), results=results)
     points = Points(Rig(Path(env[RIG_VARIABLE])))
 

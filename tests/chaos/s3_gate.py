@@ -39,7 +39,7 @@ class S3Call:
 
 @dataclass
 class S3Rule:
-    """What is answered for *method* on keys that contain *key*; *forwarded*: after S3 has done it all the same."""
+    """A fault of *method* on keys that contain *key*; *forwarded*: after S3 has done it all the same."""
 
     method: str
     key: str
@@ -125,7 +125,7 @@ class S3Gate:
             request.wfile.write(answer)
 
     def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """What the server answers; the Host header is the client's, as its signature covers it."""
+        """The server's answer; the Host header is the client's, as its signature covers it."""
         connection = http.client.HTTPConnection(self._target, timeout=30)
         try:
             connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)

@@ -1,4 +1,4 @@
-"""How much memory the parts of a system hold, read from the operating system and from Redis."""
+"""The memory of a system's parts, read from the operating system and from Redis."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sample(system: System) -> list[Sample]:
 
 
 def arguments(system: System) -> str:
-    """What anybody on the machine can read of the processes' command lines."""
+    """The processes' command lines, as anybody on the machine can read them."""
     groups = {process.pid for process in system.stack.processes.values()}
     lines = [_read(process / "cmdline") for process in _processes() if _group_of(process) in groups]
     return "\n".join(line.replace("\0", " ") for line in lines)

@@ -102,7 +102,7 @@ FAULTS: dict[str, Callable[[System], AbstractContextManager[None]]] = {
 
 @dataclass
 class Report:
-    """What a soak found, in figures."""
+    """The findings of a soak, in figures."""
 
     seed: int
     jobs: int = 0

@@ -248,7 +248,7 @@ class System:
         return [entry for entry in self.control.history(kind="callback") if f"/{job_id}/" in entry["url"]]
 
     def told(self, job_id: str) -> dict[str, Any]:
-        """What the result backend holds for the job; empty before anything is told."""
+        """The job's entry in the result backend; empty before anything is told."""
         with redis.Redis.from_url(self.redis.url, decode_responses=True) as client:
             text: Any = client.get(f"celery-task-meta-{job_id}")
         entry: dict[str, Any] = json.loads(text or "{}")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def films(system: System, job_id: str) -> int:
-    """How often a video of the job became visible."""
+    """The number of times a video of the job became visible."""
     return sum(1 for call in system.gate.of(job_id) if call.is_put and call.key.endswith(".mp4"))
 
 

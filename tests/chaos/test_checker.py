@@ -216,7 +216,7 @@ def test_what_is_broken_excuses_what_it_must_and_no_more(outage: Outage, changes
 
 
 def message(task: str, kwargs: dict[str, Any]) -> str:
-    """What the broker's monitor shows of one message of Celery's."""
+    """The commands of one message of Celery's, as the broker's monitor shows them."""
     body = base64.b64encode(json.dumps([[], kwargs, {}]).encode()).decode()
     text = json.dumps({"body": body, "headers": {"task": task}})
     return f"LPUSH callsheet {json.dumps(text)}"

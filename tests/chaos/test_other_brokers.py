@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 REDIS_URL = "redis://127.0.0.1:6379/15"
 RABBIT_URL = "amqp://guest:guest@127.0.0.1:5672//"
 RABBIT_NAMES = (*do.QUEUES, "celery_delayed_delivery", *(f"celery_delayed_{bit}" for bit in range(28)))
-"""What our workers declare; the delayed ones are Celery's own way of counting down."""
+"""The queues that our workers declare; the delayed ones are Celery's own way of counting down."""
 PROVIDERS = ("gmicloud", "evolink", "apimart")
 
 

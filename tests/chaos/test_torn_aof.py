@@ -44,7 +44,7 @@ def digest(client: Any) -> str:
 
 
 def started_on(written: Written, cut: int) -> str:
-    """What the server holds that was started on the first *cut* bytes of the file, after a power loss."""
+    """The content of a server that was started on the first *cut* bytes of the file, after a power loss."""
     written.server.kill()
     written.file.write_bytes(written.whole[:cut])
     written.server.process.spawn()

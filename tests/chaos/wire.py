@@ -39,7 +39,7 @@ class Wire:
         self._asleep: set[tuple[socket.socket, socket.socket]] = set()
 
     def refuse(self) -> None:
-        """Nobody listens any more, and nobody stays connected."""
+        """Stop listening, and cut every connection."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
@@ -52,7 +52,7 @@ class Wire:
         self._flowing.clear()
 
     def half_open(self) -> None:
-        """What is connected now stays so and carries nothing any more; new connections work."""
+        """Freeze the present connections: they stay and carry nothing any more; new ones work."""
         with self._lock:
             self._asleep |= self._pairs
 

@@ -1,4 +1,4 @@
-"""Where mutants are tried: a copy of the tree, with one of them in it at a time."""
+"""A workshop for mutants: a copy of the tree, with one of them in it at a time."""
 
 from __future__ import annotations
 

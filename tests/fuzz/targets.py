@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes and returns; whatever it raises is a defect.
+"""Fuzz targets: each takes any bytes and returns; an exception is a defect.
 
 The same functions run for a second each in `make test` and for as long as you
 like in `make fuzz`, where atheris steers them by what they reach.
@@ -88,7 +88,7 @@ def link(data: bytes) -> None:
 
 
 def redirect(data: bytes) -> None:
-    """Where a redirect leads: within the same grammar."""
+    """The target of a redirect: within the same grammar."""
     try:
         url = HttpsUrl.parse("https://cdn.example.com:8443/a/b?c=d").redirected(data.decode("latin-1"))
     except DownloadError as err:

@@ -18,7 +18,7 @@ CONDITION_FAILED = (412, "PreconditionFailed")
 
 @dataclass
 class Fault:
-    """What befalls requests of one operation: an error instead of the effect, or a lost answer after it."""
+    """A fault of one operation's requests: an error instead of the effect, or a lost answer after it."""
 
     status: int = 500
     code: str = "InternalError"

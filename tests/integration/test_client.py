@@ -27,7 +27,7 @@ SPEC = {"model": "kling-3.0-turbo", "prompt": "a secret corgi on the beach", "du
 
 
 def environment(redis_url: str) -> dict[str, str]:
-    """What a backend service sets."""
+    """The environment of a backend service."""
     return {"CALLSHEET_REDIS_URL": redis_url, "CALLSHEET_BUCKET": "videos", "APIMART_API_KEY": "key"}
 
 
@@ -70,7 +70,7 @@ def store(redis_url: str) -> Iterator[Store]:
 
 
 def messages(redis_client: redis.Redis) -> list[dict[str, Any]]:
-    """What waits in our queue."""
+    """The messages in our queue."""
     return [json.loads(text) for text in redis_client.lrange("callsheet", 0, -1)]
 
 

@@ -91,7 +91,7 @@ class Run:
         self.asked.append(name)
 
     def state(self, name: str) -> str:
-        """What Celery's result of the job *name* says."""
+        """Celery's result of the job *name*."""
         return str(json.loads(self.redis.get(f"celery-task-meta-{name}") or '{"status": "PENDING"}')["status"])
 
     def secrets(self) -> dict[str, str]:

@@ -226,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, client=clients, to=st.sampled_from([S.GENERATED, S.ARCHIVED, S.FAILED, S.CANCELLED]))
     def report_progress(self, job_id: str, client: int, to: JobState) -> None:
-        """What polls, archivers and operators report without a lease, about requests that exist."""
+        """Report as polls, archivers and operators do, without a lease, about requests that exist."""
         job = self.model.jobs[job_id]
         if job.request_ids.get(job.attempt) or to is S.CANCELLED:
             stage = "generate" if to is S.FAILED else ""
@@ -316,7 +316,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert job.state is S.ARCHIVED or ended_well or not is_known
 
     def _fair_step(self, job_id: str) -> None:
-        """What a worker does that is nudged, acts, and does not die."""
+        """Act as a worker that is nudged and does not die."""
         self.sweep(0)
         claim = self.claim(job_id, 0, ANY_STATE, only_due=True)
         if not isinstance(claim, Claim):

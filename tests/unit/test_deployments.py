@@ -1,4 +1,4 @@
-"""What is shipped to run Callsheet elsewhere: as far as it can be judged without a cluster."""
+"""The shipped deployments, as far as they can be judged without a cluster."""
 
 from __future__ import annotations
 

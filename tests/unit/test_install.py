@@ -1,4 +1,4 @@
-"""What an installation puts on other people's Python path, and what it says when something of theirs is in the way."""
+"""An installation's modules on other people's Python path, and its words when one of theirs is in the way."""
 
 from __future__ import annotations
 

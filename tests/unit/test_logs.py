@@ -15,7 +15,7 @@ HOSTILE = "\x1b[2J\r\n2026-01-01 INFO forged \x9b31m\u2028\u202e\x00"
 
 
 def printed(message: str, fields: dict[str, object] | None = None, *, error: str | None = None) -> str:
-    """What stands in the log for this event."""
+    """The log line of this event."""
     record = logging.makeLogRecord({"name": "worker.tests", "levelname": "INFO", "msg": message, **(fields or {})})
     if error is not None:
         try:

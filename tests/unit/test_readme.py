@@ -1,4 +1,4 @@
-"""What the README says of models is what the code does."""
+"""README's table of models is what the code does."""
 
 from __future__ import annotations
 

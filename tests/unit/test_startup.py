@@ -1,4 +1,4 @@
-"""What looks at records starts at once: it loads nothing that only moves videos. A worker loads it once for all."""
+"""A command that reads records starts at once and loads nothing that only moves videos; a worker loads it once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_command_that_looks_at_jobs_loads_no_s3_client(command: str) -> None:
 
 
 def test_a_worker_s_children_share_what_it_has_loaded() -> None:
-    """What is loaded or collected after the fork is a copy of their own: some 19 MB for each of them."""
+    """Modules that are loaded after the fork are copies: some 19 MB for each child."""
     code = (
         "import gc, sys, worker.celery as c; c._share_memory(); "
         "sys.exit('boto3' not in sys.modules or gc.get_freeze_count() < 10_000)"

@@ -1,4 +1,4 @@
-"""What is sent to S3 without botocore: the same requests, signed as well, and never the last word on a failure."""
+"""Requests to S3 without botocore: the same, signed as well, and never the last word on a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `show`, `list` and `doctor` say of the providers' limits."""
+"""The providers' limits in `show`, `list` and `doctor`."""
 
 from __future__ import annotations
 

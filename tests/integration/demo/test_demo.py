@@ -46,7 +46,7 @@ def video(made: dict[str, Any], sandbox: SandboxProcess) -> bytes:
 
 @pytest.fixture
 def result(made: dict[str, Any], video: bytes, bucket_name: str) -> dict[str, Any]:
-    """What Callsheet should tell of it; the object is in the bucket."""
+    """The expected result; the object is in the bucket."""
     boto3.client("s3").put_object(Bucket=bucket_name, Key=KEY, Body=video)
     walk = FilmWalk()
     walk.feed(video)

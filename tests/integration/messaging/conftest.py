@@ -51,7 +51,7 @@ class Office:
         self.redis.lpush(QUEUE, raw)
 
     def after(self, act: Callable[[], object]) -> str:
-        """What the worker logs from *act* until it has done the next piece of work, in the process it was."""
+        """The worker's log from *act* until it has done the next piece of work, in the same process."""
         pid, heard = self.worker.pid, len(self.worker.output())
         act()
         self.works()

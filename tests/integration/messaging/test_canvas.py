@@ -1,4 +1,4 @@
-"""What a caller hangs on the task may be nonsense deep inside: the job ends and is told all the same."""
+"""A canvas that is nonsense deep inside: the job ends and is told all the same."""
 
 from __future__ import annotations
 

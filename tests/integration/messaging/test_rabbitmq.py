@@ -256,7 +256,7 @@ def test_what_no_library_can_read_is_refused_and_never_comes_back(office: Rabbit
 
 
 def test_a_way_here_that_is_no_text_is_refused(office: RabbitOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever may bind queues can have ours listen to an exchange of theirs, under any name."""
+    """Bind our queue to a stranger's exchange, under any name."""
 
     def not_as_text(kind: str, values: Any) -> bytes:
         return amqp.serialization.dumps(kind, values).replace(b"no-text", b"\xff" * 7)

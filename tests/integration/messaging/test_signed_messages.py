@@ -1,4 +1,4 @@
-"""Where messages must be signed, whoever can write to the broker orders no video, and changes none that was ordered.
+"""Signed messages: a stranger at the broker orders no video, and changes none that was ordered.
 
 Two secrets are live, as while they are being changed.
 """

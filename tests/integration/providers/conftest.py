@@ -19,7 +19,7 @@ KEY = "sk-live-0123456789abcdefghij"
 
 @pytest.fixture(scope="session")
 def trusting(tls: LocalTls) -> ssl.SSLContext:
-    """What a worker trusts whose `CALLSHEET_CA_FILE` is the local CA."""
+    """The trust of a worker whose `CALLSHEET_CA_FILE` is the local CA."""
     return trust(str(tls.ca_file))
 
 

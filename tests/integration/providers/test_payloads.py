@@ -46,7 +46,7 @@ def test_every_status_word_of_a_provider_has_a_payload(name: str) -> None:
 
 
 def _told(provider: Adapter, case: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """What the adapter made of it, in the words and with the fields that the file uses."""
+    """The adapter's reading, in the words and with the fields that the file uses."""
     wanted = case["means"]
     try:
         facts = _ask(provider, case["door"], body)

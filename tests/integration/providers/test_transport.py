@@ -1,4 +1,4 @@
-"""What breaks between us and a provider, and what it means for money (design promise 2)."""
+"""Faults between us and a provider, and their meaning for money (design promise 2)."""
 
 from __future__ import annotations
 

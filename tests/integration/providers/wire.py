@@ -114,7 +114,7 @@ class Wire:
         self.url = f"https://127.0.0.1:{self._listener.server_address[1]}"
 
     def then(self, behaviour: Behaviour) -> None:
-        """What to do with the next request not yet provided for."""
+        """Set the answer to the next request that has none."""
         self.behaviours.append(behaviour)
 
     def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:

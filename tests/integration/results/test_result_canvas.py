@@ -1,4 +1,4 @@
-"""What the caller hung on a job: links, chains, chords and errbacks, started once when the job is settled."""
+"""The canvas of a job: links, chains, chords and errbacks, started once when the job is delivered."""
 
 from __future__ import annotations
 

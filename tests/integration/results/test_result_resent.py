@@ -78,7 +78,7 @@ def send(office: Office, job_id: str, fields: dict[str, Any] | None = None) -> A
 
 
 def told(result: AsyncResult[Any], wait_until: WaitUntil) -> JobFailed:
-    """What the caller is raised, by name: the backend may not know our class."""
+    """The name of the exception that the caller gets: the backend may not know our class."""
     wait_until(lambda: result.state == "FAILURE", PATIENCE_SECONDS)
     found = result.result
     assert isinstance(found, JobFailed)

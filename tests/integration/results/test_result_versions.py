@@ -20,7 +20,7 @@ S = JobState
 
 
 def entry(studio: Studio, job_id: str = JOB) -> Any:
-    """What the backend holds, as it is."""
+    """The backend's entry, as it is."""
     backend: Any = studio.app.backend
     return json.loads(backend.client.get(backend.get_key_for_task(job_id)))
 

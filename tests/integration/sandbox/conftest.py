@@ -164,7 +164,7 @@ def receiver(serve_callbacks: Callable[[LocalTls], Receiver], tls: LocalTls) -> 
 
 @pytest.fixture
 def options(tls: LocalTls) -> Options:
-    """What the sandbox of a test is started with; a generation takes a minute unless the clock is moved."""
+    """The options of a test's sandbox; a generation takes a minute unless the clock is moved."""
     return Options(generation_seconds=60.0, allow_loopback_callbacks=True, ca_file=str(tls.ca_file))
 
 

@@ -1,4 +1,4 @@
-"""What the links lead to: real videos, one per request, for 24 hours."""
+"""The media behind the links: real videos, one per request, for 24 hours."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class Meddler:
 
 
 def killed(*_: object) -> None:
-    """What a process does that is killed here: nothing more."""
+    """Kill the process here: it does nothing more."""
     raise KeyboardInterrupt
 
 
@@ -388,7 +388,7 @@ class Scene:
         return [entry for entry in calls if entry["path"].rpartition("/")[2] in wanted]
 
     def posts(self, job_id: str = JOB) -> int:
-        """How many POSTs of the job any provider has seen."""
+        """The number of POSTs of the job at all providers."""
         return len(self.calls("POST", job_id))
 
     def created(self, job_id: str = JOB) -> list[str]:
@@ -430,7 +430,7 @@ class Scene:
         return job
 
     def judge(self) -> None:
-        """What must hold after anything at all."""
+        """Check the invariants."""
         assert self.store.audit() == [], "open <=> exactly one due entry"
         for job in self.store.scan():
             steps = [(entry.source, entry.target) for entry in self.store.timeline(job.id)]

@@ -37,7 +37,7 @@ MAYBE_TAKEN: dict[str, dict[str, Any]] = {
     "200 that is no object": {"body": [1]},
     "redirect": {"redirect_to": "https://127.0.0.1:9/elsewhere", "status": 307},
 }
-"""What an answer that leaves everything open looks like -> the rule that makes it."""
+"""An answer of unknown outcome -> the rule that makes it."""
 
 
 def elsewhere(scene: Scene, provider: str, base_url: str) -> Services:

@@ -22,7 +22,7 @@ S = JobState
 
 
 def another_worker(scene: Scene, seconds: float) -> Callable[..., None]:
-    """What happens while this worker is paused: time passes, and another one runs the step."""
+    """Pause this worker: time passes, and another one runs the step."""
 
     def take_over(*_: object) -> None:
         scene.advance(seconds)

@@ -119,7 +119,7 @@ def outcomes(scene: Scene) -> dict[str, str]:
 
 
 def judge(scene: Scene, job: Job) -> None:
-    """What the job must have come to, going by what its provider made of it."""
+    """The expected end of the job, by its provider's part."""
     created = scene.created(job.id)
     assert job.is_final
     assert scene.told.told_jobs

@@ -58,7 +58,7 @@ def due_ids(store: Store) -> set[str]:
 
 
 def at_once(count: int, act: Callable[[int], object]) -> list[object]:
-    """What *act* answers to *count* threads that begin together."""
+    """The answers of *act* to *count* threads that begin together."""
     barrier = threading.Barrier(count)
 
     def run(n: int) -> object:
@@ -123,7 +123,7 @@ def test_a_job_frees_its_room_when_its_provider_is_done_with_it(store: Store, li
 
 
 def tried_after_call(lives: Lives, job_id: str, limits: Limits) -> str | None:
-    """What becomes of the job's POST if it is called; None: it is not."""
+    """The outcome of the job's POST if it is called; None: it is not."""
     lives.store.call_next(limits, SUBMIT)
     return tried_again(lives, job_id, limits).word if job_id in due_ids(lives.store) else None
 

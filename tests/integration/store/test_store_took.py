@@ -1,4 +1,4 @@
-"""What a model's generations took: the store keeps the latest of each model, and of no other."""
+"""Durations of generations: the store keeps the latest of each model, and of no other."""
 
 from __future__ import annotations
 

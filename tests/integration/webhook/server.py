@@ -17,7 +17,7 @@ from tests.integration.webhook.conftest import body, path
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 8.0
-"""How long a client here waits for an answer: longer than any promise, shorter than a provider."""
+"""A client's patience here: longer than any promise, shorter than a provider's."""
 
 Answer = tuple[int, bytes]
 
@@ -67,7 +67,7 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
 
     def say(self, text: bytes, *, then_shut: bool = False) -> bytes:
-        """What the server answers to *text* until it closes the connection; *then_shut* ends our side first."""
+        """The server's answer to *text* until it closes the connection; *then_shut* ends our side first."""
         with self.connect() as connection:
             with contextlib.suppress(OSError):  # the server may have heard enough
                 connection.sendall(text)

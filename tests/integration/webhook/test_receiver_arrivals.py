@@ -35,7 +35,7 @@ def snapshot(raw: redis.Redis) -> dict[bytes, bytes | None]:
 
 
 def commands(raw: redis.Redis) -> dict[str, Any]:
-    """What Redis was asked since it began, but for this question."""
+    """The commands that Redis got since it began, but for this one."""
     return {name: calls for name, calls in raw.info("commandstats").items() if name != "cmdstat_info"}
 
 

@@ -1,4 +1,4 @@
-"""What the receiver answers while something behind it is frozen, gone or in trouble."""
+"""The receiver's answers while a part behind it is frozen, gone or in trouble."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ CALLBACK = "/callbacks/{provider}/{job_id}/{attempt}/{token}"
 
 
 def schema(route: str, method: str, status: int) -> dict[str, Any]:
-    """What the document says of the body of one answer."""
+    """The document's schema of one answer's body."""
     answer = resolved(DOCUMENT["paths"][route][method]["responses"][str(status)])
     found: dict[str, Any] = resolved(answer["content"]["application/json"]["schema"])
     return found
@@ -41,7 +41,7 @@ def resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def misfits(value: Any, wanted: dict[str, Any]) -> list[str]:
-    """Where the object *value* is not as *wanted*, for as much of JSON Schema as the document uses."""
+    """The places where *value* breaks the schema *wanted*, for as much of JSON Schema as the document uses."""
     found = [f"{name} is missing" for name in wanted["required"] if name not in value]
     found += [f"{name} is not described" for name in value if name not in wanted["properties"]]
     for name, rule in wanted["properties"].items():

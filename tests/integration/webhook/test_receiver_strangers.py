@@ -1,4 +1,4 @@
-"""What a stranger learns from the shipped server: nothing, not even from the head of an answer."""
+"""A stranger learns nothing from the shipped server, not even from the head of an answer."""
 
 from __future__ import annotations
 

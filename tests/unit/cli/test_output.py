@@ -1,4 +1,4 @@
-"""What is printed cannot be obeyed by a terminal, and fits where it is shown."""
+"""Printed text cannot steer a terminal, and fits its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of a spec: words, never links."""
+"""A shown spec: words, never links."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from worker.jobs.spec import JobSpec, parse_spec
 
 
 def options(**given: object) -> dict[str, object]:
-    """What click hands over: every option, most of them not given."""
+    """The options as click hands them over: every one, most of them not given."""
     nothing = dict.fromkeys(JobSpec.model_fields) | {"shots": (), "metadata": ()}
     return nothing | given
 

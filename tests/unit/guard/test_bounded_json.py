@@ -1,4 +1,4 @@
-"""What is JSON for us, and what only looks like it."""
+"""JSON that is read, and bytes that only look like it."""
 
 from __future__ import annotations
 

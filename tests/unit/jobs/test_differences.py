@@ -1,4 +1,4 @@
-"""Where a video is not what was asked for."""
+"""Videos that are not as asked."""
 
 from __future__ import annotations
 

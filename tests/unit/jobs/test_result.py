@@ -1,4 +1,4 @@
-"""What is told of a job, and written beside its videos: the form that other software relies on."""
+"""Result and manifest of a job: the form that other software relies on."""
 
 from __future__ import annotations
 

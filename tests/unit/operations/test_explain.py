@@ -1,4 +1,4 @@
-"""What a job waits for, in words: a sentence for every state and every reason to wait in it."""
+"""Waits in words: a sentence for every state and every reason to wait in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers say is bounded, checked and made harmless before it is kept."""
+"""Answers of strangers are bounded, checked and made harmless before they are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes a spec: the first provider that can, and for each that cannot, why."""
+"""The choice of a provider: the first that can make the spec, and for each that cannot, why."""
 
 from __future__ import annotations
 

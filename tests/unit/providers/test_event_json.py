@@ -1,4 +1,4 @@
-"""How a callback's event is kept, and when two deliveries say the same."""
+"""The stored form of a callback's event, and arrivals that say the same."""
 
 from __future__ import annotations
 

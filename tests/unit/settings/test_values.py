@@ -1,4 +1,4 @@
-"""What a variable may not be is refused by its name, in a line that quotes no secret, before anything starts."""
+"""A bad variable is refused by its name, in a line that quotes no secret, before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How specs are kept: whatever was given comes back, and prompts cost less than they are long."""
+"""The stored form of specs: every spec comes back, and prompts cost less than they are long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a whole MP4, and what does not."""
+"""Whole MP4s, and files that are not."""
 
 from __future__ import annotations
 
