@@ -1,4 +1,4 @@
-"""The receiver of callbacks: a Flask application that stores, answers and nudges, nothing more."""
+"""The Flask application of the receiver: stores, answers and nudges, nothing more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.store import Store
 def create_app(
     *, store: Store, providers: Mapping[str, Provider], secrets: Sequence[str], publisher: Publisher
 ) -> Flask:
-    """The application over its parts; connects to nothing before the first request.
+    """Put the application together from its parts; connects to nothing before the first request.
 
     *store*'s client must have a short time-out and no retries: its silence is
     answered 503 while the provider still waits.

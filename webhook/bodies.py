@@ -1,4 +1,4 @@
-"""The event that a delivery's body tells, in whatever common shape the body is.
+"""The event in a callback's body, in each of its common shapes.
 
 The documented shape comes first. Relays also put the record into an array or under a name of their own; a reader that
 knows one shape only would lose the request id of a job whose POST has an unknown outcome.
@@ -22,11 +22,11 @@ WRAPPERS = ("data", "task", "event", "payload", "body", "result", "object", "cal
 """Names under which a record may lie, best first."""
 
 MOST_RECORDS = 8
-"""That are tried of one body."""
+"""Records of one body that are tried."""
 
 
 def read(provider: Provider, body: bytes) -> ProviderEvent:
-    """What *body* says; `CallbackError` when no record in it is a callback of *provider*'s."""
+    """Return the event in *body*; `CallbackError` when no record in it is a callback of *provider*'s."""
     if body.lstrip()[:1] == b"[":
         body = b'{"data":' + body + b"}"
     try:
@@ -57,7 +57,7 @@ def _parse(provider: Provider, body: bytes) -> ProviderEvent:
 
 
 def _wrapped(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The records under the wrappers' names, one level down and then two; lists are looked into."""
+    """Yield the records under the wrappers' names, one level down and then two, also those in lists."""
     level = [document]
     for _ in range(2):
         level = [record for outer in level for name in WRAPPERS for record in _records(outer.get(name))]

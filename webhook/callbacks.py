@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from flask import Blueprint, Request, Response, request
+from gevent import Timeout
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -45,8 +46,11 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
 
+BODY_SECONDS = 5.0
+"""For a body: less than the server's own limit, so that the job is made due for a slow one too."""
+
 MAX_KEPT_CHARACTERS = 16 * 1024
-"""How much of a body that cannot be used is kept for the operator."""
+"""Of a body that cannot be used, kept for the operator."""
 
 _FAULTS = {400: "cut_short", 413: "too_large", 415: "type"}
 
@@ -57,7 +61,7 @@ PLAIN_JSON = re.compile(r'application/json\s*(;\s*charset=("?)utf-?8\2\s*)?', re
 
 @dataclass(frozen=True)
 class Address:
-    """Which attempt of which job a callback's URL names, its token checked."""
+    """The attempt of a job that a callback's URL names; its token is valid."""
 
     provider: Provider
     job_id: str
@@ -65,13 +69,13 @@ class Address:
 
     @property
     def ids(self) -> dict[str, str | int]:
-        """The same for logs: the token is not among it."""
+        """The same for logs, without the token."""
         return {"provider": self.provider.name, "job_id": self.job_id, "attempt": self.attempt}
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """Takes callbacks: everything that one touches."""
+    """The parts that taking a callback needs."""
 
     providers: Mapping[str, Provider]
     secrets: Sequence[str] = field(repr=False)
@@ -80,9 +84,9 @@ class Receiver:
     overload: Overload = field(default_factory=Overload)
 
     def check(self, provider: str, job_id: str, attempt: str, token: str) -> Address:
-        """The attempt that a URL's parts name; `NotFound` unless its token is ours.
+        """Return the attempt that a URL's parts name; `NotFound` unless its token is ours.
 
-        Reads nothing but its arguments: a stranger reaches no store.
+        It reads nothing but its arguments: a stranger reaches no store.
         """
         adapter = self.providers.get(provider)
         if adapter is None or adapter.trust is CallbackTrust.NONE:
@@ -94,12 +98,11 @@ class Receiver:
         return Address(adapter, job_id, int(attempt))
 
     def take(self, address: Address, body: bytes, fault: HTTPException | None = None) -> str:
-        """Store one delivery durably; the word for what became of it. *fault* is what is wrong with the request around
-        the body.
+        """Store one arrival durably, and return the store's word for it.
 
-        Raises *fault*, or `CallbackError` when the body is no callback of this job, when the job has been made due;
-        `NotFound` when there is no record, `ServiceUnavailable` when there is no room for it, and `StoreError` when the
-        store did not answer: then nothing is known.
+        *fault* is an error of the request around the body. The job has been made due when it is raised, and when
+        `CallbackError` is: the body is no callback of this job. `NotFound`: there is no record. `ServiceUnavailable`:
+        there is no room. `StoreError`: the store did not answer, and nothing is known.
         """
         with self.overload.place():
             event, problem = self._read(address, body)
@@ -177,7 +180,7 @@ class Receiver:
 
 
 def blueprint(receiver: Receiver) -> Blueprint:
-    """The callback route over *receiver*."""
+    """Make the callback route over *receiver*."""
     bp = Blueprint("callbacks", __name__)
     here = "/callbacks/<provider>/<job_id>/<attempt>/<token>"
 
@@ -185,7 +188,7 @@ def blueprint(receiver: Receiver) -> Blueprint:
     @bp.post(f"{here}/", provide_automatic_options=False)
     @bp.post(f"{here}/<path:appended>", provide_automatic_options=False)
     def receive(provider: str, job_id: str, attempt: str, token: str, appended: str = "") -> Response:  # noqa: ARG001
-        """Take one delivery of a provider's callback. APIMart appends `/callback` to the URL it was told."""
+        """Take one arrival of a provider's callback. APIMart appends `/callback` to the URL it was told."""
         address = receiver.check(provider, job_id, attempt, token)
         body, fault = _body(request)
         try:
@@ -200,16 +203,17 @@ def blueprint(receiver: Receiver) -> Blueprint:
 
 
 def _body(request: Request) -> tuple[bytes, HTTPException | None]:
-    """As much of the body as may be read, and what is wrong when that is not the whole: too large, or cut short."""
+    """Read the body as far as allowed; the fault beside it says why that is not the whole: too large, or cut short."""
     declared = request.content_length
     if declared is not None and declared > MAX_BODY_BYTES:
         return b"", RequestEntityTooLarge()
     parts: list[bytes] = []
     room = MAX_BODY_BYTES + 1
     try:
-        while room > 0 and (part := request.stream.read(room)):
-            parts.append(part)
-            room -= len(part)
+        with Timeout(BODY_SECONDS, BadRequest()):
+            while room > 0 and (part := request.stream.read(room)):
+                parts.append(part)
+                room -= len(part)
     except RequestEntityTooLarge as err:
         return b"".join(parts), err
     except Exception:  # noqa: BLE001  each server has its own errors for a body cut short or chunked wrongly

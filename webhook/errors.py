@@ -1,7 +1,7 @@
-"""What an exception means to whoever called: one table, JSON only, no traceback.
+"""The answer to each exception: one table, JSON only, no traceback.
 
-Ours to answer for is 5xx, and the provider comes again; everything else is
-about what was sent. The bodies are constants, so equal answers are equal bytes.
+5xx is a fault of ours, and the provider comes again; everything else is about
+what was sent. The bodies are constants, so equal answers are equal bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can do its work."""
+"""Liveness and readiness of this process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def blueprint(store: Store, publisher: Publisher) -> Blueprint:
 
     @bp.get("/live", provide_automatic_options=False)
     def live() -> Response:
-        """This process answers; asks nobody else."""
+        """Answer 200, and ask no dependency."""
         return answer(200, status="live")
 
     @bp.get("/ready", provide_automatic_options=False)
     def ready() -> Response:
-        """Each dependency by name. 503 exactly when Redis does not answer: callbacks are taken
-        without the broker too, so its state, and the nudges it was not given, only inform."""
+        """Tell the state of each dependency by name; 503 exactly when Redis does not answer.
+
+        Callbacks are taken without the broker too, so its state, and the nudges it was not given, only inform.
+        """
         broker: dict[str, str | int] = {"broker": publisher.state, "nudges_dropped": publisher.dropped}
         try:
             store.ping()

@@ -1,6 +1,6 @@
-"""A bulkhead and a circuit breaker between deliveries and the store.
+"""A bulkhead and a circuit breaker between callbacks and the store.
 
-The bulkhead lets so many deliveries into the store at once. Without the breaker, each callback that comes while Redis
+The bulkhead lets so many callbacks into the store at once. Without the breaker, each callback that comes while Redis
 hangs would open one more connection and wait out the whole time-out behind all others.
 """
 
@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 from worker.errors import StoreError
 
 PLACES = 64
-"""Deliveries in the store at once, and so Redis connections, per process."""
+"""Callbacks in the store at once, and so Redis connections, per process."""
 
 WAIT_SECONDS = 5.0
 """How long a burst may queue for a place: half of what a provider waits."""

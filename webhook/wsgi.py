@@ -33,7 +33,7 @@ APP_LOAD_ERROR = 4
 
 
 def application(env: Mapping[str, str] = os.environ) -> Flask:
-    """The receiver for *env*, logging to stderr; ends the process, with one line, where *env* cannot be used."""
+    """Return the receiver for *env*, logging to stderr; end the process, with one line, where *env* cannot be used."""
     try:
         settings, adapters = _configured(env)
     except SettingsError as err:

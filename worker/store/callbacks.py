@@ -24,11 +24,11 @@ class Arrivals(Index):
         is_terminal: bool = False,
         event_json: str = "",
     ) -> Arrival:
-        """Keep one delivery of a callback and make its job due; the words are `Arrival`'s.
+        """Keep one arrival of a callback and make its job due; the words are `Arrival`'s.
 
-        Without *request_id*, only the URL of the delivery could be read: nothing is kept, and the job made due.
+        Without *request_id*, only its URL could be read: nothing is kept, and the job made due.
         One for a job without a record or tombstone, which Redis has lost, is kept for when the job is accepted again.
-        A delivery that brings nothing new makes its job due at most once a minute.
+        An arrival that brings nothing new makes its job due at most once a minute.
         """
         event = {"request_id": request_id, "fingerprint": fingerprint, "is_terminal": is_terminal}
         given = {

@@ -56,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What became of one callback delivery. `word` is one of
+    """The store's answer to one arrival of a callback. `word` is one of
 
     stored    new, kept, the job is due now (or as soon as the step that holds it ends)
     noted     a non-terminal word for the current request

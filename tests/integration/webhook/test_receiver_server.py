@@ -166,7 +166,21 @@ def test_slow_clients_hold_up_nobody_and_are_cut_off(server: Server, lives: Live
         assert [status for status, _ in answers] == [200] * 5
         for connection in slow:
             connection.settimeout(30)
-        assert {hear(connection) for connection in slow} == {b""}
+        heard = [hear(connection).partition(b"\r\n")[0] for connection in slow]
+        assert set(heard[1::2]) == {b""}, "no head, no answer"
+        assert set(heard[::2]) <= {b"HTTP/1.1 400 BAD REQUEST", b"HTTP/1.1 503 SERVICE UNAVAILABLE", b""}
+
+
+def test_the_job_of_a_body_that_never_ends_is_looked_at(server: Server, lives: Lives, store: Store) -> None:
+    lives.submitted()
+
+    with server.connect() as connection:
+        connection.settimeout(30)
+        connection.sendall(head(b"Content-Length: 1000") + b"{")
+        heard = hear(connection)
+
+    assert heard.startswith(b"HTTP/1.1 400 ")
+    assert store.due() == [JOB]
 
 
 GET_LIVE = b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n"

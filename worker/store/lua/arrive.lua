@@ -1,14 +1,14 @@
--- Take one delivery of a callback: keep it and make the job due, or say why not.
+-- Take one arrival of a callback: keep it and make the job due, or say why not.
 --
 -- given  attempt, max_candidates, max_events, max_old_events, max_contradictions, orphaned_ms (how long the ids of a
 --        record that is missing are kept),
 --        comma-joined held words: listening (a callback may matter), binding (of these: the request id is to be
 --        learned), reviving (of these: the job is final, but its video may still come),
---        and, unless only the URL of the delivery could be read: request_id, fingerprint, is_terminal
+--        and, unless only its URL could be read: request_id, fingerprint, is_terminal
 -- ARGV   4 event JSON, or ""
 -- Returns {word, state, provider, has it made the job due: 1 or 0}, the words being those of `Arrival`
 --
--- A delivery that brings something new makes the job due at once, any other at most once a minute: who knows the URL
+-- One that brings something new makes the job due at once, any other at most once a minute: who knows the URL
 -- can send as many as he likes, and each look costs a GET.
 
 local function store() return store_event(given.fingerprint, given, ARGV[4], given.max_events, given.max_old_events) end
