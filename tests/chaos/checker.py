@@ -17,7 +17,7 @@ LEAVES_TO = {
     "": {"accepted"},
     "accepted": {"submitting", "cancelled", "failed(submit)", "unconfirmed", "submitted"},
     "submitting": {"submitted", "accepted", "unconfirmed", "failed(submit)"},
-    "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted"},
+    "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted", "archived"},
     "submitted": {"generated", "failed(generate)", "expired"},
     "generated": {"archived", "failed(archive)"},
     "failed(submit)": {"accepted"},  # from here to `accepted`: only an operator's retry

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
 from worker.bucket.fast_requests import Direct
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 MANIFEST_KEY = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/(?P<job_id>[A-Za-z0-9_-]{1,64})/job\.json")
 DOCUMENT_BYTES = 1024**2
+DAY_MS = 24 * 60 * 60 * 1000
+NOT_FOUND = 404
 
 
 class Documents:
@@ -60,6 +64,18 @@ class Documents:
                     if is_job_id(job_id) and now - entry["LastModified"] < timedelta(days=1):
                         found.add(job_id)
         return found
+
+    def find_manifests(self, job_id: str, instants_ms: Collection[int]) -> Iterator[tuple[str, bytes]]:
+        """Key and text of each manifest of the job in the folders of these days (UTC) and the days before them."""
+        days = {at - back for at in instants_ms for back in (0, DAY_MS)}
+        for folder in sorted({self._folder(job_id, day) for day in days}, reverse=True):
+            key = f"{folder}/job.json"
+            with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+                try:
+                    yield key, self._read(key, self._client)
+                except ClientError as err:
+                    if s3.status_of(err) != NOT_FOUND:
+                        raise
 
     def read_manifest(self, key: str) -> bytes:
         """A manifest's text; raises `BucketError`, also for one that is too long to be ours."""

@@ -31,10 +31,10 @@ Examples:
 def restore(apply: bool, as_json: bool) -> None:
     """Restore the records of archived jobs from their manifests in the bucket.
 
-    Only jobs that Redis knows nothing of; what is there is never changed.
-    Without --apply it only tells what it would do. A restored job is closed:
-    it is archived, and the same id sent again pays nothing. Exits with 1 when a
-    manifest could not be used.
+    Only jobs that Redis knows nothing of, and those that were sent again before
+    and wait for what the bucket has already; all else is never changed. Without
+    --apply it only tells what it would do. A restored job is archived, and the
+    same id sent again pays nothing. Exits with 1 when a manifest could not be used.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
     outcomes = step.run(services, apply=apply)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.errors import ManifestError
 from worker.jobs.job import SCHEMA_VERSION, Difference, IgnoredLink, Job, Video, is_job_id, rows_json, videos_json
 from worker.jobs.result import result_of
-from worker.jobs.states import JobState
+from worker.jobs.states import ADOPTS, RUNS, JobState
 
 VERSION = 1
 WORD = re.compile(r"[ -~]{1,200}")
@@ -26,6 +26,19 @@ class Restorable:
     request_ids: Mapping[int, str]
     spec_json: str  # of the spec, only the caller's metadata is in a manifest
     fields: Mapping[str, str]  # of the record
+
+    @property
+    def made_in(self) -> int:
+        """The attempt whose videos they are."""
+        return int(self.fields.get("videos_attempt") or self.fields["attempt"])
+
+    def is_of(self, job: Job) -> bool:
+        """Whether it tells of the very spec of *job*, and no other request of that is known to run."""
+        return self.fields["spec_sha256"] == job.spec_sha256 and job.held in self.ends(job)
+
+    def ends(self, job: Job) -> Collection[str]:
+        """What *job* may hold to be ended by it: nothing that runs, but for the requests that it tells of."""
+        return ADOPTS | RUNS if job.request_id in self.request_ids.values() else ADOPTS
 
 
 def manifest_of(job: Job, spec_json: str | None) -> dict[str, Any]:

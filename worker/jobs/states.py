@@ -71,5 +71,14 @@ UNPAID = frozenset({"failed(submit)", S.CANCELLED})
 REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
 """The ends of an earlier attempt that may have a video: it is asked once the current one ends without."""
 
+ADOPTS = frozenset(
+    {S.ACCEPTED, S.UNCONFIRMED, "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}
+    | {S.EXPIRED, S.CANCELLED}
+)
+"""What a job may hold when a manifest in the bucket proves its video: no request of it is known to run."""
+
+RUNS = frozenset({S.SUBMITTED, S.GENERATED})
+"""What a job holds while its request is known."""
+
 MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED, S.CANCELLED})
 """The ends of the current attempt after which the video of an earlier one may be archived in its stead."""

@@ -1,7 +1,8 @@
-"""Restore: records of archived jobs from their manifests in the bucket, where Redis knows nothing of them.
+"""Restore: records of archived jobs from their manifests in the bucket, where Redis has lost them.
 
-A restored record is closed: it answers whoever sends the job again with its
-result, and keeps its request ids from being taken twice. What is in Redis stays.
+A restored record is closed: it answers a sender who sends the job again with its result, and keeps its request ids
+from being taken twice. A job of the same spec that was sent again first, and of which no request is known to run, is
+ended by what the bucket proves. All else that is in Redis stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from itertools import islice
 
 from worker.errors import BucketError, ManifestError
 from worker.jobs import manifest
+from worker.jobs.states import JobState
 from worker.services import Services
+from worker.steps import adopt
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +50,19 @@ def run(services: Services, *, apply: bool) -> Iterator[Outcome]:
 
 def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outcome:
     store = services.store
-    if store.get(job_id) is not None:
+    job = store.get(job_id)
+    if job is not None and (job.is_tombstone or job.state is JobState.ARCHIVED):
         return Outcome(job_id, "known")
     try:
         told = manifest.read(services.bucket.read_manifest(key), job_id=job_id)
     except (ManifestError, BucketError) as err:
         return Outcome(job_id, "unreadable", str(err))
+    if job is not None and not told.is_of(job):
+        return Outcome(job_id, "known")
     if not apply:
         return Outcome(job_id, "restored")
-    word = {"applied": "restored", "repeat": "known", "taken": "conflict"}[store.restore(told)]
+    reply = store.restore(told) if job is None else adopt.adopt(job, told, services, path="operator").word
+    word = {"applied": "restored", "taken": "conflict"}.get(reply, "known")
     log.info("job.restored", extra={"job_id": job_id, "outcome": word})
     return Outcome(job_id, word, "another job has its request id" if word == "conflict" else "")
 

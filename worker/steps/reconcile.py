@@ -21,7 +21,7 @@ from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
-from worker.steps import Step, provider_turns, rollback_guard
+from worker.steps import Step, adopt, provider_turns, rollback_guard
 from worker.store import Claim
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ def run(claim: Claim, services: Services) -> Step | None:
     asked_to_wait, was_held_back, begun = 0.0, False, None
     try:
         begun = rollback_guard.last_begun(job, services)
+        if not job.failures and (step := adopt.look(job, _begun_at(job, begun), services)):
+            return step
     except BucketError as err:
         log.info("intent.unread", extra={"job_id": job.id, "reason": str(err)})
         was_held_back = True

@@ -71,6 +71,30 @@ class Operations(Arrivals):
         }
         return str(self._run("restore", told.job_id, given, pack(told.spec_json), durable=True)[0])
 
+    def adopt(self, job: Job, told: Restorable, *, path: str) -> Reply:
+        """Record the videos that a manifest in the bucket proves, with the requests that made them.
+
+        `late`: a request of the job is under way, and its own video will come. `taken`: one of the manifest's request
+        ids belongs to another job.
+        """
+        lifetime_ms = 3 * self._retention_ms + TOMBSTONE_MS
+        for request_id in told.request_ids.values():
+            if self._own(job.id, told.provider, request_id, lifetime_ms) != job.id:
+                return Reply("taken", job)
+        kept = {name: told.fields[name] for name in ("videos", "ignored", "differs", "usage") if name in told.fields}
+        requests = {f"request_id.{attempt}": request_id for attempt, request_id in told.request_ids.items()}
+        made_in = {} if told.made_in == job.attempt else {"videos_attempt": str(told.made_in)}
+        return self._move(
+            job.id,
+            JobState.ARCHIVED,
+            attempt=job.attempt,
+            path=path,
+            sources=told.ends(job),
+            facts={**requests, **kept},
+            notes={"generated_by": told.fields["generated_by"], "progress": "100", **made_in},
+            detail="by the manifest in the bucket",
+        )
+
     def recall(self, job_id: str, fingerprint: str) -> Reply:
         """Have a stored callback looked at again.
 

@@ -58,10 +58,10 @@ SPECS: dict[str, dict[str, Any]] = {
 
 LEAVES_TO = {
     "": {"accepted", "archived"},  # archived: restored from its manifest
-    "accepted": {"submitting", "cancelled", "failed(submit)", "unconfirmed", "submitted"},
+    "accepted": {"submitting", "cancelled", "failed(submit)", "unconfirmed", "submitted", "archived"},
     "submitting": {"submitted", "accepted", "unconfirmed", "failed(submit)"},
-    "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted"},
-    "submitted": {"generated", "failed(generate)", "expired"},
+    "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted", "archived"},
+    "submitted": {"generated", "failed(generate)", "expired", "archived"},  # archived: by the bucket's own manifest
     "generated": {"archived", "failed(archive)"},
     "failed(submit)": {"accepted", "archived"},
     "failed(generate)": {"accepted", "archived"},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.integration.steps.conftest import Scene
-from worker.jobs.job import Difference, IgnoredLink, Job, rows_json
+from worker.jobs.job import Difference, IgnoredLink, Job, JobError, rows_json
 from worker.jobs.result import result_of
 from worker.jobs.states import JobState
 from worker.operations import restore, retry
@@ -123,6 +124,78 @@ def test_what_redis_knows_is_never_changed(scene: Scene) -> None:
 
     assert [(outcome.job_id, outcome.word) for outcome in outcomes] == [("job-1", "restored"), ("job-2", "known")]
     assert scene.store._client.hgetall("callsheet:{0}:job:job-2") == before
+
+
+def sent_again(scene: Scene, state: JobState, **changes: Any) -> Job:
+    """A job that was archived, forgotten by Redis, sent again under its id, and stands in *state* now."""
+    archived(scene)
+    forget(scene)
+    scene.accepted(**changes)
+    if state is not S.ACCEPTED:
+        claim = scene.store.claim("job-1", states=(S.ACCEPTED,), lease_ms=60_000)
+        assert claim is not None
+        assert scene.store.begin(claim).applied
+        scene.store.move("job-1", S.UNCONFIRMED, attempt=1, path="submit")
+    if state is S.FAILED:
+        error = JobError("confirm", "outcome_unknown", "nobody told")
+        scene.store.move("job-1", S.FAILED, attempt=1, path="sweep", error=error)
+    assert scene.job().state is state
+    return scene.job()
+
+
+@pytest.mark.parametrize("state", [S.ACCEPTED, S.UNCONFIRMED, S.FAILED])
+def test_the_bucket_wins_over_a_job_that_was_sent_again_first(scene: Scene, state: JobState) -> None:
+    sent_again(scene, state)
+
+    assert restored(scene, apply=False) == [Outcome("job-1", "restored")]
+    assert scene.job().state is state
+    assert restored(scene) == [Outcome("job-1", "restored")]
+
+    job = scene.follow("job-1")
+    assert (job.state, job.is_open, job.error) == (S.ARCHIVED, False, None)
+    assert len(job.videos) == 1
+    assert job.request_id is not None
+    assert scene.posts() == 1
+    assert scene.told.states[-1] == "archived"
+
+
+def test_an_unconfirmed_job_is_ended_by_what_the_bucket_has_before_anybody_is_asked(scene: Scene) -> None:
+    sent_again(scene, S.UNCONFIRMED)
+
+    job = scene.follow("job-1", Step.POLL)
+
+    assert (job.state, job.is_open) == (S.ARCHIVED, False)
+    assert scene.posts() == 1
+
+
+def test_a_manifest_of_another_spec_ends_no_job(scene: Scene) -> None:
+    sent_again(scene, S.UNCONFIRMED, prompt="something else")
+
+    assert restored(scene) == [Outcome("job-1", "known")]
+    assert scene.job().state is S.UNCONFIRMED
+
+
+def test_a_request_that_was_recovered_and_has_its_video_in_the_bucket_is_ended_by_it(scene: Scene) -> None:
+    archived(scene)
+    forget(scene)
+    scene.accepted()
+    scene.run(Step.SUBMIT)
+    assert scene.job().state is S.SUBMITTED
+
+    assert restored(scene) == [Outcome("job-1", "restored")]
+
+    assert scene.follow("job-1").state is S.ARCHIVED
+    assert scene.posts() == 1
+
+
+def test_a_job_whose_new_request_runs_is_left_to_it(scene: Scene) -> None:
+    archived(scene)
+    forget(scene)
+    scene.store.accept("job-1", spec_json="{}", spec_sha256="0" * 64, provider="gmicloud", model="m", request=None)
+    scene.store.bind("job-1", attempt=1, provider="gmicloud", request_id="r-2", path="submit")
+
+    assert restored(scene) == [Outcome("job-1", "known")]
+    assert scene.job().state is S.SUBMITTED
 
 
 def test_a_tombstone_is_known(scene: Scene) -> None:

@@ -1,0 +1,40 @@
+"""Adopt: end a job whose video the bucket already has, as its manifest proves, however Redis came to forget that.
+
+A job that is sent again after Redis was emptied stands as a new one, or as one whose POST is unconfirmed; no provider
+need be asked, or paid, for what is verified in the bucket.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from worker.errors import ManifestError
+from worker.jobs import manifest
+from worker.jobs.job import Job
+from worker.jobs.manifest import Restorable
+from worker.services import Services
+from worker.steps import Step
+from worker.store import Reply
+
+log = logging.getLogger(__name__)
+
+
+def look(job: Job, begun_at: int, services: Services) -> Step | None:
+    """Look for the job's manifest in the folders of the days on which it may have been accepted before; None: there
+    is none of this very spec. Raises `BucketError`."""
+    for key, text in services.bucket.find_manifests(job.id, (job.accepted_at, begun_at)):
+        try:
+            told = manifest.read(text, job_id=job.id)
+        except ManifestError as err:
+            log.warning("manifest.unreadable", extra={"job_id": job.id, "key": key, "reason": str(err)})
+            continue
+        if told.is_of(job) and adopt(job, told, services, path="sweep").applied:
+            return Step.SETTLE
+    return None
+
+
+def adopt(job: Job, told: Restorable, services: Services, *, path: str) -> Reply:
+    """Record the videos of a manifest of the same spec as the job's; the words are `Store.adopt`'s."""
+    reply = services.store.adopt(job, told, path=path)
+    log.info("job.adopted", extra={"job_id": job.id, "outcome": reply.word})
+    return reply
