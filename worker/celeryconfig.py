@@ -14,6 +14,7 @@ from worker import providers
 from worker.errors import SettingsError
 from worker.jobs.timing import DAY
 from worker.messaging.signatures import sign_messages
+from worker.messaging.ticks import every
 from worker.settings.redis_urls import in_celerys_words
 from worker.settings.settings import Settings
 
@@ -106,12 +107,14 @@ beat_scheduler = "worker.messaging.liveness:Scheduler"  # in memory: a tick that
 beat_schedule = {
     "sweep": {
         "task": "callsheet.sweep",
-        "schedule": 1.0,
+        "schedule": every(1.0),
         # one more try, for only then is beat's one connection made anew: without, a RabbitMQ that has been restarted
         # gets no tick any more, and no job that waits is ever looked at
         "options": {
             "queue": "callsheet.sweep",
-            "expires": 2.0,
+            # no `expires`: that is an instant of beat's host, which a sweeper whose clock is 3 s ahead holds against
+            # every tick. Late ones are dropped by Redis' clock (`Store.begin_sweep`), and by RabbitMQ's own.
+            "expiration": 60.0,
             "retry": True,
             "retry_policy": {"max_retries": 1, "interval_start": 0},
         },

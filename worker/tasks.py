@@ -156,11 +156,12 @@ def run_settle(job_ids: list[str]) -> None:
 
 @_internal("sweep")
 def run_sweep() -> None:
-    """One tick of the clock."""
+    """One tick of the clock; one of several that waited in their queue is enough."""
     ticked().beat()
     are_waiting = cache(partial(nudges.are_waiting, app))  # each queue is looked at once a tick
     try:
-        sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))
+        if services().store.begin_sweep():
+            sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))
     except StoreError as err:
         log.error("sweep.missed", extra={"reason": str(err)})
 

@@ -24,6 +24,7 @@ FARTHEST_MS = 3 * 60 * 60 * 1000
 """No step says a job is due later than in two hours: a due time beyond this was written while the clock was ahead."""
 LONGEST_LEASE_MS = 15 * 60 * 1000
 """No step's lease is as long: one that ends later was granted while the clock was ahead (`lua/_record.lua`)."""
+BETWEEN_SWEEPS_MS = 500
 MAX_STRAYS = 200
 MOST_PERISHING = 2000
 """How many of those that are the most urgent are looked through for one that nobody holds."""
@@ -53,6 +54,13 @@ class Index(Reads):
         with store_errors():
             seconds, microseconds = self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def begin_sweep(self) -> bool:
+        """Whether to sweep now: no sweep has begun within the last half second, by the server's clock.
+
+        So ticks that waited in their queue are dropped but for one, and no host's clock is compared with another's.
+        """
+        return bool(self._scripts.run("tick", [self._keys.swept()], [self._now(), BETWEEN_SWEEPS_MS]))
 
     def due(self, limit: int = 500) -> list[str]:
         """Jobs that are due, the longest due first in each shard."""

@@ -62,6 +62,10 @@ class Keys:
         """How many shards there are."""
         return f"{PREFIX}{{0}}:shards"
 
+    def swept(self) -> str:
+        """When the last sweep began."""
+        return f"{PREFIX}{{0}}:swept"
+
     def counters(self, shard: int = 0) -> str:
         return f"{PREFIX}{{{shard}}}:counters"
 

@@ -55,6 +55,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "restore": CLOSING,
     "settle": CLOSING,
     "standing": PROVIDER,
+    "tick": (),
     "take": (*RECORD, "_limits"),
     "urgent": (),
 }
