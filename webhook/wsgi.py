@@ -44,7 +44,7 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     from worker.celery import app  # reads the environment when it is imported
 
     client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS)
-    publisher = Publisher(Sender(app, Step.ARCHIVE))
+    publisher = Publisher(Sender(app, Step.CONFIRM))
     atexit.register(publisher.close)
     heart = Heart(["web"], partial(open_store, settings, timeout_seconds=STORE_TIMEOUT_SECONDS))
     atexit.register(heart.stop)

@@ -20,6 +20,7 @@ CallsheetError
 ├── CallbackError            a delivery that is not a callback of ours
 ├── DownloadError            the video could not be fetched through the guard
 │   ├── LinkDeadError        the link is gone: ask the provider for a fresh one
+│   ├── SlowDownloadError    the link is good, and others wait for the place
 │   └── NotAVideoError       what came is not a whole MP4
 ├── ManifestError            a job.json in the bucket is not one that we wrote
 ├── BucketError              S3 refused or did not answer
@@ -160,6 +161,10 @@ class DownloadError(CallsheetError):
 
 class LinkDeadError(DownloadError):
     """The provider no longer serves this link (403, 404, 410): a fresh one is needed."""
+
+
+class SlowDownloadError(DownloadError):
+    """The download was cut to make room for others; it is begun anew in a place that may be held for longer."""
 
 
 class NotAVideoError(DownloadError):

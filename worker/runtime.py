@@ -15,6 +15,7 @@ from worker.messaging.results import CeleryResults
 from worker.services import Services
 from worker.settings.settings import Settings
 from worker.steps import Step, sweep
+from worker.steps.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,16 @@ def ticked() -> Heart:
 @cache
 def _ticked(_pid: int) -> Heart:
     return Heart(["tick"], lambda: services().store)
+
+
+def places() -> Places:
+    """This process's places for copies; a forked child gets its own."""
+    return _places(os.getpid())
+
+
+@cache
+def _places(_pid: int) -> Places:
+    return Places(services(), nudge)
 
 
 def starter() -> Publisher:

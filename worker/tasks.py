@@ -20,15 +20,19 @@ from celery.worker.request import Request
 from worker.celery import app
 from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs.job import Job, is_job_id
+from worker.jobs.timing import MINUTE, Timing
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, capture
-from worker.runtime import nudge, services, starter, ticked
+from worker.runtime import nudge, places, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
 log = logging.getLogger(__name__)
 
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
+QUICK_COPY_SECONDS = 10.0
+"""How long an `archive` message waits for the copies it started, so that a worker that is stopped ends those that are
+nearly done. Others go on while the process takes other messages."""
 STORE_PAUSE_SECONDS = 2.0
 """The pause before the message of a job that could not be recorded goes back to the queue."""
 
@@ -125,36 +129,46 @@ def _accept(job_id: str, fields: dict[str, Any], request: str) -> Job:
     return job
 
 
-def _internal(step: str) -> Callable[[Callable[..., None]], Any]:
-    """A task of our own: no row in Flower, no result, acknowledged when it starts."""
-    return app.task(name=f"callsheet.{step}", send_events=False, ignore_result=True)
+def _internal(step: str, *, hard_seconds: float) -> Callable[[Callable[..., None]], Any]:
+    """A task of our own: no row in Flower, no result, acknowledged when it starts.
+
+    Its process is killed and replaced after *hard_seconds*, which is more than all limits within can add up to. That
+    loses nothing: the jobs stay due, and what a step had under way is found as after any other kill.
+    """
+    return app.task(name=f"callsheet.{step}", send_events=False, ignore_result=True, time_limit=int(hard_seconds))
 
 
-@_internal("submit")
+@_internal("submit", hard_seconds=20 * MINUTE)
 def run_submit(job_ids: list[str]) -> None:
     """Submit each job that waits for it."""
     _take(Step.SUBMIT, job_ids)
 
 
-@_internal("poll")
+@_internal("poll", hard_seconds=10 * MINUTE)
 def run_poll(job_ids: list[str]) -> None:
     """Ask the provider about each job."""
     _take(Step.POLL, job_ids)
 
 
-@_internal("archive")
-def run_archive(job_ids: list[str]) -> None:
-    """Confirm and archive each job; what the receiver sends."""
-    _take(Step.ARCHIVE, job_ids)
+@_internal("confirm", hard_seconds=10 * MINUTE)
+def run_confirm(job_ids: list[str]) -> None:
+    """Confirm what callbacks said of each job; what the receiver sends."""
+    _take(Step.CONFIRM, job_ids)
 
 
-@_internal("settle")
+@_internal("archive", hard_seconds=10 * MINUTE)
+def run_archive() -> None:
+    """Copy the most urgent videos: have this process's places at work, and wait for those that are done soon."""
+    places().work(QUICK_COPY_SECONDS)
+
+
+@_internal("settle", hard_seconds=Timing().archive_longest_seconds + 10 * MINUTE)
 def run_settle(job_ids: list[str]) -> None:
     """Pay what is owed for each final job."""
     _take(Step.SETTLE, job_ids)
 
 
-@_internal("sweep")
+@_internal("sweep", hard_seconds=5 * MINUTE)
 def run_sweep() -> None:
     """One tick of the clock; one of several that waited in their queue is enough."""
     ticked().beat()

@@ -44,7 +44,7 @@ def sending() -> Flask:
 
     def send(job_ids: Sequence[str]) -> None:
         app.send_task(
-            "callsheet.archive", kwargs={"job_ids": list(job_ids)}, queue="callsheet.archive", ignore_result=True
+            "callsheet.confirm", kwargs={"job_ids": list(job_ids)}, queue="callsheet.archive", ignore_result=True
         )
 
     return create_app(

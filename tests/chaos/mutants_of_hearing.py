@@ -140,8 +140,8 @@ HEARING = (
     _m(
         "archived in the order the messages came",
         "worker/steps/archive.py",
-        "chain(services.store.most_urgent(), (job_id,))",
-        "(job_id,)",
+        "in services.store.most_urgent(untried_only=is_express):",
+        "in sorted(services.store.most_urgent(untried_only=is_express)):",
         f"{STEPS}/test_archive.py::test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first",
     ),
     # --- telling

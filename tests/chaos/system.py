@@ -36,9 +36,10 @@ from worker import providers as provider_adapters
 from worker.jobs.job import Job
 from worker.jobs.spec import parse_spec
 from worker.jobs.timing import DAY, ms
+from worker.messaging.nudges import queue_of
 from worker.providers.choice import choose_provider
 from worker.settings.settings import PROVIDER_NAMES, Settings
-from worker.steps import Step
+from worker.steps import NAMELESS, Step
 from worker.store import Store, connect
 
 T = TypeVar("T")
@@ -182,8 +183,7 @@ class System:
         return job_id
 
     def nudge(self, step: Step, job_ids: Sequence[str]) -> None:
-        queue = "callsheet.archive" if step is Step.ARCHIVE else "callsheet"
-        self.send(f"callsheet.{step}", queue, {"job_ids": list(job_ids)})
+        self.send(f"callsheet.{step}", queue_of(step), {} if step in NAMELESS else {"job_ids": list(job_ids)})
 
     def send(self, task: str, queue: str, kwargs: Mapping[str, Any], **options: Any) -> None:
         self._app.send_task(task, kwargs=dict(kwargs), queue=queue, ignore_result=True, **options)

@@ -14,7 +14,7 @@ and is read back when somebody needs to know.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -37,8 +37,14 @@ READ_BACK_BYTES = 1024**2
 ONE_PUT_BYTES = 2 * PART_BYTES
 """Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
 
+Progress = Callable[[], object]
+"""Called whenever something has moved, so that a step that waits is told from one that hangs."""
+
 Publish = Callable[..., None]
 """Makes an object visible; takes the condition as keyword arguments."""
+
+
+def _nothing() -> None: ...
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,11 @@ class Bucket(BegunPosts):
         """Where the *n*-th video of an attempt belongs."""
         return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.mp4"
 
-    def find(self, key: str) -> Video | None:
-        """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours."""
+    def find(self, key: str, *, progress: Progress = _nothing) -> Video | None:
+        """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours.
+
+        *progress* is called as S3 answers: an object that was sent in parts is read back.
+        """
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
             if self._direct.is_absent(key):
                 return None
@@ -72,10 +81,11 @@ class Bucket(BegunPosts):
                 if s3.status_of(err) == 404:
                     return None
                 raise
+        progress()
         said = head.get("Metadata", {})
         if said.get("job-id") != _owner(key):
             raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
-        content = _from_metadata(said, head["ContentLength"]) or self._read_back(key)
+        content = _from_metadata(said, head["ContentLength"]) or self._read_back(key, progress)
         return self._video(key, content)
 
     def store_video(
@@ -84,11 +94,13 @@ class Bucket(BegunPosts):
         chunks: Iterable[bytes],
         *,
         declared_bytes: int | None,
-        before_complete: Callable[[], object] = lambda: None,
+        before_complete: Callable[[], object] = _nothing,
+        progress: Progress = _nothing,
     ) -> Video:
         """Put the video that *chunks* bring at *key*, or find that the very same bytes are there already.
 
-        *before_complete* is called before the request that makes the object visible, and may raise.
+        *before_complete* is called before the request that makes the object visible, and may raise; *progress* as S3
+        answers.
         Raises `DownloadError` for what is not a whole video of *declared_bytes*, `ObjectConflict` when
         the key holds other bytes, `BucketError` for anything else about S3. Then nothing was stored,
         unless S3 took the last request and its answer was lost: `find` tells.
@@ -103,18 +115,20 @@ class Bucket(BegunPosts):
                 content = intake.finish()
                 options = {**s3.body(exactly(first, filled)), "ContentType": VIDEO_TYPE}
                 put = partial(self._direct.put, key, Metadata=_metadata(key, content), **options)
-                return self._publish(key, content, put, before_complete)
+                return self._publish(key, content, put, before_complete, progress)
             with self._multipart(key) as upload:
-                upload.send(first, intake)
-                return self._publish(key, intake.finish(), upload.complete, before_complete)
+                upload.send(first, intake, progress)
+                return self._publish(key, intake.finish(), upload.complete, before_complete, progress)
 
-    def _publish(self, key: str, content: Content, make_visible: Publish, before: Callable[[], object]) -> Video:
+    def _publish(
+        self, key: str, content: Content, make_visible: Publish, before: Callable[[], object], progress: Progress
+    ) -> Video:
         """Call *make_visible* so that an object that is there already stays.
 
         Where S3 keeps no conditions, that is: look first, and read back what the bucket really holds.
         """
         video, is_guarded = self._video(key, content), self._has_conditions()
-        found = None if is_guarded else self.find(key)
+        found = None if is_guarded else self.find(key, progress=progress)
         if found is not None:
             return self._same(video, found, key)
         before()
@@ -124,8 +138,8 @@ class Bucket(BegunPosts):
             # our own first try may have been taken though its answer was lost
             if s3.status_of(err) != TAKEN and s3.code_of(err) != "NoSuchUpload":
                 raise
-            return self._same(video, self.find(key), key)
-        return video if is_guarded else self._same(video, self._video(key, self._read_back(key)), key)
+            return self._same(video, self.find(key, progress=progress), key)
+        return video if is_guarded else self._same(video, self._video(key, self._read_back(key, progress)), key)
 
     def _same(self, video: Video, found: Video | None, key: str) -> Video:
         if found is None:
@@ -150,13 +164,13 @@ class Bucket(BegunPosts):
             content_type=VIDEO_TYPE,
         )
 
-    def _read_back(self, key: str) -> Content:
+    def _read_back(self, key: str, progress: Progress) -> Content:
         """What the bucket really holds at *key*; raises `ObjectConflict` unless it is a whole video."""
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
             with closing(body):
                 try:
-                    return Intake(body.iter_chunks(READ_BACK_BYTES)).drain()
+                    return Intake(_telling(body.iter_chunks(READ_BACK_BYTES), progress)).drain()
                 except NotAVideoError as err:
                     what = f"{self.name}/{key} holds an object that is no video of ours"
                     raise ObjectConflict("taken", what) from err
@@ -213,6 +227,12 @@ class Bucket(BegunPosts):
                 raise
         self.find(f"{self._prefix}/.callsheet/nobody/0-0.mp4")
         return Probe(keeps_conditions)
+
+
+def _telling(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        progress()
+        yield chunk
 
 
 def _owner(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -50,14 +51,16 @@ class Multipart:
         if not self._is_complete:
             self._abort()
 
-    def send(self, buffer: bytearray, intake: Intake) -> None:
-        """Send the filled *buffer*, then all that *intake* still brings."""
+    def send(self, buffer: bytearray, intake: Intake, progress: Callable[[], object] = lambda: None) -> None:
+        """Send the filled *buffer*, then all that *intake* still brings; *progress* is called after each part."""
         self._submit(buffer, len(buffer))
         while not intake.is_done():
             buffer = self._buffer()
+            progress()
             self._submit(buffer, intake.fill(buffer))
         while self._in_flight:
             self._settle_oldest()
+            progress()
 
     def complete(self, **condition: Any) -> None:
         """Make the object visible; may raise `ClientError` with 412 under *condition*."""

@@ -110,6 +110,7 @@ class Job:
     generated_by: str = ""  # how the video was learned of: callback or poll
     lease: str = ""
     lease_until: int | None = None
+    leased_at: int | None = None  # when its claim began, however often the lease was renewed since
     request_ids: Mapping[int, str] = field(default_factory=dict)  # attempt -> request id
     cost: Mapping[str, str] = field(default_factory=dict)  # by the list price, computed when accepted
     usage: Mapping[str, Any] = field(default_factory=dict)  # as the provider billed this attempt
@@ -182,6 +183,7 @@ class Job:
             path=record.get("path", ""),
             lease=record.get("lease", ""),
             lease_until=_instant(record, "lease_until"),
+            leased_at=_instant(record, "leased_at"),
             cost=json.loads(record["cost"]) if record.get("cost") else {},
             usage=json.loads(record["usage"]) if record.get("usage") else {},
             videos=tuple(Video(**video) for video in _rows(record, "videos")),

@@ -34,6 +34,11 @@ class Timing:
     poll_lease_seconds: float = 45.0  # a GET takes at most 25 s
     archive_lease_seconds: float = 30.0  # renewed while bytes flow: a killed archiver costs this much
     archive_renew_seconds: float = 10.0
+    archive_stall_seconds: float = (
+        240.0  # S3 may be silent for 195 s (three tries), a host for 20 s: then nothing moves
+    )
+    archive_express_seconds: float = 120.0  # a copy that takes longer makes room for those that nobody has tried
+    archive_longest_seconds: float = 20 * HOUR  # 2 GiB at the least rate take 18.2 h (worker/guard/connection.py)
     settle_lease_seconds: float = 30.0
 
     submit_deadline_seconds: float = 6 * HOUR  # accepted, and no provider would take it

@@ -11,21 +11,21 @@ from typing import Any
 from celery import Celery
 
 from worker.errors import BrokerError
-from worker.steps import Step
+from worker.steps import NAMELESS, Step
 
 BROKER_TIMEOUT_SECONDS = 1.0
 
 
 def queue_of(step: Step) -> str:
     """The name of the queue that the nudges of *step* go to."""
-    return "callsheet.archive" if step is Step.ARCHIVE else "callsheet"
+    return "callsheet.archive" if step in (Step.CONFIRM, Step.ARCHIVE) else "callsheet"
 
 
 def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> None:
-    """Send one message; raises whatever the transport does."""
+    """Send one message, which names *job_ids* unless the step chooses by itself; raises whatever the transport does."""
     app.send_task(
         f"callsheet.{step}",
-        kwargs={"job_ids": list(job_ids)},
+        kwargs={} if step in NAMELESS else {"job_ids": list(job_ids)},
         queue=queue_of(step),
         ignore_result=True,
         **options,

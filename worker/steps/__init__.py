@@ -16,6 +16,7 @@ class Step(StrEnum):
     """What can be done to a job; each is a Celery task of the same name."""
 
     SUBMIT = "submit"
+    CONFIRM = "confirm"
     POLL = "poll"
     ARCHIVE = "archive"
     SETTLE = "settle"
@@ -30,6 +31,13 @@ _STEP = {
 }
 
 
-def step_for(state: JobState) -> Step:
-    """The step that a due job in *state* needs."""
-    return Step.SETTLE if state in FINAL else _STEP[state]
+NAMELESS = frozenset({Step.ARCHIVE})
+"""Steps whose messages name no job: the step itself knows whose turn it is."""
+
+
+def step_for(state: JobState, *, was_called: bool = False) -> Step:
+    """The step that a due job in *state* needs; *was_called*: a callback came that nobody has looked at."""
+    if state in FINAL:
+        return Step.SETTLE
+    step = _STEP[state]
+    return Step.CONFIRM if was_called and step is Step.POLL else step

@@ -1,87 +1,102 @@
 """Archive: get every video of a generated job into the bucket, exactly.
 
-Also the step that a callback starts: a job that is still `submitted` is first
-confirmed with one GET under our own key. Messages are served in the order they
-were sent, which after an outage is not the order in which links die: a message
-that names a job is a turn, and the turn is taken by the job whose link ends
-first. What cannot be archived now is tried again; the verdict `failed(archive)`
-is given only after the link's end, and only after looking whether the objects
-are there after all.
+Each run copies the most urgent video there is, whatever job made its message be
+sent: after an outage the order of messages is not the order in which links die.
+What cannot be archived now is tried again; the verdict `failed(archive)` is given
+only after the link's end, and only after looking whether the objects are there
+after all. `places.py` decides how many runs there are at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from itertools import chain
+from collections.abc import Callable
+from typing import NamedTuple
 
-from worker.errors import BucketError, DownloadError, LeaseLostError, LinkDeadError, ObjectConflict
+from worker.errors import (
+    BucketError,
+    CallsheetError,
+    DownloadError,
+    LeaseLostError,
+    LinkDeadError,
+    ObjectConflict,
+    SlowDownloadError,
+)
 from worker.jobs.job import Job, JobError
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
-from worker.steps import Step, poll, reconcile
-from worker.steps.copy_videos import Copied, Lease, copy_generated, find_copied
+from worker.steps import Step
+from worker.steps.copy_videos import Copied, copy_generated, find_copied
+from worker.steps.lease import Lease
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
 
 NOTHING_BUT_NO_FILM = frozenset({"not_video"})
 """Reasons of a `DownloadError` that are final once a link has ended."""
-CONFIRMED_FIRST = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 
 
-Turn = tuple[str, Step]
-"""A job, and the step that is worth starting at once for it."""
+class Turn(NamedTuple):
+    """The job that a run has worked on, and the step that is worth starting at once for it."""
+
+    job_id: str
+    following: Step | None
 
 
-def run(job_id: str, services: Services) -> Turn | None:
-    """Take the job's turn: confirm it if only a callback has spoken, then archive the most urgent job there is."""
-    step = _confirmed(job_id, services)
-    if step is not Step.ARCHIVE:
-        return (job_id, step) if step else None
-    claim = _claim_most_urgent(job_id, services)
-    step = _archive(claim, services) if claim else None
-    return (claim.job.id, step) if claim and step else None
+def _nothing() -> None: ...
 
 
-def _confirmed(job_id: str, services: Services) -> Step | None:
-    """`ARCHIVE`, unless the job turns out to need something else."""
-    claim = _claim(job_id, CONFIRMED_FIRST, services)
-    if claim is not None and claim.job.state is JobState.UNCONFIRMED:
-        step = reconcile.run(claim, services)
-        if step is not Step.POLL:
-            return step
-        claim = _claim(job_id, CONFIRMED_FIRST, services)
-    if claim is not None and claim.job.state is JobState.SUBMITTED:
-        return poll.look(claim, services)
-    return Step.ARCHIVE
+def run(services: Services, *, is_express: bool = False, on_stall: Callable[[], object] = _nothing) -> Turn | None:
+    """Copy the videos of the most urgent job there is; None when there is none.
+
+    An express run takes only a job that nobody has tried to copy, and cuts a download that lasts too long. *on_stall*
+    is called, from another thread, when this one hangs: its claim has then been given up.
+    """
+    claim = claim_most_urgent(services, is_express=is_express)
+    if claim is None:
+        return None
+    most_seconds = services.timing.archive_express_seconds if is_express else None
+    try:
+        return Turn(claim.job.id, _archive(claim, services, most_seconds, on_stall))
+    except CallsheetError as err:
+        log.error("step.postponed", extra={"step": Step.ARCHIVE, "job_id": claim.job.id, "reason": str(err)})
+    except Exception:  # a defect met by one job; the others wait, and this one's lease ends
+        log.exception("step.broke", extra={"step": Step.ARCHIVE, "job_id": claim.job.id})
+    return Turn(claim.job.id, None)
 
 
-def _claim_most_urgent(job_id: str, services: Services) -> Claim | None:
-    """Whichever job's link ends first of those that nobody holds; *job_id* itself where none is known."""
-    for urgent in chain(services.store.most_urgent(), (job_id,)):
-        claim = _claim(urgent, (JobState.GENERATED,), services)
+def claim_most_urgent(services: Services, *, is_express: bool) -> Claim | None:
+    """The first claim to be had of those jobs that `Store.most_urgent` names."""
+    lease_ms = ms(services.timing.archive_lease_seconds)
+    for job_id in services.store.most_urgent(untried_only=is_express):
+        claim = services.store.claim(job_id, states=(JobState.GENERATED,), lease_ms=lease_ms, only_due=True)
         if claim is not None:
             return claim
     return None
 
 
-def _claim(job_id: str, states: Collection[JobState], services: Services) -> Claim | None:
-    lease_ms = ms(services.timing.archive_lease_seconds)
-    return services.store.claim(job_id, states=states, lease_ms=lease_ms, only_due=True)
-
-
-def _archive(claim: Claim, services: Services) -> Step | None:
-    job, lease = claim.job, Lease(claim, services)
+def _archive(
+    claim: Claim, services: Services, most_seconds: float | None, on_stall: Callable[[], object]
+) -> Step | None:
+    job, lease = claim.job, Lease(claim, services, most_seconds=most_seconds, on_stall=on_stall)
     try:
         with lease:
             copied = copy_generated(job, lease, services)
     except LeaseLostError:
         return None
+    except SlowDownloadError as err:
+        make_room(lease.claim, services, err)
+        return None
     except (DownloadError, BucketError) as err:
-        return _not_now(lease.claim, services, err)
+        return not_now(lease.claim, services, err)
     return finish(job, copied, services, path=job.path)
+
+
+def make_room(claim: Claim, services: Services, err: SlowDownloadError) -> None:
+    """Put the job behind those that nobody has tried; its link has not failed."""
+    log.info("archive.made_room", extra={"job_id": claim.job.id, "reason": str(err)})
+    services.store.rest(claim, due_in_ms=0, notes={"waiting_for": f"a place to archive: {err}"[:200]}, behind=True)
 
 
 def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step | None:
@@ -99,7 +114,7 @@ def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step |
     return Step.SETTLE if reply.applied else None
 
 
-def _not_now(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:
+def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:
     """Try again later, or give the verdict once the link has ended."""
     job = claim.job
     if isinstance(err, ObjectConflict):
@@ -114,7 +129,8 @@ def _not_now(claim: Claim, services: Services, err: DownloadError | BucketError)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
     if failing_since is not None:
         notes["failing_since"] = str(failing_since)
-    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    # the bucket's failure is no mark against this job's link
+    services.store.rest(claim, due_in_ms=ms(delay), notes=notes, behind=isinstance(err, DownloadError))
     return None
 
 

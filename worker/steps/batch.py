@@ -1,4 +1,4 @@
-"""Turns: take a step for each job of a message, several at a time, in threads of one process.
+"""Take a step for each job of a message, several at a time, in threads of one process.
 
 A step waits far longer than it works: for a provider, for the bucket, for Redis'
 disk. What became final is settled in the same breath, as somebody waits for it.
@@ -7,46 +7,48 @@ disk. What became final is settled in the same breath, as somebody waits for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from worker.errors import CallsheetError
 from worker.services import Services
-from worker.steps import Step, archive, deliver, poll, submit
+from worker.steps import Step, confirm, deliver, poll, submit
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = {Step.SUBMIT: 8, Step.POLL: 8, Step.ARCHIVE: 4, Step.SETTLE: 4}
-"""Jobs of one message that are worked on together. Each copy may hold parts of a video in memory."""
+AT_ONCE = {Step.SUBMIT: 8, Step.CONFIRM: 8, Step.POLL: 8, Step.SETTLE: 4}
+"""Jobs of one message that are worked on together."""
+
+RUNS: Mapping[Step, Callable[[str, Services], Step | None]] = {
+    Step.SUBMIT: submit.run,
+    Step.CONFIRM: confirm.run,
+    Step.POLL: poll.run,
+    Step.SETTLE: deliver.run,
+}
+"""The steps that are taken for a job that a message names."""
 
 
 def take(step: Step, job_ids: Sequence[str], services: Services) -> dict[str, Step]:
     """Take *step* for each job; returns the steps worth starting at once, by job id."""
     if len(job_ids) <= 1:
-        turns = [_turn(step, job_id, services) for job_id in job_ids]
+        followings = [_turn(step, job_id, services) for job_id in job_ids]
     else:
         with ThreadPoolExecutor(min(AT_ONCE[step], len(job_ids))) as pool:
-            turns = list(pool.map(lambda job_id: _turn(step, job_id, services), job_ids))
-    return {job_id: following for job_id, following in turns if following}
+            followings = list(pool.map(lambda job_id: _turn(step, job_id, services), job_ids))
+    return {job_id: following for job_id, following in zip(job_ids, followings, strict=True) if following}
 
 
-def _turn(step: Step, job_id: str, services: Services) -> tuple[str, Step | None]:
-    """The job that was worked on and what is worth starting for it; an archive turn may be another's than *job_id*."""
-    worked_on, following = _safely(step, job_id, services)
-    if following is Step.SETTLE:
-        _, following = _safely(following, worked_on, services)
-    return worked_on, following
+def _turn(step: Step, job_id: str, services: Services) -> Step | None:
+    following = _safely(step, job_id, services)
+    return _safely(following, job_id, services) if following is Step.SETTLE else following
 
 
-def _safely(step: Step, job_id: str, services: Services) -> tuple[str, Step | None]:
+def _safely(step: Step, job_id: str, services: Services) -> Step | None:
     """Run a step; an error is a line in the log, because the job stays due and the others of its message wait."""
     try:
-        if step is Step.ARCHIVE:
-            return archive.run(job_id, services) or (job_id, None)
-        run = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.SETTLE: deliver.run}[step]
-        return job_id, run(job_id, services)
+        return RUNS[step](job_id, services)
     except CallsheetError as err:
         log.error("step.postponed", extra={"step": step, "job_id": job_id, "reason": str(err)})
     except Exception:  # a defect met by one job
         log.exception("step.broke", extra={"step": step, "job_id": job_id})
-    return job_id, None
+    return None

@@ -7,84 +7,31 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
 from worker.errors import (
     DownloadError,
-    LeaseLostError,
     LinkDeadError,
     NotAVideoError,
     ObjectConflict,
     ProviderError,
-    StoreError,
+    SlowDownloadError,
 )
 from worker.jobs.differences import differences
 from worker.jobs.job import IgnoredLink, Job, Link, Video, rows_json, videos_json
 from worker.jobs.spec import parse_spec
 from worker.jobs.states import JobState
-from worker.jobs.timing import ms
 from worker.providers.base import EventKind
 from worker.services import Services
 from worker.steps import provider_turns
-from worker.store import Claim
+from worker.steps.lease import Lease
 
 log = logging.getLogger(__name__)
 
 CERTAINLY_NO_FILM = frozenset({"picture"})
 """Reasons of a `DownloadError` after which nothing that the link may lead to later can be the film."""
-
-
-class Lease:
-    """An archiver's claim, kept alive within the `with` block: by a thread of its own, since a slow
-    provider or a slow S3 may hold up the one that copies for longer than a lease."""
-
-    def __init__(self, claim: Claim, services: Services) -> None:
-        self.claim = claim
-        self._services = services
-        self._lost = threading.Event()
-        self._ended = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name=f"lease-{claim.job.id}", daemon=True)
-
-    def __enter__(self) -> Lease:
-        self._heart.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._heart.join()
-
-    def keeping(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """*chunks* as they come; raises `LeaseLostError` once somebody else took over."""
-        for chunk in chunks:
-            if self._lost.is_set():
-                raise self._loss()
-            yield chunk
-
-    def renew(self) -> None:
-        """Have a whole lease left, or raise `LeaseLostError`."""
-        renewed = self._services.store.renew(self.claim, lease_ms=ms(self._services.timing.archive_lease_seconds))
-        if renewed is None:
-            self._lost.set()
-            raise self._loss()
-        self.claim = renewed
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._services.timing.archive_renew_seconds):
-            try:
-                self.renew()
-            except LeaseLostError:
-                return
-            except StoreError as err:
-                log.warning("lease.unrenewed", extra={"job_id": self.claim.job.id, "reason": str(err)})
-
-    def _loss(self) -> LeaseLostError:
-        return LeaseLostError(f"job {self.claim.job.id}: another process took over; nothing was written")
 
 
 @dataclass(frozen=True)
@@ -115,6 +62,8 @@ def copy_generated(job: Job, lease: Lease, services: Services) -> Copied:
     known = services.store.links(job.id)
     try:
         return copy_all(job, known, lease, services)
+    except SlowDownloadError:
+        raise
     except DownloadError as err:
         # a bad link is not a bad video: there may be a new one, and an ended one need not say so
         links = _other_links(job, known, services)
@@ -164,7 +113,7 @@ def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) 
 
 def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Video:
     key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
-    found = services.bucket.find(key)
+    found = services.bucket.find(key, progress=lease.progress)
     if found is not None:
         return found
     with services.downloader.open(link.url) as download:
@@ -173,6 +122,7 @@ def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Vid
             lease.keeping(download.chunks()),
             declared_bytes=download.declared_bytes,
             before_complete=lease.renew,
+            progress=lease.progress,
         )
 
 

@@ -16,7 +16,8 @@ from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step, archive, earlier_attempts, poll, reconcile
-from worker.steps.copy_videos import Lease, copy_all, find_copied, fresh_links
+from worker.steps.copy_videos import copy_all, find_copied, fresh_links
+from worker.steps.lease import Lease
 from worker.store import Claim
 
 log = logging.getLogger(__name__)

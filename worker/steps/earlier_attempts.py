@@ -19,7 +19,8 @@ from worker.jobs.states import MISSED, REVISITED
 from worker.providers.base import EventKind, Provider, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, provider_turns
-from worker.steps.copy_videos import Copied, Lease, copy_all
+from worker.steps.copy_videos import Copied, copy_all
+from worker.steps.lease import Lease
 from worker.store import Claim
 
 log = logging.getLogger(__name__)

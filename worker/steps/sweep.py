@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 BATCHES_PER_TICK = 20
-JOBS_PER_MESSAGE = {Step.SUBMIT: 8, Step.POLL: 32, Step.ARCHIVE: 4, Step.SETTLE: 4}
+JOBS_PER_MESSAGE = {Step.SUBMIT: 8, Step.CONFIRM: 32, Step.POLL: 32, Step.ARCHIVE: 32, Step.SETTLE: 4}
 
 Publish = Callable[[Step, Sequence[str]], None]
 Waits = Callable[[Step], bool]
@@ -56,9 +56,9 @@ def _call_waiting(services: Services) -> None:
 
 
 def _sent(waits: Waits) -> list[str]:
-    """In the store's words, for which jobs messages wait; a callback's is for the archive step."""
+    """In the store's words, for which jobs messages wait; a callback's is for the confirm step."""
     states = [str(state) for state in JobState if waits(step_for(state))]
-    return [*states, "call"] if waits(Step.ARCHIVE) else states
+    return [*states, "call"] if waits(Step.CONFIRM) else states
 
 
 def _nudge(nudges: Sequence[Nudge], publish: Publish) -> int:
@@ -75,4 +75,4 @@ def _nudge(nudges: Sequence[Nudge], publish: Publish) -> int:
 
 
 def _route(nudge: Nudge) -> tuple[Step, str]:
-    return step_for(nudge.state), nudge.provider
+    return step_for(nudge.state, was_called=nudge.was_called), nudge.provider

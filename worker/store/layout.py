@@ -40,6 +40,7 @@ FIELDS = {
     "error_message": "why, in a sentence",
     "lease": "who may act: a nonce of the claim",
     "lease_until": "until when",
+    "leased_at": "and since when, however often it was renewed",
     "nudges": "nudges since the job was last serviced",
     "polls": "GETs since the attempt was submitted",
     "failures": "tries in a row that the present step could not finish",

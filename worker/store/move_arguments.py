@@ -35,7 +35,8 @@ LISTENING = (*BINDING, *REVIVING, "submitted")
 OWN_FIELDS = frozenset(
     {
         *("v", "state", "ver", "attempt", "try_no", "spec_sha256", "accepted_at", "state_at", "submitted_at", "path"),
-        *("lease", "lease_until", "call", "woken_at", "nudges", "contradictions", "told_ver", "manifest_ver"),
+        *("lease", "lease_until", "leased_at", "call", "woken_at", "nudges", "contradictions", "told_ver"),
+        *("manifest_ver",),
         *("place", "reserved", "reserved_on"),
         *("final_at", "closed_at", "look_until", "error_stage", "error_code", "error_message", "tombstone"),
     }

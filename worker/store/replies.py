@@ -84,6 +84,7 @@ class Nudge:
     job_id: str
     state: JobState
     provider: str
+    was_called: bool = False  # a callback came that nobody has looked at
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ ODD_BODIES = {
 }
 REFUSED = NO_MESSAGE | NO_JSON | NO_TASK | ODD_HEADERS | ODD_BODIES
 
-STEPS = ("submit", "poll", "archive", "settle")
+STEPS = ("submit", "confirm", "poll", "settle")
 NO_JOBS: tuple[Any, ...] = (None, 5, "abc", {"a": 1}, [{"a": 1}, None, 5], ["../..", HOSTILE, "*", "{0}", "a" * 10**6])
 
 UNHEEDED = {
@@ -152,6 +152,13 @@ def test_what_can_be_no_job_is_left_out_of_a_nudge(office: Office, step: str) ->
 
         assert "nudge.cut" in log
         assert_harmless(log)
+
+
+def test_an_archive_message_that_names_jobs_is_refused(office: Office) -> None:
+    log = office.after(lambda: office.post(letter("callsheet.archive", kwargs={"job_ids": ["job-1"]})))
+
+    assert "message.refused" in log
+    assert_harmless(log)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -30,11 +30,24 @@ def test_messages_wait_once_they_are_sent(app: Celery) -> None:
     assert nudges.are_waiting(app, "callsheet")
 
 
-def test_the_archive_step_has_a_queue_of_its_own(app: Celery) -> None:
-    nudges.send(app, Step.ARCHIVE, ["job-1"])
+@pytest.mark.parametrize("step", [Step.ARCHIVE, Step.CONFIRM])
+def test_the_archivers_steps_have_a_queue_of_their_own(app: Celery, step: Step) -> None:
+    nudges.send(app, step, ["job-1"])
 
     assert nudges.are_waiting(app, "callsheet.archive")
     assert not nudges.are_waiting(app, "callsheet")
+
+
+@pytest.mark.parametrize(
+    ("step", "kwargs"),
+    [(Step.ARCHIVE, {}), (Step.CONFIRM, {"job_ids": ["job-1"]}), (Step.POLL, {"job_ids": ["job-1"]})],
+)
+def test_an_archive_message_names_no_job(app: Celery, step: Step, kwargs: dict[str, list[str]]) -> None:
+    nudges.send(app, step, ["job-1"])
+
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue(nudges.queue_of(step)).get(timeout=5)
+        assert message.payload[1] == kwargs
 
 
 def test_where_the_broker_does_not_tell_nothing_waits() -> None:

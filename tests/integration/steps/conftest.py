@@ -37,7 +37,7 @@ from worker.providers.base import Provider, ProviderEvent, Submission
 from worker.providers.http import new_session, trust
 from worker.services import Services
 from worker.settings.settings import PROVIDER_NAMES, ProviderSettings, Settings
-from worker.steps import Step, accept, archive, deliver, poll, step_for, submit, sweep
+from worker.steps import Step, accept, archive, batch, deliver, poll, step_for, submit, sweep
 from worker.store import Store, connect
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Scene", "Told"]
@@ -251,7 +251,7 @@ class Scene:
 
     def archived(self, provider: str = "gmicloud", job_id: str = JOB, **fields: Any) -> Job:
         self.generated(provider, job_id, **fields)
-        archive.run(job_id, self.services)
+        archive.run(self.services)
         return self._in(JobState.ARCHIVED, job_id)
 
     def unconfirmed(self, provider: str = "gmicloud", job_id: str = JOB, *, created: bool = True, **fields: Any) -> Job:
@@ -281,7 +281,7 @@ class Scene:
         """A job whose links died before it could be archived, given up and told."""
         self.generated(provider, job_id)
         self.advance(8 * DAY)
-        archive.run(job_id, self.services)
+        archive.run(self.services)
         deliver.run(job_id, self.services)
         return self._in(JobState.FAILED, job_id)
 
@@ -297,12 +297,11 @@ class Scene:
         self.advance(seconds + 1)
 
     def run(self, step: Step, job_id: str = JOB, services: Services | None = None) -> Step | None:
-        """Start *step* for one job, as its task would."""
+        """Start *step* for one job, as its task would; `ARCHIVE` is for the most urgent one, whichever that is."""
         if step is Step.ARCHIVE:
-            turn = archive.run(job_id, services or self.services)
-            return turn and turn[1]
-        runs = {Step.SUBMIT: submit.run, Step.POLL: poll.run, Step.SETTLE: deliver.run}
-        return runs[step](job_id, services or self.services)
+            turn = archive.run(services or self.services)
+            return turn and turn.following
+        return batch.RUNS[step](job_id, services or self.services)
 
     def look(self, job_id: str = JOB, services: Services | None = None) -> Step | None:
         """Run the step that the job's state needs, once."""

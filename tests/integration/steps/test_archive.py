@@ -23,7 +23,7 @@ from worker.jobs.job import Link, Video
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
 from worker.services import Services
-from worker.steps import Step, archive, batch
+from worker.steps import Step, archive
 
 S = JobState
 
@@ -227,10 +227,10 @@ def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> 
 def test_an_archive_that_redis_did_not_hear_of_is_marked_the_next_time(scene: Scene) -> None:
     scene.generated()
 
-    found = batch.take(Step.ARCHIVE, [JOB], scene.but(store=scene.with_store(before={"move": failing()})))
+    next_step = scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"move": failing()})))
     scene.look_when_due()
 
-    assert found == {}
+    assert next_step is None
     assert scene.job().state is S.ARCHIVED
     assert len(scene.downloads()) == 1
 
@@ -304,7 +304,7 @@ def test_two_archivers_at_once_make_one_object_and_one_move(scene: Scene) -> Non
 
     def run() -> None:
         together.wait()
-        archive.run(JOB, scene.services)
+        archive.run(scene.services)
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -394,29 +394,11 @@ def test_an_object_of_ours_with_other_bytes_is_never_replaced(scene: Scene) -> N
     scene.services.bucket._client.delete_object(Bucket=scene.services.bucket.name, Key=scene.video_key())
 
 
-def test_many_jobs_of_one_message_are_archived_though_one_is_broken(
-    scene: Scene, caplog: pytest.LogCaptureFixture
-) -> None:
-    for number in range(4):
-        scene.submitted("gmicloud", f"job-{number}")
-    scene.finish()
-    for number in range(4):
-        scene.run(Step.POLL, f"job-{number}")
-    scene.store._client.set(scene.store._keys.of("job-2")[5], "no JSON")
-
-    found = batch.take(Step.ARCHIVE, [f"job-{number}" for number in range(4)], scene.services)
-
-    assert found == {}
-    assert [scene.job(f"job-{number}").state for number in range(4)] == [S.ARCHIVED] * 2 + [S.GENERATED, S.ARCHIVED]
-    assert [scene.job(f"job-{number}").is_open for number in range(4)] == [False, False, True, False]
-    assert "step.broke" in caplog.messages
-
-
 def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Scene) -> None:
     scene.accepted("gmicloud", "accepted")
     scene.archived("gmicloud", "archived")
 
-    assert batch.take(Step.ARCHIVE, ["accepted", "archived", "nobody"], scene.services) == {}
+    assert archive.run(scene.services) is None
 
 
 def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -450,9 +432,9 @@ def test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first(scene
         links = [Link(link.url, until) for link in scene.store.links(name)]
         scene.store.move(name, S.GENERATED, attempt=1, path="poll", links=links)
 
-    taken = [archive.run("a-day", scene.services) for _ in range(5)]
+    taken = [archive.run(scene.services) for _ in range(5)]
 
-    assert [turn and turn[0] for turn in taken] == ["minutes", "an-hour", "unknown", "a-day", None]
+    assert [turn and turn.job_id for turn in taken] == ["minutes", "an-hour", "unknown", "a-day", None]
 
 
 def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
@@ -467,7 +449,7 @@ def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
         links=[Link("https://cdn.example.com/urgent.mp4", scene.clock.now_ms + 1000 * int(HOUR))],
     )
 
-    taken = [archive.run("patient", scene.services) for _ in range(2)]
+    taken = [archive.run(scene.services) for _ in range(2)]
 
-    assert taken == [None, ("patient", Step.SETTLE)]
+    assert taken == [("urgent", None), ("patient", Step.SETTLE)]
     assert scene.job("urgent").waiting_for.startswith("another try to archive")

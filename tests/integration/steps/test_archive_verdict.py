@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene
 from tests.integration.steps.test_archive import without_s3
 from worker.bucket.bucket import Bucket
@@ -89,9 +91,9 @@ class LeavingBucket(Bucket):
         self.__dict__.update(like.__dict__)
         self._answers = iter([True])
 
-    def find(self, key: str) -> Video | None:
+    def find(self, key: str, **options: Any) -> Video | None:
         if next(self._answers, False):
-            return super().find(key)
+            return super().find(key, **options)
         raise BucketError("unreachable", "S3 did not answer")
 
 

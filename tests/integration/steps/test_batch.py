@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.steps.conftest import JOB, Scene, failing
 from worker.jobs.states import JobState
-from worker.steps import Step, batch
+from worker.steps import NAMELESS, Step, batch
 
 S = JobState
 
@@ -35,24 +35,33 @@ def test_a_job_named_twice_is_sent_once(scene: Scene) -> None:
     assert scene.posts() == 1
 
 
-def test_what_is_archived_is_settled_in_the_same_turn(scene: Scene) -> None:
-    scene.generated()
+def test_what_has_failed_is_settled_in_the_same_turn(scene: Scene) -> None:
+    scene.rule("generation", outcome="failed")
+    scene.submitted()
+    scene.finish()
 
-    found = batch.take(Step.ARCHIVE, [JOB], scene.services)
+    found = batch.take(Step.POLL, [JOB], scene.services)
 
     assert found == {}
     assert not scene.job().is_open
 
 
 def test_a_job_that_could_not_be_settled_stays_due(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    scene.generated()
+    scene.rule("generation", outcome="failed")
+    scene.submitted()
+    scene.finish()
     services = scene.but(store=scene.with_store(before={"settle": failing(times=9)}))
 
-    batch.take(Step.ARCHIVE, [JOB], services)
+    batch.take(Step.POLL, [JOB], services)
 
-    assert scene.job().state is S.ARCHIVED
+    assert scene.moves()[-1] == "failed(generate)"
     assert scene.job().is_open
     assert "step.postponed" in caplog.messages
+
+
+def test_every_step_but_the_one_that_chooses_its_jobs_is_taken_for_named_jobs() -> None:
+    assert set(batch.RUNS) == set(Step) - NAMELESS
+    assert set(batch.AT_ONCE) == set(batch.RUNS)
 
 
 def test_no_job_is_no_work(scene: Scene) -> None:

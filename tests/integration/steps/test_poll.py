@@ -344,7 +344,7 @@ def test_a_callback_makes_the_job_due_and_our_own_get_moves_it(scene: Scene) -> 
 
     assert scene.deliver() == "stored"
     assert scene.is_due()
-    scene.run(Step.ARCHIVE)
+    scene.run(Step.CONFIRM)
 
     assert scene.job().generated_by == "callback"
     assert scene.gets() == 1
@@ -355,7 +355,7 @@ def test_a_forged_callback_moves_nothing(scene: Scene, lie: str) -> None:
     scene.submitted("evolink")
 
     scene.deliver(status=lie)
-    scene.run(Step.ARCHIVE)
+    scene.run(Step.CONFIRM)
 
     assert scene.job().state is S.SUBMITTED
     assert scene.job().contradictions == 1
@@ -367,7 +367,7 @@ def test_a_forged_failure_of_a_finished_generation_is_counted_and_the_video_kept
     scene.finish()
 
     scene.deliver(status="failed")
-    job = scene.follow(step=Step.ARCHIVE)
+    job = scene.follow(step=Step.CONFIRM)
 
     assert job.state is S.ARCHIVED
     assert job.contradictions == 1
@@ -380,7 +380,7 @@ def test_a_forged_success_of_a_failed_generation_is_counted(scene: Scene) -> Non
     scene.finish()
 
     scene.deliver(status="completed")
-    job = scene.follow(step=Step.ARCHIVE)
+    job = scene.follow(step=Step.CONFIRM)
 
     assert job.error == JobError("generate", "generation_failed", "The generation failed.")
     assert job.contradictions == 1
@@ -391,7 +391,7 @@ def test_an_unknown_word_contradicts_nothing(scene: Scene) -> None:
     scene.rule("poll", status_word="reticulating")
 
     scene.deliver()
-    scene.run(Step.ARCHIVE)
+    scene.run(Step.CONFIRM)
 
     assert scene.job().contradictions == 0
 
@@ -401,13 +401,13 @@ def test_after_three_contradictions_the_job_is_only_polled(scene: Scene) -> None
     scene.submitted("evolink")
     for number in range(3):
         scene.deliver(status=("completed", "failed", "cancelled")[number])
-        scene.run(Step.ARCHIVE)
+        scene.run(Step.CONFIRM)
         scene.advance(1)
     gets = scene.gets()
 
     for _ in range(5):
         scene.deliver()
-        scene.run(Step.ARCHIVE)
+        scene.run(Step.CONFIRM)
 
     assert scene.job().contradictions == 3
     assert scene.counter("callbacks_contradicted") == 3
@@ -447,7 +447,7 @@ def test_with_confirmation_switched_off_the_token_is_believed(scene: Scene) -> N
     scene.submitted("evolink")
 
     scene.deliver(status="failed")
-    scene.run(Step.ARCHIVE, services=credulous(scene))
+    scene.run(Step.CONFIRM, services=credulous(scene))
 
     assert scene.moves()[-1] == "failed(generate)"
     assert scene.store.timeline(JOB)[-1].path == "callback"
@@ -460,7 +460,8 @@ def test_with_confirmation_switched_off_the_callbacks_own_links_are_archived(sce
     links = scene.control.requests("evolink")[0]["links"]
 
     scene.deliver(links=links)
-    scene.run(Step.ARCHIVE, services=credulous(scene))
+    scene.run(Step.CONFIRM, services=credulous(scene))
+    scene.run(Step.ARCHIVE)
 
     assert scene.job().state is S.ARCHIVED
     assert scene.gets() == 0

@@ -175,7 +175,7 @@ def test_a_candidate_that_the_provider_confirms_is_bound_and_its_video_archived(
 
     assert scene.deliver(request_id=scene.created()[0]) == "stored"
     assert scene.is_due()
-    job = scene.follow(step=Step.ARCHIVE)
+    job = scene.follow(step=Step.CONFIRM)
 
     assert job.state is S.ARCHIVED
     assert job.generated_by == "callback"
@@ -427,21 +427,21 @@ def test_many_slow_candidates_do_not_cost_the_lease(scene: Scene) -> None:
     assert scene.job().request_id == request_id
 
 
-def test_an_archive_message_confirms_an_unconfirmed_job_first(scene: Scene) -> None:
+def test_confirming_an_unconfirmed_job_binds_it_first(scene: Scene) -> None:
     scene.unconfirmed("gmicloud")
     scene.advance(GENERATION_SECONDS + 1)
 
-    next_step = scene.run(Step.ARCHIVE)
+    next_step = scene.run(Step.CONFIRM)
 
-    assert next_step is Step.SETTLE
-    assert scene.moves()[3:] == ["submitted", "generated", "archived"]
+    assert next_step is Step.ARCHIVE
+    assert scene.moves()[3:] == ["submitted", "generated"]
 
 
-def test_an_archive_message_that_ends_the_wait_starts_what_is_owed(scene: Scene) -> None:
+def test_a_confirmation_that_ends_the_wait_starts_what_is_owed(scene: Scene) -> None:
     scene.unconfirmed("apimart", created=False)
     scene.advance(2 * HOUR + 1)
 
-    assert scene.run(Step.ARCHIVE) is Step.SETTLE
+    assert scene.run(Step.CONFIRM) is Step.SETTLE
 
 
 def test_a_crash_between_taking_the_id_and_binding_it_orphans_no_paid_request(scene: Scene) -> None:

@@ -18,11 +18,11 @@ def test_a_replayed_callback_makes_the_job_look_at_once(scene: Scene) -> None:
     scene.finish()
     scene.rule("poll", status=503)
     scene.deliver()
-    scene.run(Step.ARCHIVE)
+    scene.run(Step.CONFIRM)
     assert not scene.is_due()
 
     word = replayed(scene)
-    job = scene.follow(step=Step.ARCHIVE)
+    job = scene.follow(step=Step.CONFIRM)
 
     assert (word, job.state) == ("applied", JobState.ARCHIVED)
 
@@ -32,7 +32,7 @@ def test_a_replayed_lie_is_still_one(scene: Scene) -> None:
     scene.deliver(status="failed")
 
     replayed(scene)
-    scene.run(Step.ARCHIVE)
+    scene.run(Step.CONFIRM)
 
     assert scene.job().state is JobState.SUBMITTED
     assert scene.job().contradictions == 1

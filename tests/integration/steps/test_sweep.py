@@ -145,9 +145,21 @@ def test_a_job_whose_callback_has_nudged_it_is_not_nudged_again_while_messages_w
     scene.finish()
     scene.deliver()
 
-    assert scene.sweep(waiting=[Step.ARCHIVE]) == []
+    assert scene.sweep(waiting=[Step.CONFIRM]) == []
     scene.advance(15)
-    assert scene.sweep(waiting=[Step.ARCHIVE]) == [(Step.POLL, JOB)]
+    assert scene.sweep(waiting=[Step.CONFIRM]) == [(Step.CONFIRM, JOB)]
+
+
+def test_a_callback_that_nobody_has_looked_at_is_confirmed_and_one_looked_at_polled(scene: Scene) -> None:
+    scene.submitted("evolink")
+    scene.deliver()
+
+    first = scene.sweep()
+    scene.run(Step.CONFIRM)
+    scene.advance(scene.due_in())
+
+    assert first == [(Step.CONFIRM, JOB)]
+    assert scene.sweep() == [(Step.POLL, JOB)]
 
 
 def test_a_job_that_only_the_clock_made_due_is_nudged_whatever_waits(scene: Scene) -> None:

@@ -68,7 +68,7 @@ def test_a_callback_ends_as_a_message_for_the_archiver(
     assert server.deliver(to=path("called-back")) == (200, b'{"outcome": "stored"}')
 
     [message] = wait_until(lambda: archive_messages(redis_client, "called-back"))
-    assert message == {"task": "callsheet.archive", "kwargs": {"job_ids": ["called-back"]}}
+    assert message == {"task": "callsheet.confirm", "kwargs": {"job_ids": ["called-back"]}}
 
 
 def test_the_process_lives_and_is_ready(server: Server, redis_url: str) -> None:

@@ -2,7 +2,7 @@
 
 -- Write the job as closed: kept for `given.retention_ms`, its tombstone for `given.tombstone_ms`.
 local function close()
-  drop("lease", "lease_until", "nudges")
+  drop("lease", "lease_until", "leased_at", "nudges")
   leave_line()
   put("closed_at", text(now))
   local tombstone = {tombstone = "1"}

@@ -11,6 +11,7 @@ if given.only_due and int("nudges") == 0 and tonumber(redis.call("ZSCORE", DUE, 
 put("lease", given.nonce)
 due_at = now + given.lease_ms
 put("lease_until", text(due_at))
+put("leased_at", text(now))
 if job.call then put("call", "seen") end
 save()
 return {text(now), cjson.encode(job), redis.call("HLEN", EVENTS), redis.call("HLEN", CANDIDATES)}

@@ -68,7 +68,7 @@ leave_line()
 
 put("ver", text(ver))
 enter(given.to, given.path)
-drop("lease", "lease_until")
+drop("lease", "lease_until", "leased_at")
 for name, value in pairs(given.error or {}) do put("error_" .. name, value) end
 for name, value in pairs(given.notes) do put(name, value) end
 if job.closed_at then reopen() end

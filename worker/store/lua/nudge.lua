@@ -5,7 +5,8 @@
 --       4 the layout of records that may be touched
 --       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks
 --       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due   7.. job ids
--- Returns {{job id, state, provider}, ...} of those that were due, but for those whose own first message may still wait;
+-- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0}, ...} of those that were
+--         due, but for those whose own first message may still wait;
 --         an entry without an open record is removed and counted
 
 local now = tonumber(ARGV[1])
@@ -32,7 +33,7 @@ for i = 3, #KEYS do
       redis.call("HINCRBY", KEYS[i], "nudges", 1)
       -- whoever moves a job that is due at once, or stores a callback, nudges it
       local was_sent = call == "new" and waits("call") or due_at == tonumber(state_at) and waits(state)
-      if nudges or not was_sent then nudged[#nudged + 1] = {job_id, state, provider} end
+      if nudges or not was_sent then nudged[#nudged + 1] = {job_id, state, provider, call and 1 or 0} end
     else
       void[#void + 1] = job_id
     end

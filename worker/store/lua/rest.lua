@@ -14,7 +14,7 @@ if job.lease ~= given.lease then
 end
 
 for name, value in pairs(given.notes) do put(name, value) end
-drop("lease", "lease_until", "nudges")
+drop("lease", "lease_until", "leased_at", "nudges")
 if given.waits then
   local place = place_for(given.waits.op, given.waits.since)
   if place ~= job.place then leave_line() end

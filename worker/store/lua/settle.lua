@@ -12,7 +12,7 @@ local function answer(word)
 end
 local function release(at)
   if given.lease and job.lease and job.lease ~= given.lease then return end
-  drop("lease", "lease_until", "nudges")
+  drop("lease", "lease_until", "leased_at", "nudges")
   due_at = at
 end
 
