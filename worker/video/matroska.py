@@ -15,7 +15,7 @@ from worker.video.bounds import Budget
 from worker.video.ebml import LONGEST_HEADER, children, read_header, unsigned
 from worker.video.facts import ONE_PICTURE, VideoFacts
 from worker.video.film_type import MKV, WEBM, FilmType
-from worker.video.matroska_tracks import BlocksByTrack, Info, Track, read_tracks
+from worker.video.matroska_tracks import NANOSECONDS, BlocksByTrack, Info, Track, read_tracks
 from worker.video.trailing import Trailing
 
 MOST_KEPT_BYTES = 4 * 1024**2
@@ -23,6 +23,8 @@ MOST_KEPT_BYTES = 4 * 1024**2
 EBML, SEGMENT, INFO, TRACKS, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675
 BLOCK_GROUP, BLOCK, SIMPLE_BLOCK, BLOCK_DURATION, TIMESTAMP = 0xA0, 0xA1, 0xA3, 0x9B, 0xE7
 DOC_TYPE = 0x4282
+READ_VERSIONS = ((0x42F7, 1), (0x42F2, 4), (0x42F3, 8), (0x4285, 4))
+"""What a reader must know (EBML, lengths of ids and sizes, Matroska), and the newest of each that there is."""
 
 CONTAINERS = (SEGMENT, CLUSTER, BLOCK_GROUP)
 TOP_LEVEL = (SEGMENT, 0x114D9B74, INFO, TRACKS, CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1941A469, 0x1254C367)
@@ -116,7 +118,7 @@ class MatroskaWalk:
     def _check_length(self, segment: _Open, *, is_end_certain: bool) -> None:
         """Raise where a film of unknown size is shorter than it tells, or might be cut and does not tell."""
         told = self._info.seconds
-        came = max(self._blocks[number].seconds(track, self._info.scale) for number, track in self._tracks.items())
+        came = max(self._blocks[number].end_seconds(track, self._info.scale) for number, track in self._tracks.items())
         if told and came + SLACK_SECONDS < told:
             is_odd = f"the film tells a length of {told:.1f} s, and lasts {came:.1f} s"
             if segment.is_unsized:
@@ -214,10 +216,12 @@ class MatroskaWalk:
             self._read_head(memoryview(leaf.kept))
 
     def _read_head(self, body: memoryview) -> None:
-        doc_type = next((bytes(value) for element, value in children(body, self._budget) if element == DOC_TYPE), b"")
-        self._doc_type = doc_type.rstrip(b"\0").decode("latin-1")
-        if self._doc_type not in ("webm", "matroska"):
-            raise NotAVideoError("unchecked", "the file is EBML, but neither WebM nor Matroska")
+        """Take the document type; raises for another one, and for a version that players do not read yet."""
+        head = {element: bytes(value) for element, value in children(body, self._budget)}
+        self._doc_type = head.get(DOC_TYPE, b"").rstrip(b"\0").decode("latin-1")
+        is_newer = any(unsigned(head.get(element, b"\1")) > newest for element, newest in READ_VERSIONS)
+        if self._doc_type not in ("webm", "matroska") or is_newer:
+            raise NotAVideoError("unchecked", "the file is EBML, but no WebM or Matroska of a known version")
 
     def _facts(self) -> VideoFacts:
         """The facts, without notes; raises unless each block has its track and the video has pictures."""
@@ -229,9 +233,10 @@ class MatroskaWalk:
         blocks = self._blocks[video.number]
         if not blocks.bytes:
             raise NotAVideoError("corrupt", "the video's blocks are empty")
-        seconds = blocks.seconds(video, self._info.scale)
+        ends_at = blocks.end_seconds(video, self._info.scale)
         if self._info.seconds:
-            seconds = min(seconds, self._info.seconds)
+            ends_at = min(ends_at, self._info.seconds)
+        seconds = max(0.0, ends_at - blocks.first_at * self._info.scale / NANOSECONDS)
         if blocks.count == 1:
             self._notes.append(ONE_PICTURE)
         return VideoFacts(round(seconds, 3), video.width, video.height, video.codec)

@@ -100,7 +100,7 @@ class Blocks:
     last_at: int = 0
     ends_at: int = 0
 
-    def seconds(self, track: Track, scale: int) -> float:
+    def end_seconds(self, track: Track, scale: int) -> float:
         """When the last picture ends; where nothing tells how long it lasts, it lasts as the others do."""
         unit, frame = scale / NANOSECONDS, track.frame_seconds
         if not frame and self.count > 1:

@@ -12,6 +12,7 @@ from tests.unit.video.matroska_films import (
     BLOCK_GROUP,
     CLUSTER,
     CUES,
+    EBML,
     SEGMENT,
     SIMPLE_BLOCK,
     TIMESTAMP,
@@ -63,6 +64,13 @@ def test_the_document_type_tells_webm_from_matroska(doc_type: bytes, film_type: 
 
 def test_another_kind_of_ebml_is_not_checked() -> None:
     assert refusal(film(64, 48, 1, doc_type=b"other")) == "unchecked"
+
+
+@pytest.mark.parametrize("kind", [b"\x42\xf7", b"\x42\x85"])
+def test_a_version_that_there_is_not_is_not_checked(kind: bytes) -> None:
+    newer = element(EBML, number(kind, 9), element(b"\x42\x82", b"webm"))
+
+    assert refusal(newer, FILM[len(head()) :]) == "unchecked"
 
 
 def test_a_film_cut_anywhere_is_refused() -> None:
@@ -122,6 +130,15 @@ def test_groups_of_blocks_tell_how_long_a_picture_lasts() -> None:
     content = of(info(None), element(TRACKS, track(CLIP)), element(CLUSTER, number(TIMESTAMP, 0), *groups))
 
     assert walk(content).seconds == 0.54
+
+
+def test_a_recording_that_begins_late_lasts_as_long_as_it_shows() -> None:
+    later = [
+        part.replace(number(TIMESTAMP, 1000 * at), number(TIMESTAMP, 1000 * at + 60_000))
+        for at, part in enumerate(clusters(CLIP, is_sized=False))
+    ]
+
+    assert walk(head() + endless(SEGMENT, info(None), element(TRACKS, track(CLIP)), *later)) == FACTS
 
 
 @pytest.mark.parametrize("junk", [b"\n", bytes(50), b"TAG" + bytes(125), b"<html></html>"])
