@@ -28,7 +28,9 @@ test-thorough: $(STAMP)
 test-all: test test-thorough ## the same, then whole systems that break, other servers and fuzzing
 
 chaos: SEEDS ?= 1
+chaos: SCHEDULES ?= 5000
 chaos: $(STAMP) ## break the whole system on purpose, cell by cell (SEEDS=n tries n seeds)
+	@SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest tests/properties/test_money_schedules.py
 	@SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 soak: JOBS ?= 200
