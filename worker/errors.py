@@ -106,17 +106,26 @@ class ResultError(CallsheetError):
 class ProviderError(CallsheetError):
     """A provider's API said no, or said nothing usable.
 
-    `code` is ours or the provider's word, never free text; `retry_after` is
-    seconds, and None means the provider named no time; `status` is the HTTP status
-    of the answer that counts, None where there was none.
+    `code` is ours, never free text; `provider_code` the provider's own short word, if it gave one;
+    `detail` says what happened in the provider's own words, cleaned; `retry_after` is seconds, and None
+    means the provider named no time; `status` is the HTTP status of the answer that counts, None where
+    there was none.
     """
 
     def __init__(
-        self, provider: str, code: str, detail: str, *, retry_after: float | None = None, status: int | None = None
+        self,
+        provider: str,
+        code: str,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        provider_code: str = "",
     ) -> None:
         super().__init__(f"{provider}: {code}: {detail}")
         self.provider = provider
         self.code = code
+        self.provider_code = provider_code
         self.detail = detail
         self.retry_after = retry_after
         self.status = status

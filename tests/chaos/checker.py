@@ -21,7 +21,7 @@ LEAVES_TO = {
     "submitted": {"generated", "failed(generate)", "expired"},
     "generated": {"archived", "failed(archive)"},
     "failed(submit)": {"accepted"},  # from here to `accepted`: only an operator's retry
-    "failed(generate)": {"accepted"},
+    "failed(generate)": {"generated", "accepted"},
     "failed(confirm)": {"submitted", "accepted"},
     "failed(archive)": {"archived", "generated", "accepted"},
     "expired": {"generated", "failed(generate)", "submitted", "accepted"},

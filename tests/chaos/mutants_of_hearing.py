@@ -83,8 +83,8 @@ HEARING = (
     _m(
         "no late truth for expired",
         "worker/jobs/states.py",
-        'frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"})',
-        'frozenset({S.SUBMITTED, "failed(archive)"})',
+        'frozenset({S.SUBMITTED, S.EXPIRED, "failed(generate)", "failed(archive)"})',
+        'frozenset({S.SUBMITTED, "failed(generate)", "failed(archive)"})',
         f"{STEPS}/test_late_truth.py::test_an_expired_jobs_video_is_archived_when_it_comes_after_all",
     ),
     _m(

@@ -24,12 +24,13 @@ from worker.guard.bounded_json import UnreadableError, read_strictly, read_toler
 from worker.guard.text import clean
 from worker.guard.urls import HttpsUrl
 from worker.jobs.callback_token import is_valid
+from worker.jobs.error_codes import ErrorCode
 from worker.messaging.inbound import RefusedMessage, check
 from worker.providers import ADAPTERS, event_json
-from worker.providers.answers import error_words
-from worker.providers.base import CallbackTrust
+from worker.providers.base import CallbackTrust, EventKind
 from worker.providers.choice import read_spec
 from worker.providers.http import Api, trust
+from worker.providers.reasons import page_words, reason_in
 from worker.video.facts import VideoFacts
 from worker.video.film import FilmWalk
 
@@ -60,15 +61,20 @@ def callback(data: bytes) -> None:
 
 def answer(data: bytes) -> None:
     """A provider's answer: read by every adapter."""
+    assert KEY not in page_words(data, hide=[KEY])
     try:
         document = read_tolerantly(data)
     except UnreadableError:
         return
-    code, message = error_words(document, hide=[KEY])
-    assert KEY not in code + message
-    assert (code + message).isprintable()
+    reason = reason_in(document, hide=[KEY])
+    told = "".join((*reason.codes, reason.message))
+    assert KEY not in told
+    assert told.isprintable()
     for provider in PROVIDERS.values():
-        event_json.dump(provider.event("r-1", provider.record(document))).encode()
+        request_id = provider.ids.told(document, provider.envelopes) or "r-1"
+        event = provider.event(request_id, provider.record(document))
+        event_json.dump(event).encode()
+        assert (event.kind is EventKind.FAILED) <= (event.error_code in set(ErrorCode))
 
 
 def link(data: bytes) -> None:

@@ -13,7 +13,7 @@ from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, UNPAID
 
 S = JobState
 BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
-REVIVING = {"expired", "failed(archive)"}
+REVIVING = {"expired", "failed(generate)", "failed(archive)"}
 RETENTION = 1_000_000
 MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
 MINUTE = 60_000

@@ -323,7 +323,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.read_candidates(job_id, 0)
         job = self.model.jobs[job_id]
-        if job.word in ("submitted", "expired"):
+        if job.word in ("submitted", "expired", "failed(generate)"):
             self._move(job_id, S.GENERATED, 0, attempt=job.attempt)
         elif job.word in ("generated", "failed(archive)"):
             self._move(job_id, S.ARCHIVED, 0, attempt=job.attempt, owes_manifest=True)

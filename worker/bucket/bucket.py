@@ -175,12 +175,32 @@ class Bucket(BegunPosts):
                     what = f"{self.name}/{key} holds an object that is no video of ours"
                     raise ObjectConflict("taken", what) from err
 
-    def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
-        """Keep an image that came inline; returns its key."""
-        folder, extension = self._folder(job_id, accepted_at_ms), IMAGE_TYPES.get(content_type)
+    def image_key(self, job_id: str, accepted_at_ms: int, field: str, content_type: str) -> str:
+        """Where an image that came inline belongs."""
+        extension = IMAGE_TYPES.get(content_type)
         if extension is None or not re.fullmatch(r"[a-z_]{1,40}", field):
             raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
-        key = f"{folder}/input-{field}.{extension}"
+        return f"{self._folder(job_id, accepted_at_ms)}/input-{field}.{extension}"
+
+    def missing(self, uri: str) -> str | None:
+        """Why the object at `s3://bucket/key` cannot be handed on, in words; None: it is there and open to us.
+
+        Raises `BucketError` when S3 does not tell.
+        """
+        bucket, key = self._split(uri)
+        with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
+            try:
+                self._client.head_object(Bucket=bucket, Key=key)
+            except ClientError as err:
+                words = {404: "there is no such object in S3", 403: "S3 does not open it to us (s3:GetObject)"}
+                if s3.status_of(err) not in words:
+                    raise
+                return words[s3.status_of(err)]
+        return None
+
+    def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
+        """Keep an image that came inline; returns its key."""
+        key = self.image_key(job_id, accepted_at_ms, field, content_type)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             # between a claim and its POST, as `BegunPosts` is
             self._quick_direct.put(key, **s3.body(content), ContentType=content_type)
@@ -188,15 +208,16 @@ class Bucket(BegunPosts):
 
     def presign(self, key_or_uri: str, seconds: int) -> str:
         """A URL that lets anybody GET one object for *seconds*: a key of ours, or any `s3://bucket/key`."""
-        bucket, key = self.name, key_or_uri
-        if key_or_uri.startswith("s3://"):
-            try:
-                bucket, key = split_s3(key_or_uri)
-            except ValueError as err:
-                raise BucketError("refused", f"an s3:// URI {err}") from err
+        bucket, key = self._split(key_or_uri) if key_or_uri.startswith("s3://") else (self.name, key_or_uri)
         with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
             where = {"Bucket": bucket, "Key": key}
             return self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
+
+    def _split(self, uri: str) -> tuple[str, str]:
+        try:
+            return split_s3(uri)
+        except ValueError as err:
+            raise BucketError("refused", f"an s3:// URI {err}") from err
 
     def reach(self) -> None:
         """Raise `BucketError` unless the bucket answers and is ours."""

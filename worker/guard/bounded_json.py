@@ -47,14 +47,24 @@ class Place:
     around: Place | None
     step: object  # a name, or the number of a list's item
 
-    def __str__(self) -> str:
-        steps: list[str] = []
+    @property
+    def steps(self) -> tuple[object, ...]:
+        """The way from the root."""
+        found: list[object] = []
         place: Place | None = self
         while place is not None:
-            step = place.step
-            steps.append(f"[{step}]" if type(step) is int else f".{shown_name(step)}")
+            found.append(place.step)
             place = place.around
-        return "".join(reversed(steps)).removeprefix(".")
+        return tuple(reversed(found))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names on the way from the root, without the numbers of list items."""
+        return tuple(step for step in self.steps if isinstance(step, str))
+
+    def __str__(self) -> str:
+        words = (f"[{step}]" if type(step) is int else f".{shown_name(step)}" for step in self.steps)
+        return "".join(words).removeprefix(".")
 
 
 Item = tuple[Place | None, object, Any, int]

@@ -70,11 +70,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class JobError:
-    """Why a job has no video. `stage` is one of `states.STAGES`; `code` a short stable word."""
+    """Why a job has no video. `stage` is one of `states.STAGES`, `code` one of `ErrorCode` (a record may hold a later
+    version's), `provider_code` the provider's own short word, if it gave one."""
 
     stage: str
     code: str
     message: str
+    provider_code: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Job:
     nudges: int = 0
     contradictions: int = 0  # callbacks that the provider's own answer denied
     waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
+    unusable: str = ""  # the provider says that it is done, but so that it cannot be used: `no_video` or `bad_link`
     place: str = ""  # where it stands in its provider's line, while it does
     waited_until: int | None = None  # when the POST that it waited there for was begun
     path: str = ""  # how the current state came: submit, callback, poll, sweep, operator
@@ -153,7 +156,6 @@ class Job:
         Raises `UnknownLayoutError` for a record whose layout this version does not know.
         """
         _refuse_unknown(job_id, record)
-        stage = record.get("error_stage", "")
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -178,6 +180,7 @@ class Job:
             nudges=_int(record, "nudges", 0),
             contradictions=_int(record, "contradictions", 0),
             waiting_for=record.get("waiting_for", ""),
+            unusable=record.get("unusable", ""),
             place=record.get("place", ""),
             waited_until=_instant(record, "waited_until"),
             path=record.get("path", ""),
@@ -192,7 +195,7 @@ class Job:
             failing_since=_instant(record, "failing_since"),
             videos_attempt=_instant(record, "videos_attempt"),
             **_of_attempts(record),
-            error=JobError(stage, record.get("error_code", ""), record.get("error_message", "")) if stage else None,
+            error=_error(record),
             generated_by=record.get("generated_by", ""),
             told=record.get("told", ""),
             told_ver=_int(record, "told_ver", 0),
@@ -239,6 +242,12 @@ def _rows(record: Mapping[str, str], name: str) -> list[dict[str, Any]]:
     """Read the rows that `rows_json` wrote; empty where the field is absent."""
     rows: list[dict[str, Any]] = json.loads(record.get(name) or "[]")
     return rows
+
+
+def _error(record: Mapping[str, str]) -> JobError | None:
+    stage = record.get("error_stage")
+    told = (record.get(f"error_{name}", "") for name in ("code", "message", "provider_code"))
+    return JobError(stage, *told) if stage else None
 
 
 def _int(record: Mapping[str, str], name: str, default: int) -> int:

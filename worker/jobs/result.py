@@ -9,10 +9,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError
 from worker.jobs.states import JobState
 
-EXPIRED = JobError("generate", "expired", "the provider did not finish in time; it is still asked now and then")
+EXPIRED = JobError("generate", ErrorCode.EXPIRED, "the provider did not finish in time; it is still asked now and then")
 
 
 def error_of(job: Job) -> JobError | None:
@@ -41,5 +42,10 @@ def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
         **({"differs": [asdict(difference) for difference in job.differs]} if job.differs else {}),
         "cost": {**job.cost, **({"usage": dict(job.usage)} if job.usage else {})},
         "metadata": spec.get("metadata", {}),
-        **({"error": asdict(error)} if error else {}),
+        **({"error": error_document(error)} if error else {}),
     }
+
+
+def error_document(error: JobError) -> dict[str, str]:
+    """*error* as it is told; `provider_code` only where the provider gave one."""
+    return {name: str(value) for name, value in asdict(error).items() if value or name != "provider_code"}

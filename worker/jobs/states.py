@@ -30,7 +30,7 @@ FINAL = frozenset({S.ARCHIVED, S.FAILED, S.EXPIRED, S.CANCELLED})
 
 STAGES = ("submit", "confirm", "generate", "archive")
 """The stages at which a job fails. `confirm`: whether the POST was taken never became known
-(code `outcome_unknown`); it and `archive` may still turn out well (late truth)."""
+(code `outcome_unknown`); it, `generate` and `archive` may still turn out well (late truth)."""
 
 FAILS: dict[str, frozenset[str]] = {
     "submit": frozenset({S.ACCEPTED, S.SUBMITTING, S.UNCONFIRMED}),
@@ -47,14 +47,14 @@ SOURCES: dict[JobState, frozenset[str]] = {
     # from accepted: a callback proves a POST that Redis forgot (it lost its last second)
     S.UNCONFIRMED: frozenset({S.SUBMITTING, S.ACCEPTED}),
     S.SUBMITTED: frozenset({S.SUBMITTING, S.ACCEPTED, S.UNCONFIRMED, "failed(confirm)"}),
-    S.GENERATED: frozenset({S.SUBMITTED, S.EXPIRED, "failed(archive)"}),
+    S.GENERATED: frozenset({S.SUBMITTED, S.EXPIRED, "failed(generate)", "failed(archive)"}),
     S.ARCHIVED: frozenset({S.GENERATED, "failed(archive)"}),
     S.FAILED: frozenset().union(*FAILS.values()),
     S.EXPIRED: frozenset({S.SUBMITTED}),
     S.CANCELLED: frozenset({S.ACCEPTED}),
 }
 """Target -> what a job may hold for the move to be legal: a state, or `failed(<stage>)`.
-A failed job's plain word "failed" is in no set, so a provider's own "failed" is never undone."""
+A failed job's plain word "failed" is in no set: a provider's own "failed" is undone only by its own later success."""
 
 RETRIES: dict[JobState, frozenset[str]] = {
     S.ACCEPTED: frozenset(

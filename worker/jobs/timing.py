@@ -51,6 +51,7 @@ class Timing:
     show_after_seconds: float = 10 * MINUTE  # providers show new request ids late
     in_line_seconds: float = 30 * MINUTE  # a job that waits for its turn at a provider is called, not looked at
     look_again_seconds: float = HOUR  # slow looks at final jobs
+    doubt_seconds: float = DAY  # how long a generation that its provider says has failed is looked at
 
     def first_poll_seconds(self, estimate_seconds: float, *, calls_back: bool, rng: random.Random) -> float:
         """When a job just submitted is first worth a GET, whatever a provider's own estimate says.

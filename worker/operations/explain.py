@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.jobs.durations import moment, span
+from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.job import Job
 from worker.jobs.result import error_of
 from worker.jobs.states import JobState
@@ -106,13 +107,16 @@ def _submitted(view: View) -> str:
     job = view.job
     end = _after(job.submitted_at or job.accepted_at, view.timing.generate_deadline_seconds)
     first = f"{job.provider} to finish the video ({job.progress} %): "
+    if job.unusable:
+        what = UNUSABLE.get(job.unusable, "")
+        first = f"{job.provider} to name a video: it says that it is done, but {what} ({job.unusable}): "
     if job.place:
         return f"{first}{job.waiting_for}; called when it is its turn"
     if view.calls_back:
         first += f"its callback, or else a poll; {_next(view, 'polled')}"
     else:
         first += _next(view, "polled")
-    return f"{first}; given up as expired {_in(view, end)}"
+    return f"{first}; given up as {f'failed({job.unusable})' if job.unusable else 'expired'} {_in(view, end)}"
 
 
 def _generated(view: View) -> str:
@@ -151,7 +155,7 @@ def _hope(view: View) -> str:
     job = view.job
     if view.candidates:
         return f"{view.candidates} request ids told by callbacks to prove to be its own or not"
-    if job.state is JobState.EXPIRED:
+    if job.state is JobState.EXPIRED or (job.error is not None and job.error.stage == "generate"):
         return f"a late video: {job.provider} is still asked"
     if job.error is not None and job.error.stage == "archive":
         return "a late copy or a fresh link: bucket and provider are looked at"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from worker.jobs.durations import iso
 from worker.jobs.rate_limits import Standing
-from worker.jobs.result import error_of
+from worker.jobs.result import error_document, error_of
 from worker.operations import limits
 from worker.operations.explain import View, explain
 from worker.operations.stuck import why_stuck
@@ -80,7 +80,7 @@ def row(view: View) -> dict[str, Any]:
         "due_at": iso(view.due_at) if view.due_at is not None else None,
         "stuck": why_stuck(view),
         "waits_for": explain(view),
-        "error": asdict(error) if error else None,
+        "error": error_document(error) if error else None,
         "failures": job.failures,
         "last_failure": job.waiting_for if job.failures else None,
         "cost": dict(job.cost),
@@ -111,7 +111,7 @@ def document(known: Details) -> dict[str, Any]:
         "videos": [asdict(video) for video in job.videos],
         "cost": dict(job.cost),
         "usage": dict(job.usage),
-        "error": asdict(error) if error else None,
+        "error": error_document(error) if error else None,
         "spec": dict(known.spec),
         "polls": job.polls,
         "contradictions": job.contradictions,

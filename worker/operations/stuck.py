@@ -6,6 +6,7 @@ A pure function of the same view that `explain` reads.
 from __future__ import annotations
 
 from worker.jobs.durations import span
+from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.states import JobState
 from worker.jobs.timing import HOUR, MINUTE
 from worker.operations import overdue
@@ -40,6 +41,8 @@ def why_stuck(view: View) -> str | None:
         if left_seconds <= 0:
             return f"not archived, and its link should have died {span(-left_seconds)} ago"
         return f"not archived, and its link dies in {span(left_seconds)}"
+    if job.unusable and not job.is_final:
+        return f"{job.provider} says that it is done, but {UNUSABLE.get(job.unusable, '')} ({job.unusable})"
     if job.is_final and job.told_ver < job.ver:
         return "its result is not told" if for_seconds > OWED_SECONDS else None
     if job.is_final:

@@ -6,15 +6,20 @@ An id goes into URLs and records, a link is downloaded, a word stands in logs: e
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from worker.guard.text import clean, holds
-from worker.jobs.job import Link
 
 STATUS_CHARACTERS = 40
 LINKS = 16
 LINK_CHARACTERS = 8192
+_BREAKS = re.compile(r"[\t\r\n]")
+_FRACTION = re.compile(r"(\.[0-9]{6})[0-9]+")
+_UTC = re.compile(r"\s*(UTC|GMT)\Z")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _REQUEST_ID = re.compile(r"(?!\.+\Z)[!-.0-\[\]-~]{1,128}")  # printable ASCII but space, '/' and '\'
 
@@ -28,17 +33,22 @@ def code_word(value: object, default: str = "", *, hide: Iterable[str] = ()) -> 
 
 
 def request_id(value: object) -> str | None:
-    """*value* if it can be a request id: it goes into URLs, keys and logs."""
-    return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
+    """*value* as a request id, if it can be one: it goes into URLs, keys and logs. A number is one, too."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if 0 < value < 10**20 else None
+    text = value.strip() if isinstance(value, str) else ""
+    return text if _REQUEST_ID.fullmatch(text) else None
 
 
 def instant(value: object) -> int | None:
-    """Unix milliseconds from seconds or milliseconds (numbers or digits); None for anything unlikely."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e14:
+    """Unix milliseconds, from Unix seconds, milliseconds, micro- or nanoseconds (numbers or digits), ISO 8601 or
+    RFC 2822; a time without a zone is UTC. None for anything unlikely."""
+    if isinstance(value, str):
+        value = _moment(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
         return None
-    moment = int(value if value >= 1e11 else value * 1000)
+    exponent = next((digits for digits, least in ((-6, 1e17), (-3, 1e14), (0, 1e11)) if value >= least), 3)
+    moment = int(value * 10**exponent) if exponent >= 0 else int(value) // 10**-exponent
     return moment if 946_684_800_000 <= moment < 4_102_444_800_000 else None  # the years 2000 to 2099
 
 
@@ -56,10 +66,14 @@ def seconds(value: object) -> float | None:
     return float(value)
 
 
-def links(urls: Iterable[object], expires_at: int | None = None) -> tuple[Link, ...]:
-    """The https URLs among *urls*, each once, in order. What else they must be, the download guard knows."""
-    usable = [url for url in urls if isinstance(url, str) and url.startswith("https://") and _is_one_line(url)]
-    return tuple(Link(url, expires_at) for url in list(dict.fromkeys(usable))[:LINKS])
+def usable_urls(urls: Iterable[object]) -> tuple[str, ...]:
+    """The https URLs among *urls*, each once, in order; what else they must be, the download guard knows.
+
+    As browsers do, blanks around them and line breaks within are nothing, and the scheme has no case.
+    """
+    plain = (_BREAKS.sub("", url.strip()) for url in urls if isinstance(url, str))
+    usable = (f"https://{url[8:]}" for url in plain if url[:8].lower() == "https://" and _can_be_kept(url))
+    return tuple(list(dict.fromkeys(usable))[:LINKS])
 
 
 def small(usage: object, names: Sequence[str], *, hide: Iterable[str] = ()) -> dict[str, Any]:
@@ -76,21 +90,17 @@ def small(usage: object, names: Sequence[str], *, hide: Iterable[str] = ()) -> d
     return kept
 
 
-def error_words(document: Mapping[str, Any], *, hide: Collection[str] = ()) -> tuple[str, str]:
-    """Code and message of whatever error *document* tells, in the shapes that the three providers use."""
-    error = document.get("error")
-    parts = error if isinstance(error, Mapping) else {}
-    words = [word for word in (code_word(parts.get(name), hide=hide) for name in ("code", "type")) if word]
-    code = next((word for word in words if not word.isdigit()), words[0] if words else "")
-    told = [
-        parts.get("message"),
-        error,
-        *(document.get(name) for name in ("error_message", "message", "detail", "msg")),
-        parts.get("details"),
-    ]
-    message = next((text for text in (clean(item, hide=hide) for item in told) if text), "")
-    return code, message
+def _can_be_kept(url: str) -> bool:
+    return 8 < len(url) <= LINK_CHARACTERS and url.isprintable()
 
 
-def _is_one_line(url: str) -> bool:
-    return len(url) <= LINK_CHARACTERS and url.isprintable() and " " not in url
+def _moment(text: str) -> float | None:
+    """Unix seconds, or a number in whichever unit, of a time that is written out."""
+    if re.fullmatch(r"[0-9]{1,19}(\.[0-9]{1,9})?", text, re.ASCII):
+        return float(text) if "." in text else int(text)
+    plain = _UTC.sub("+00:00", _FRACTION.sub(r"\1", text).replace("/", "-"))
+    for read, written in ((datetime.fromisoformat, plain), (parsedate_to_datetime, text)):
+        with suppress(ValueError, TypeError, OverflowError, IndexError):
+            told = read(written)
+            return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return None

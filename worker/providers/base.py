@@ -6,10 +6,10 @@ How to add one: `README.md` beside this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from worker.jobs.job import Link
 from worker.jobs.spec import JobSpec
@@ -29,7 +29,7 @@ class EventKind(StrEnum):
     PENDING = "pending"  # not finished
     GENERATED = "generated"  # finished, with at least one video link
     FAILED = "failed"  # finished without a video, also when cancelled over there
-    UNKNOWN = "unknown"  # a word we do not know, or a success without a video: not final, alarmed
+    UNKNOWN = "unknown"  # a word that stands in no table, or a success that cannot be used: not final, alarmed
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class ProviderEvent:
     status: str = ""  # the provider's own word, at most 40 characters, printable
     progress: int | None = None  # 0..100
     links: tuple[Link, ...] = ()
-    error_code: str = ""  # the provider's short word when FAILED, sanitised; "no_video" for a success without one
-    error_message: str = ""  # at most 500 characters, sanitised, our key redacted
+    error_code: str = ""  # one of `ErrorCode` when FAILED, or when a success cannot be used
+    error_message: str = ""  # the provider's own words: at most 500 characters, sanitised, our key redacted
+    provider_code: str = ""  # the provider's own short word for the error, sanitised
     usage: Mapping[str, Any] = field(default_factory=dict)  # billing as told, small
     model: str | None = None  # echoed
     created_at: int | None = None
@@ -51,6 +52,25 @@ class ProviderEvent:
     @property
     def is_terminal(self) -> bool:
         return self.kind in (EventKind.GENERATED, EventKind.FAILED)
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether it says that it is done, and names no video that can be used (`no_video`, `bad_link`)."""
+        return self.kind is EventKind.UNKNOWN and self.error_code != ""
+
+
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """How a GET is begun: the caller may keep limits, or a lease, before each."""
+
+    def __call__(self, request: Callable[[], T], /) -> T: ...
+
+
+def at_once(request: Callable[[], T], /) -> T:
+    """Begin a GET without further ado."""
+    return request()
 
 
 @dataclass(frozen=True)
@@ -97,10 +117,11 @@ class Provider(Protocol):
         """Whether *event* can be the request that our POST of *spec*, begun at *begun_at*, made:
         model, creation time (10 min of clock skew allowed) and, where echoed, the payload."""
 
-    def recent(self, spec: JobSpec) -> Sequence[ProviderEvent]:
-        """The latest requests of *spec*'s model, each with its echoed payload (`can_list` only).
+    def recent(self, spec: JobSpec, *, since: int = 0, ask: Ask = at_once) -> Iterator[ProviderEvent]:
+        """The requests of *spec*'s model since *since* (Unix ms), each with its echoed payload (`can_list` only).
 
-        Raises `ProviderError` when it could not be learned now.
+        They are read page by page, as far as they are asked for; each page's GET is begun by *ask*.
+        Raises `ProviderError` when the list could not be learned now, or not the whole of it as far back as that.
         """
 
     @property
@@ -114,4 +135,5 @@ class Provider(Protocol):
         """How long a generation of *spec* usually takes: when the first poll is worth its GET."""
 
     def check_key(self) -> None:
-        """One GET that needs our key and costs nothing; raises `ProviderError` when it is not answered well."""
+        """One GET that needs our key and costs nothing; raises `ProviderError` when it is not answered well, or
+        tells that there is no money left (`no_credit`)."""

@@ -6,14 +6,13 @@ https://docs.evolink.ai/en/api-manual/task-management/get-task-detail
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from decimal import Decimal
-from typing import Any
 
 from worker.providers.adapter import Adapter
-from worker.providers.answers import error_words
-from worker.providers.base import CallbackTrust, EventKind, ProviderEvent
+from worker.providers.base import CallbackTrust, EventKind
 from worker.providers.model import ModelRules
+from worker.providers.places import Ids
 
 # Inferred from EvoLink's pages for the other Kling models: the turbo page was seen without its field names.
 FIRST_FRAME = "image_start"
@@ -46,9 +45,9 @@ KINDS = {
     "processing": EventKind.PENDING,
     "completed": EventKind.GENERATED,
     "failed": EventKind.FAILED,
-    # Not in the list, though callbacks fire for it: either spelling, or "failed" with code request_cancelled.
+    # Not in the list, though callbacks fire for it and the vendor's own clients wait for it; else it comes as "failed"
+    # with code request_cancelled.
     "cancelled": EventKind.FAILED,
-    "canceled": EventKind.FAILED,
 }
 
 
@@ -62,22 +61,14 @@ class EvoLink(Adapter):
     callback_field = "callback_url"
     estimate_field = ("task_info", "estimated_time")
     usage_fields = ("billing_rule", "credits_reserved", "estimated_cost")  # only in the answer to a submit
-    id_fields = ("id", "task_id")
+    usage_field = "usage"
+    # An id begins with "task-unified-" (get-task-detail); some callers have seen `task_id`.
+    ids = Ids(("id", "task_id"), re.compile(r"task-unified-[!-.0-~]+"))
+    link_places = ("results",)
     # An id that does not begin with "task-unified-" is answered by 400 invalid_task_id.
     unknown_id_codes = frozenset({"invalid_task_id", "task_not_found"})
     submit_path = "/v1/videos/generations"
     request_path = "/v1/tasks"
     account_path = "/v1/credits"
-
-    def event(self, request_id: str, record: Mapping[str, Any]) -> ProviderEvent:
-        results = record.get("results")
-        return self.told(
-            request_id,
-            record.get("status"),
-            urls=results if isinstance(results, list) else (),
-            error=lambda: error_words(record, hide=[self.api.api_key]),
-            progress=record.get("progress"),
-            usage=record.get("usage"),
-            model=record.get("model"),
-            created=record.get("created"),
-        )
+    balance_fields = ("data.token.remaining_credits", "data.user.remaining_credits")
+    unlimited_fields = ("data.token.unlimited_credits", "data.user.unlimited_credits")

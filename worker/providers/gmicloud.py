@@ -6,18 +6,22 @@ https://docs.gmicloud.ai/inference-engine/api-reference/video-api-reference
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from worker.errors import ProviderError
-from worker.guard.text import clean
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.spec import JobSpec
-from worker.providers import answers
 from worker.providers.adapter import Adapter
-from worker.providers.answers import error_words
-from worker.providers.base import EventKind, ProviderEvent
+from worker.providers.base import Ask, EventKind, ProviderEvent, at_once
+from worker.providers.diagnosis import Rule
+from worker.providers.http import TOO_LONG
 from worker.providers.model import ModelRules
+from worker.providers.places import Ids
 
 _PAGES = "https://docs.gmicloud.ai/model-quickstarts/video"
 _REQUESTS = "/api/v1/ie/requestqueue/apikey/requests"
@@ -100,8 +104,34 @@ KINDS = {
     "cancelled": EventKind.FAILED,
 }
 
-REFUSALS = {500: re.compile(r"Backend error \(400\)")}
-"""Other clients have seen the queue wrap its backend's 400 in a 500 of its own (genblaze-gmicloud, _errors.py)."""
+REFUSALS = (
+    Rule(
+        500,
+        re.compile(r"Backend error \((?!408|429)4[0-9]{2}\)"),
+        ErrorCode.INVALID_INPUT,
+        "genblaze-gmicloud, _errors.py, and two more clients: the queue wraps its backend's 400 or 403 (an input that "
+        "it cannot use) in a 500 of its own; no request is created, nothing is charged",
+    ),
+    Rule(
+        500,
+        re.compile(r"Backend error \(429\)"),
+        ErrorCode.RATE_LIMITED,
+        "inferred from the same: the backend did not take it",
+    ),
+)
+
+PAGE_RECORDS = 50
+MOST_PAGES = 200
+"""Of a list: ten thousand requests of one model between a POST and the look for it."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """One page of the list."""
+
+    records: list[tuple[str, Mapping[str, Any]]]  # those that have an id, with it
+    length: int  # of all records on it
+    has_more: bool
 
 
 class GmiCloud(Adapter):
@@ -111,12 +141,16 @@ class GmiCloud(Adapter):
     can_list = True
     models = MODELS
     kinds = KINDS
-    id_fields = ("request_id",)
+    ids = Ids(("request_id",), re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"))
+    # Never `thumbnail_image_url`, though the official example puts an .mp4 there.
+    link_places = ("outcome.media_urls", "outcome.video_url", "outcome.url")
+    payload_field = "payload"
     submit_path = _REQUESTS
     request_path = _REQUESTS
     account_path = _REQUESTS
+    account_query = MappingProxyType({"limit": "1"})
     refusals = REFUSALS
-    answer_bytes = 8 * 1024 * 1024  # it echoes the payload, inline pictures and all
+    answer_bytes = 6 * 1024 * 1024  # it echoes the payload, inline pictures and all
 
     def envelope(self, model: str, values: dict[str, Any]) -> dict[str, Any]:
         return {"model": model, "payload": values}
@@ -127,44 +161,49 @@ class GmiCloud(Adapter):
             return "on" if value else "off"
         return str(value)
 
-    def event(self, request_id: str, record: Mapping[str, Any]) -> ProviderEvent:
-        outcome = record.get("outcome")
-        outcome = outcome if isinstance(outcome, Mapping) else {}
-        return self.told(
-            request_id,
-            record.get("status"),
-            urls=_video_urls(outcome),
-            error=lambda: self._error(record, outcome),
-            model=record.get("model"),
-            created=record.get("created_at"),
-            payload=record.get("payload"),
-        )
+    def recent(self, spec: JobSpec, *, since: int = 0, ask: Ask = at_once) -> Iterator[ProviderEvent]:
+        """The list page by page, by limit and offset; how it is sorted is not documented, the latest first as seen.
 
-    def _error(self, record: Mapping[str, Any], outcome: Mapping[str, Any]) -> tuple[str, str]:
-        """Why a request failed. Where that stands is not documented; these are the places where clients look."""
-        payload = record.get("payload")
-        echoed = payload.values() if isinstance(payload, Mapping) else ()
-        hide = [self.api.api_key, *(text for text in echoed if isinstance(text, str))]
-        code, message = error_words({**record, "message": None}, hide=hide)
-        inner_code, inner_message = error_words(outcome, hide=hide)
-        number = answers.code_word(outcome.get("error_code"), hide=hide)
-        reason = clean(outcome.get("fail_reason") or outcome.get("status"), hide=hide)
-        return code or inner_code or number, message or inner_message or reason
-
-    def recent(self, spec: JobSpec) -> Sequence[ProviderEvent]:
+        A page that is too long (payloads are echoed, inline pictures too) is asked for in smaller ones; a single
+        record that is too long is passed over, and told at the end.
+        """
         rules = self.rules_for(spec)
         if rules is None:
             raise ProviderError(self.name, "unknown_model", "the spec's model is not theirs")
-        document = self._learned(self.api.get(_REQUESTS, {"model_id": rules.name}))
-        records = document.get("requests")
-        if not isinstance(records, list):
+        seen: set[str] = set()
+        offset, limit, passed_over = 0, PAGE_RECORDS, 0
+        for _ in range(MOST_PAGES):
+            try:
+                page = ask(partial(self._page, rules.name, offset, limit))
+            except ProviderError as err:
+                if err.code != TOO_LONG:
+                    raise
+                if limit == 1:
+                    offset, passed_over = offset + 1, passed_over + 1
+                limit = max(1, limit // 4)
+                continue
+            new = [(told, record) for told, record in page.records if told not in seen]
+            seen.update(told for told, _ in new)
+            events = [self.event(told, record) for told, record in new]
+            yield from events
+            times = [event.created_at for event in events if event.created_at is not None]
+            is_latest_first = times == sorted(times, reverse=True)
+            if not page.has_more or not new or (is_latest_first and times and times[-1] < since):
+                break
+            offset += page.length
+        else:
+            raise ProviderError(self.name, TOO_LONG, f"its list does not end within {MOST_PAGES} pages")
+        if passed_over:
+            raise ProviderError(self.name, TOO_LONG, f"{passed_over} records of its list are too long to be read")
+
+    def _page(self, model: str, offset: int, limit: int) -> _Page:
+        query = {"model_id": model, "limit": str(limit), "offset": str(offset)}
+        document = self._learned(self.api.get(_REQUESTS, query))
+        listed = document.get("requests")
+        if not isinstance(listed, list):
             raise ProviderError(self.name, "unreadable", "the answer holds no list of requests")
-        identified = [(self._id_in(record), record) for record in records if isinstance(record, Mapping)]
-        return [self.event(request_id, record) for request_id, record in identified if request_id]
-
-
-def _video_urls(outcome: Mapping[str, Any]) -> Iterable[object]:
-    """Never `thumbnail_image_url`, though the official example puts an .mp4 there."""
-    media = outcome.get("media_urls")
-    urls = [item.get("url") if isinstance(item, Mapping) else item for item in media] if isinstance(media, list) else []
-    return urls or [outcome.get("video_url") or outcome.get("url")]
+        told = [(self._id_in(record), record) for record in listed if isinstance(record, Mapping)]
+        # callers have seen `has_more`, the SDK knows `total`; without either only an empty page is the last
+        more, total = document.get("has_more"), document.get("total")
+        is_last = more is False or (type(total) is int and offset + len(listed) >= total)
+        return _Page([(request_id, record) for request_id, record in told if request_id], len(listed), not is_last)

@@ -1,13 +1,18 @@
 """The one way an adapter speaks to its provider: HTTPS, our key, bounded in time and bytes.
 
 A POST may cost money, so what matters is whether it can have been taken: it
-goes over a connection of its own, and its body remembers whether anybody began
-to read it. Until then nothing that could be acted on has left this machine. A
-GET costs nothing: connections are kept, and a stale one is tried anew, once.
+goes over a connection of its own, and its body remembers whether its sending began.
+Until then nothing that could be acted on has left this machine. A GET costs
+nothing: connections are kept, and a stale one is tried anew, once.
+
+An answer is a stranger's. Its time and its bytes are bounded in the socket, below
+any library: a chunk size of -1 has been read as "all there is". Whatever a library
+raises while an answer is read is the provider's failure.
 """
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import re
@@ -28,12 +33,16 @@ from worker.errors import NotTakenError, ProviderError, SettingsError, Unconfirm
 POST_SECONDS = (5.0, 60.0)  # to connect; from the last byte sent to the last byte read
 GET_SECONDS = (5.0, 20.0)
 ANSWER_BYTES = 1024 * 1024
+WIRE_BYTES = 8 * 1024 * 1024
+"""Most bytes that one answer may take on the wire: its head, interim answers, framing and trailers included."""
+INTERIM_ANSWERS = 8
+"""Most answers of status 1xx (103 Early Hints, say) before the one that counts."""
 RETRY_AFTER_SECONDS = (1.0, 900.0)
 
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+TOO_LONG = "answer_too_long"
 
 
-class AnswerTooLong(requests.RequestException):
+class AnswerTooLong(Exception):
     """More bytes than any answer of this provider has."""
 
 
@@ -86,7 +95,7 @@ class Api:
         try:
             with new_session(self._tls) as session:
                 return self._exchange(session, "POST", path, self._post_seconds, headers=headers, data=body)
-        except _BROKEN as err:
+        except Exception as err:  # of a library that reads a stranger's answer: anything
             if not body.begun:
                 raise NotTakenError(self.provider, "unreachable", f"could not connect ({_kind(err)})") from err
             raise UnconfirmedError(
@@ -106,7 +115,9 @@ class Api:
                 if not _was_stale(err):
                     raise
                 return ask()
-        except _BROKEN as err:
+        except AnswerTooLong as err:
+            raise ProviderError(self.provider, TOO_LONG, f"its answer is {err}") from err
+        except Exception as err:  # of a library that reads a stranger's answer: anything
             raise ProviderError(self.provider, "unreachable", f"no answer ({_kind(err)})") from err
 
     def _exchange(
@@ -174,18 +185,44 @@ class _TrustingAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options, ssl_context=self._tls)
+        self.poolmanager.pool_classes_by_scheme = {"https": _Pool}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 -- theirs
         conn.cert_reqs = "CERT_REQUIRED"
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """The answer that counts: interim answers are skipped. `http.client` does so for 100 alone."""
+
+    def begin(self) -> None:
+        for _ in range(INTERIM_ANSWERS):
+            super().begin()
+            if self.status == http.client.SWITCHING_PROTOCOLS or not 100 <= self.status < 200:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before: `begin` reads once
+        raise http.client.HTTPException("interim answers without end")
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    response_class = _FinalResponse
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection
+
+
 class _WholeAnswerSocket(ssl.SSLSocket):
-    """A TLS socket whose time-out is for the whole answer; as it is, each trickled byte would begin it anew."""
+    """A TLS socket whose time-out is for the whole answer, and which brings `WIRE_BYTES` of it at most.
+
+    As it is, each trickled byte would begin the time-out anew. Each request sets it anew, and with it the count.
+    """
 
     _ends: float | None = None
+    _bytes_left = WIRE_BYTES
 
     def settimeout(self, value: float | None) -> None:
         self._ends = None if value is None else time.monotonic() + value
+        self._bytes_left = WIRE_BYTES
         super().settimeout(value)
 
     def recv_into(self, *args: Any, **options: Any) -> int:
@@ -194,7 +231,11 @@ class _WholeAnswerSocket(ssl.SSLSocket):
             if left <= 0:
                 raise TimeoutError("the answer took too long")
             super().settimeout(left)
-        return super().recv_into(*args, **options)
+        if self._bytes_left <= 0:
+            raise AnswerTooLong(f"over {WIRE_BYTES} bytes")
+        count = super().recv_into(*args, **options)
+        self._bytes_left -= count
+        return count
 
 
 class _Body(io.BytesIO):

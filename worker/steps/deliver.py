@@ -80,7 +80,7 @@ def _look_again(claim: Claim, services: Services) -> Step | None:
         step = reconcile.run(claim, services)
     elif _is_failed_at(job, "archive"):
         step = _look_at_archive(claim, services)
-    elif job.state is JobState.EXPIRED:
+    elif job.state is JobState.EXPIRED or _is_failed_at(job, "generate"):
         step = poll.look(claim, services)
     else:
         step = None

@@ -16,11 +16,13 @@ from worker.errors import BucketError, DownloadError, LeaseLostError, NoSuchRequ
 from worker.jobs.job import Job, Video
 from worker.jobs.spec import parse_spec
 from worker.jobs.states import MISSED, REVISITED
+from worker.providers.adapter import CLOCK_SKEW_MS
 from worker.providers.base import EventKind, Provider, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, provider_turns
 from worker.steps.copy_videos import Copied, copy_all
 from worker.steps.lease import Lease
+from worker.steps.submit_images import as_sent
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
@@ -100,16 +102,22 @@ def _bound(older: Job, provider: Provider, services: Services) -> Job:
 def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[ProviderEvent]:
     """Requests that fit the attempt: those that its callbacks name, then the list."""
     spec = parse_spec(json.loads(services.store.spec_json(older.id) or "{}"))
+    sent = as_sent(older, spec, services.bucket)
     begun_at = older.begun.get(older.attempt, older.accepted_at)
+
+    def fits(event: ProviderEvent) -> bool:
+        return any(provider.fits(form, event, begun_at=begun_at) for form in (spec, sent))
+
     named = [event.request_id for event in services.store.events(older.id) if event.attempt == older.attempt]
     for request_id in dict.fromkeys(named):
         try:
             event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, request_id))
         except NoSuchRequestError:
             continue
-        if provider.fits(spec, event, begun_at=begun_at):
+        if fits(event):
             yield event
     if provider.can_list:
-        for event in provider_turns.at_once(older.id, provider.name, services, partial(provider.recent, spec)):
-            if event.payload is not None and provider.fits(spec, event, begun_at=begun_at):
+        ask = partial(provider_turns.at_once, older.id, provider.name, services)
+        for event in provider.recent(spec, since=begun_at - CLOCK_SKEW_MS, ask=ask):
+            if event.payload is not None and fits(event):
                 yield event

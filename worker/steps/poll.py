@@ -14,6 +14,7 @@ from functools import partial
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
 from worker.guard.text import clean
+from worker.jobs.error_codes import UNUSABLE, ErrorCode
 from worker.jobs.job import Job, JobError
 from worker.jobs.rate_limits import Operation
 from worker.jobs.spec import words_in
@@ -26,6 +27,9 @@ from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
+
+DETAIL_CHARACTERS = 300
+"""Of a provider's own words, as many as a record keeps for a job that waits."""
 
 POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 
@@ -58,7 +62,7 @@ def look(claim: Claim, services: Services) -> Step | None:
     except NoSuchRequestError as err:
         return _unknown_there(claim, services, err)
     except ProviderError as err:
-        return _try_later(claim, services, f"{job.provider} to answer ({err.code})", err.retry_after)
+        return _try_later(claim, services, f"{job.provider} to answer ({_told(err, job, services)})", err.retry_after)
     is_true = _judge(claim, heard, event, services)
     return _apply(claim, event, "callback" if is_true else "poll", services)
 
@@ -123,21 +127,41 @@ def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
 
 
 def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -> Step | None:
+    """Believe that the generation has failed; for a day the provider is still asked, slowly: some finish it later."""
     job = claim.job
-    message = clean(event.error_message, hide=_prompts(job, services)) or f"{job.provider} says {event.status}"
-    error = JobError("generate", event.error_code or event.status or "failed", message)
+    hide = _prompts(job, services)
+    told = clean(event.error_message, hide=hide) or f"{job.provider} says {clean(event.status, hide=hide)}"
+    code = event.error_code or ErrorCode.GENERATION_FAILED
+    if job.is_final and job.state is JobState.FAILED:
+        return None  # the same again: whoever looks at final jobs says when to look once more
+    return _fail(claim, JobError("generate", code, told, event.provider_code), services, path, _usage(event))
+
+
+def _fail(claim: Claim, error: JobError, services: Services, path: str, facts: dict[str, str]) -> Step | None:
+    job = claim.job
     reply = services.store.move(
         job.id,
         JobState.FAILED,
         attempt=job.attempt,
         path=path,
         lease=claim.token,  # an answer that has grown old must not fail what has a video by now
-        facts=_usage(event),
+        facts=facts,
         notes={"polls": str(job.polls + 1)},
         error=error,
-        detail=error.code,
+        look_until=claim.now + ms(services.timing.doubt_seconds),
+        detail=f"{error.code}: {error.message}",
     )
+    if reply.applied:
+        why = {"code": error.code, "provider_code": error.provider_code, "reason": error.message}
+        log.error("generation.failed", extra={"job_id": job.id, "provider": job.provider, **why})
     return Step.SETTLE if reply.applied else None
+
+
+def _told(err: ProviderError, job: Job, services: Services) -> str:
+    """Code and words of an error, fit for the record: an answer may repeat the prompt."""
+    detail = clean(err.detail, DETAIL_CHARACTERS, hide=_prompts(job, services))
+    log.warning("poll.unanswered", extra={"job_id": job.id, "code": err.code, "reason": detail})
+    return f"{err.code}: {detail}"
 
 
 def _prompts(job: Job, services: Services) -> list[str]:
@@ -147,18 +171,25 @@ def _prompts(job: Job, services: Services) -> list[str]:
 
 def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | None:
     job, status = claim.job, event.status
+    notes: dict[str, str] = {}
     if event.kind is EventKind.UNKNOWN:
         status = clean(status, hide=_prompts(job, services))
-        services.store.count("unknown_statuses")
-        log.warning("status.unknown", extra={"job_id": job.id, "provider": job.provider, "status": status})
+        seen = {"job_id": job.id, "provider": job.provider, "status": status}
+        services.store.count("unusable_successes" if event.is_unusable else "unknown_statuses")
+        if event.is_unusable:
+            log.error("success.unusable", extra={**seen, "code": event.error_code})
+        else:
+            log.warning("status.unknown", extra=seen)
+    if event.error_code != job.unusable:
+        notes["unusable"] = event.error_code
     if _is_overdue(claim, services):
-        return _expire(claim, services)
+        return _expire(claim, services, event.error_code, status)
     changed = event.progress is not None and event.progress > job.progress
     reply = services.store.rest(
         claim,
         due_in_ms=ms(_next_poll_seconds(claim, services)),
         facts={"progress": str(event.progress)} if changed else {},
-        notes={"polls": str(job.polls + 1), "failures": "0", "waiting_for": f"{job.provider}: {status}"},
+        notes={"polls": str(job.polls + 1), "failures": "0", "waiting_for": f"{job.provider}: {status}", **notes},
     )
     if changed and reply.job is not None and not reply.job.is_final:
         services.results.started(reply.job)
@@ -170,9 +201,12 @@ def _is_overdue(claim: Claim, services: Services) -> bool:
     return is_waiting and _waited_seconds(claim) > services.timing.generate_deadline_seconds
 
 
-def _expire(claim: Claim, services: Services) -> Step | None:
-    """Give up waiting; the provider is still asked, slowly, until the retention ends."""
+def _expire(claim: Claim, services: Services, unusable: str, status: str = "") -> Step | None:
+    """Give up waiting; the provider is still asked, slowly. A success that was never usable ends as what it is."""
     job = claim.job
+    if unusable:
+        message = f"{job.provider} says {status or 'that it is done'}, but {UNUSABLE.get(unusable, '')}"
+        return _fail(claim, JobError("generate", unusable, message), services, "sweep", {})
     reply = services.store.move(
         job.id,
         JobState.EXPIRED,
@@ -191,13 +225,15 @@ def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) ->
     if _waited_seconds(claim) > services.timing.show_after_seconds:
         services.store.count("requests_unknown_there")
         log.error("request.vanished", extra={"job_id": job.id, "request_id": job.request_id})
-    return _try_later(claim, services, f"{job.provider} to know the request ({err.code})", err.retry_after)
+    return _try_later(
+        claim, services, f"{job.provider} to know the request ({_told(err, job, services)})", err.retry_after
+    )
 
 
 def _try_later(claim: Claim, services: Services, reason: str, retry_after: float | None = None) -> Step | None:
     job = claim.job
     if _is_overdue(claim, services):
-        return _expire(claim, services)
+        return _expire(claim, services, job.unusable)
     if job.is_final:
         delay = services.timing.look_again_seconds
     else:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, RefusedError, StoreError
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.rate_limits import Limits, Operation, Permit, Place, Refusal, in_words
 from worker.jobs.timing import ms
+from worker.providers.diagnosis import LOCKS_OUT
 from worker.services import Services
 from worker.store import Claim
 
@@ -21,8 +23,9 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-LOCKED_OUT = frozenset({401, 402, 403})
-"""What a provider answers whatever is asked: our key is not taken, or nothing is left to pay with."""
+MOST_HOLD_SECONDS = 60.0
+"""How long one job's Retry-After holds the whole provider at most: the job itself waits as long as it was told,
+the others may be met better."""
 
 PAUSE_SECONDS = 2.0
 """How long a provider that says "too many requests", and not until when, is left alone."""
@@ -61,10 +64,16 @@ def answered(job_id: str, limits: Limits, op: Operation, services: Services) -> 
     _report(job_id, limits, op, services, "answered")
 
 
+def is_locked_out(err: ProviderError) -> bool:
+    """Whether the provider answers so whatever is asked: our key is not taken, or nothing is left to pay with."""
+    return err.code in LOCKS_OUT
+
+
 def failed(job_id: str, limits: Limits, op: Operation, services: Services, err: ProviderError) -> None:
     """Report what the provider's answer, or its silence, says of the provider."""
-    hold_seconds = err.retry_after or (PAUSE_SECONDS if err.status == 429 else 0.0)
-    if err.status in LOCKED_OUT:
+    asked_seconds = err.retry_after or (PAUSE_SECONDS if err.code == ErrorCode.RATE_LIMITED else 0.0)
+    hold_seconds = min(MOST_HOLD_SECONDS, asked_seconds)
+    if is_locked_out(err):
         outcome = "locked_out"
     elif isinstance(err, RefusedError | NoSuchRequestError) or (err.status is not None and 400 <= err.status < 500):
         if err.status is None and isinstance(err, RefusedError):

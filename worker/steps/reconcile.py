@@ -1,4 +1,4 @@
-"""Confirm: find out whether an unconfirmed POST was taken, without ever sending it again.
+"""Reconcile: find out whether an unconfirmed POST was taken, without ever sending it again.
 
 What can tell: the answer that the bucket has kept, a callback's request id read with our own key
 (a *candidate*: the callback alone proves nothing), and the provider's list where it echoes our payload.
@@ -15,13 +15,17 @@ from typing import TypeVar
 
 from worker.bucket.intents import Begun
 from worker.errors import BucketError, LeaseLostError, NoRoomError, NoSuchRequestError, ProviderError
+from worker.guard.text import clean
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError
-from worker.jobs.spec import JobSpec, parse_spec
+from worker.jobs.spec import JobSpec, parse_spec, words_in
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.providers.adapter import CLOCK_SKEW_MS
 from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, adopt, provider_turns, rollback_guard
+from worker.steps.submit_images import as_sent
 from worker.store import Claim
 
 T = TypeVar("T")
@@ -31,12 +35,15 @@ MOST_SKEW_MS = 24 * 60 * 60 * 1000
 
 log = logging.getLogger(__name__)
 
+TROUBLE_CHARACTERS = 160
+UNREADABLE_TIME = "unreadable_time"
+
 
 def run(claim: Claim, services: Services) -> Step | None:
     """Settle a claimed job whose POST may or may not have been taken."""
     job = claim.job
     provider = services.providers.get(job.provider)
-    asked_to_wait, was_held_back, begun = 0.0, False, None
+    asked_to_wait, was_held_back, trouble, begun = 0.0, False, "", None
     try:
         begun = rollback_guard.last_begun(job, services)
         if not job.failures and (step := adopt.look(job, _begun_at(job, begun), services)):
@@ -56,16 +63,17 @@ def run(claim: Claim, services: Services) -> Step | None:
         except LeaseLostError:
             return None
         asked_to_wait, was_held_back = inquiry.asked_to_wait, was_held_back or inquiry.was_held_back
+        trouble = "; ".join(inquiry.troubles)
     candidates = _still_kept(claim, services)
     if not was_held_back and job.state is JobState.UNCONFIRMED and _is_overdue(claim, candidates, services):
         return _outcome_unknown(claim, provider, services)
-    return _rest(claim, provider, candidates, asked_to_wait, services)
+    return _rest(claim, provider, candidates, asked_to_wait, trouble, services)
 
 
 class _Inquiry:
     """One look for a job's request at its provider. `asked_to_wait`: the longest Retry-After met, seconds.
 
-    `was_held_back`: our own limits kept us from asking.
+    `was_held_back`: our own limits kept us from asking. `troubles`: what kept the list from telling, each once.
     """
 
     def __init__(self, claim: Claim, provider: Provider, services: Services, begun_at: int) -> None:
@@ -73,11 +81,13 @@ class _Inquiry:
         self.asked_to_wait = 0.0
         self.was_held_back = False
         self._skew_ms = 0
+        self.troubles: dict[str, None] = {}
         self._claim = claim
         self._job = claim.job
         self._provider = provider
         self._services = services
         self._spec: JobSpec = parse_spec(json.loads(services.store.spec_json(claim.job.id) or "{}"))
+        self._as_sent = as_sent(claim.job, self._spec, services.bucket)
 
     def claimants(self) -> Iterator[ProviderEvent]:
         """Requests that fit the job: candidates first, then the list; raises `LeaseLostError`."""
@@ -98,7 +108,8 @@ class _Inquiry:
         """Whether *event* is of our POST, by our clock or by the provider's: Redis' host may be wrong by more than
         `fits` allows for."""
         possible = {self._begun_at, self._begun_at + self._skew_ms}
-        return any(self._provider.fits(self._spec, event, begun_at=begun_at) for begun_at in possible)
+        forms = (self._spec, self._as_sent)
+        return any(self._provider.fits(form, event, begun_at=at) for form in forms for at in possible)
 
     def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
         """What the provider says of a candidate; None when it says nothing now."""
@@ -118,16 +129,34 @@ class _Inquiry:
             log.info("candidate.unread", extra={"job_id": self._job.id, "reason": err.code})
         return None
 
-    def _listed(self) -> list[ProviderEvent]:
-        self._keep_lease()
+    def _listed(self) -> Iterator[ProviderEvent]:
+        """The list, page by page, back to when our POST was begun, by our clock or by the provider's."""
+        since = self._begun_at - CLOCK_SKEW_MS
+        yield from self._listed_since(since)
+        if self._skew_ms < -CLOCK_SKEW_MS:
+            yield from self._listed_since(since + self._skew_ms)
+
+    def _listed_since(self, since: int) -> Iterator[ProviderEvent]:
         try:
-            listed = list(self._ask(partial(self._provider.recent, self._spec)))
-            self._measure_skew()
-            return listed
+            for event in self._provider.recent(self._spec, since=since, ask=self._ask_again):
+                if event.created_at is None:
+                    self._note_trouble(UNREADABLE_TIME, "a record of it has no creation time that can be read")
+                yield event
         except ProviderError as err:
             self._note_wait(err)
-            log.info("list.unread", extra={"job_id": self._job.id, "reason": err.code})
-            return []
+            self._note_trouble(err.code, err.detail)
+
+    def _note_trouble(self, code: str, detail: str) -> None:
+        told = f"{code}: {clean(detail, TROUBLE_CHARACTERS, hide=words_in(self._spec.model_dump()))}"
+        if told not in self.troubles:
+            self.troubles[told] = None
+            log.warning("list.unread", extra={"job_id": self._job.id, "reason": told})
+
+    def _ask_again(self, request: Callable[[], T]) -> T:
+        self._keep_lease()
+        answer = self._ask(request)
+        self._measure_skew()
+        return answer
 
     def _measure_skew(self) -> None:
         """Learn by how much the provider's clock is ahead of the store's, from the answer that has just come."""
@@ -193,7 +222,7 @@ def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services
     job = claim.job
     error = JobError(
         "confirm",
-        "outcome_unknown",
+        ErrorCode.OUTCOME_UNKNOWN,
         f"{job.provider} never told whether it took the request; it may have been paid: check its billing page",
     )
     can_list = provider is not None and provider.can_list
@@ -211,7 +240,7 @@ def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services
 
 
 def _rest(
-    claim: Claim, provider: Provider | None, candidates: int, asked_to_wait: float, services: Services
+    claim: Claim, provider: Provider | None, candidates: int, asked_to_wait: float, trouble: str, services: Services
 ) -> Step | None:
     """Wait for the next chance to learn more: a candidate, the list, or the deadline."""
     job, timing = claim.job, services.timing
@@ -222,6 +251,7 @@ def _rest(
     else:
         left = timing.unconfirmed_deadline_seconds - (claim.now - _begun_at(job)) / 1000
         delay = left + 1 if left > 0 else timing.retry_seconds(job.failures, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": f"{job.provider} to tell whether it took the request"}
+    waiting_for = f"{job.provider} to tell whether it took the request{f' (its list: {trouble})' if trouble else ''}"
+    notes = {"failures": str(job.failures + 1), "waiting_for": waiting_for}
     services.store.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
     return None

@@ -16,7 +16,7 @@ from functools import partial
 from typing import cast
 
 from worker.bucket.intents import Begun
-from worker.errors import BucketError, NotTakenError, ProviderError, StoreError
+from worker.errors import BucketError, NotTakenError, ProviderError, RefusedError, StoreError
 from worker.jobs.callback_token import callback_url
 from worker.jobs.durations import moment
 from worker.jobs.job import Job
@@ -91,6 +91,8 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
     try:
         images = resolve_images(job, spec, provider, services.bucket)
+    except RefusedError as err:
+        return submit_report.failed(job, services, err.code, err.detail, lease=claim.token)
     except BucketError as err:
         return _wait(claim, services, f"its images to be presigned: {err}")
     limits, cost = services.limits(job.provider), _cost(job, provider, spec)

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 Report = Callable[[], Step | None]
 
+WAITING_CHARACTERS = 400
+"""Of a provider's own words, as many as a record keeps for a job that waits."""
+
 REPORT_TRIES = 60
 """How often a report is offered to a store that does not answer, a second apart: longer than any restart of Redis."""
 
@@ -76,12 +79,13 @@ def _kept(job: Job, begun: Begun, services: Services) -> bool:
 def refused(intent: Reply, services: Services, err: ProviderError) -> Outcome:
     """The outcome of a POST that brought no request id."""
     job = cast("Job", intent.job)
-    if isinstance(err, NotTakenError) or (intent.is_probe and err.status in provider_turns.LOCKED_OUT):
+    if isinstance(err, NotTakenError) or (intent.is_probe and provider_turns.is_locked_out(err)):
         # a provider that refuses everybody fails no further job
         return Outcome(partial(not_taken, job, services, err), is_unpaid=True)
     if isinstance(err, RefusedError):
-        return Outcome(partial(failed, job, services, err.code, err.detail), is_unpaid=True, ended=err.code)
-    return Outcome(partial(unconfirmed, job, services, err.code))
+        refusal = partial(failed, job, services, err.code, err.detail, provider_code=err.provider_code)
+        return Outcome(refusal, is_unpaid=True, ended=err.code)
+    return Outcome(partial(unconfirmed, job, services, f"{err.code}: {err.detail}"))
 
 
 def insist(services: Services, report: Report) -> Step | None:
@@ -150,15 +154,19 @@ def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
         try_no=job.try_no,
         path="submit",
         due_in_ms=ms(delay),
-        notes={"waiting_for": f"{job.provider} to take it ({err.code})"},
-        detail=err.code,
+        notes={"waiting_for": f"{job.provider} to take it ({err.code}: {err.detail})"[:WAITING_CHARACTERS]},
+        detail=f"{err.code}: {err.detail}",
     )
+    log.warning("submit.not_taken", extra={"job_id": job.id, "code": err.code, "reason": err.detail})
     return None
 
 
-def failed(job: Job, services: Services, code: str, message: str, *, lease: str | None = None) -> Step | None:
+def failed(
+    job: Job, services: Services, code: str, message: str, *, provider_code: str = "", lease: str | None = None
+) -> Step | None:
     """No provider will make it."""
-    error = JobError("submit", code, message)
+    error = JobError("submit", code, message, provider_code)
+    log.error("submit.failed", extra={"job_id": job.id, "code": code, "reason": message})
     reply = services.store.move(
         job.id, JobState.FAILED, attempt=job.attempt, path="submit", lease=lease, error=error, detail=code
     )

@@ -24,7 +24,7 @@ LINK_LIFE_MS = 24 * 60 * 60 * 1000
 BINDING = ("accepted", "submitting", "unconfirmed", "failed(confirm)")
 """Held words of a job whose request id a callback may tell."""
 
-REVIVING = ("expired", "failed(archive)")
+REVIVING = ("expired", "failed(generate)", "failed(archive)")
 """Held words of a final job whose video may still come."""
 
 OCCUPYING = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED)
@@ -38,7 +38,8 @@ OWN_FIELDS = frozenset(
         *("lease", "lease_until", "leased_at", "call", "woken_at", "nudges", "contradictions", "told_ver"),
         *("manifest_ver",),
         *("place", "reserved", "reserved_on"),
-        *("final_at", "closed_at", "look_until", "error_stage", "error_code", "error_message", "tombstone"),
+        *("final_at", "closed_at", "look_until", "tombstone"),
+        *("error_stage", "error_code", "error_message", "error_provider_code"),
     }
 )
 """Fields that only the scripts write."""

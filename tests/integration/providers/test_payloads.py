@@ -51,7 +51,12 @@ def _told(provider: Adapter, case: dict[str, Any], body: bytes) -> dict[str, Any
     try:
         facts = _ask(provider, case["door"], body)
     except errors.ProviderError as err:
-        facts = {"raises": type(err).__name__, "code": err.code, "retry_after": err.retry_after}
+        facts = {
+            "raises": type(err).__name__,
+            "code": err.code,
+            "provider_code": err.provider_code,
+            "retry_after": err.retry_after,
+        }
     return {name: facts.get(name) for name in wanted}
 
 
@@ -62,7 +67,7 @@ def _ask(provider: Adapter, door: str, body: bytes) -> dict[str, Any]:
         submission = provider.submit(spec, images=images, callback_url=None)
         return {**_facts(submission.event), "estimated_seconds": submission.estimated_seconds}
     if door == "list":
-        return {"request_ids": [event.request_id for event in provider.recent(spec)]}
+        return {"request_ids": [event.request_id for event in provider.recent(spec, since=0)]}
     if door == "callback":
         assert provider.trust is CallbackTrust.HINT
         return _facts(provider.parse_callback(body))
@@ -71,8 +76,8 @@ def _ask(provider: Adapter, door: str, body: bytes) -> dict[str, Any]:
 
 def _id_in(body: bytes, provider: Adapter) -> str:
     """The id that the documented answer is about; any, where it is about none."""
-    record = provider.record(json.loads(body)) if body.startswith(b"{") else {}
-    return next((str(record[name]) for name in provider.id_fields if name in record), "task-unified-1")
+    told = provider.ids.told(json.loads(body), provider.envelopes) if body.startswith(b"{") else None
+    return told or "task-unified-1"
 
 
 def _facts(event: ProviderEvent) -> dict[str, Any]:

@@ -64,7 +64,7 @@ LEAVES_TO = {
     "submitted": {"generated", "failed(generate)", "expired", "archived"},  # archived: by the bucket's own manifest
     "generated": {"archived", "failed(archive)"},
     "failed(submit)": {"accepted", "archived"},
-    "failed(generate)": {"accepted", "archived"},
+    "failed(generate)": {"generated", "accepted", "archived"},
     "failed(confirm)": {"submitted", "accepted", "archived"},
     "failed(archive)": {"archived", "generated", "accepted"},
     "expired": {"generated", "failed(generate)", "submitted", "accepted", "archived"},

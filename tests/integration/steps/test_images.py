@@ -17,6 +17,7 @@ from tests.integration.steps.conftest import FRAME, JOB, Scene
 from tests.integration.steps.test_archive import without_s3
 from worker.bucket import client as s3
 from worker.bucket.bucket import Bucket
+from worker.jobs.job import JobError
 from worker.jobs.states import JobState
 from worker.steps import Step
 
@@ -101,17 +102,18 @@ def test_an_s3_uri_is_presigned_for_the_provider(scene: Scene, bucket: Bucket, p
 
 
 @pytest.mark.parametrize("provider", ["gmicloud", "apimart"])
-def test_an_inline_picture_goes_inline_where_the_provider_takes_it(scene: Scene, provider: str) -> None:
+def test_an_inline_picture_goes_inline_only_where_the_bucket_has_no_https_address(scene: Scene, provider: str) -> None:
     scene.submitted(provider, model=MODELS[provider], first_frame=INLINE)
 
     assert sent(scene) == INLINE
     assert scene.objects() == {}
 
 
-def test_an_inline_picture_is_put_in_the_bucket_where_the_provider_takes_only_urls(
-    scene: Scene, bucket: Bucket, tls: LocalTls
+@pytest.mark.parametrize("provider", MODELS)
+def test_an_inline_picture_goes_by_a_link_into_the_bucket(
+    scene: Scene, bucket: Bucket, provider: str, tls: LocalTls
 ) -> None:
-    scene.accepted("evolink", first_frame=INLINE)
+    scene.accepted(provider, model=MODELS[provider], first_frame=INLINE)
 
     scene.run(Step.SUBMIT, services=scene.but(bucket=bucket))
 
@@ -120,7 +122,18 @@ def test_an_inline_picture_is_put_in_the_bucket_where_the_provider_takes_only_ur
     assert fetched(sent(scene), tls) == PICTURE
 
 
+@pytest.mark.parametrize("uri", ["s3://{bucket}/frames/nothing.png", "s3://no-such-bucket-anywhere/a.png"])
+def test_an_image_that_is_not_in_s3_is_refused_before_the_post(scene: Scene, bucket: Bucket, uri: str) -> None:
+    scene.accepted("evolink", first_frame=uri.format(bucket=bucket.name))
+
+    scene.run(Step.SUBMIT, services=scene.but(bucket=bucket))
+
+    assert scene.job().error == JobError("submit", "image_missing", "first_frame: there is no such object in S3")
+    assert scene.posts() == 0
+
+
 def test_both_frames_of_a_spec_are_resolved(scene: Scene, bucket: Bucket) -> None:
+    bucket._client.put_object(Bucket=bucket.name, Key="frames/first.png", Body=PICTURE)
     first_frame = f"s3://{bucket.name}/frames/first.png"
     scene.accepted("gmicloud", model="kling-v3-image-to-video", first_frame=first_frame, last_frame=FRAME)
 
@@ -158,11 +171,12 @@ def test_a_link_that_no_provider_can_open_is_refused_before_paying(scene: Scene)
 
 @pytest.mark.parametrize("form", ["s3", "inline"])
 def test_a_lost_post_with_an_image_of_ours_is_known_again_in_the_list(scene: Scene, bucket: Bucket, form: str) -> None:
+    bucket._client.put_object(Bucket=bucket.name, Key="frames/a frame.png", Body=PICTURE)
     frame = INLINE if form == "inline" else f"s3://{bucket.name}/frames/a frame.png"
     scene.accepted("gmicloud", model=MODELS["gmicloud"], first_frame=frame)
     scene.rule("submit", cut=True, created=True)
     scene.run(Step.SUBMIT, services=scene.but(bucket=bucket))
 
-    scene.run(Step.POLL)
+    scene.run(Step.POLL, services=scene.but(bucket=bucket))
 
     assert [scene.job().request_id] == scene.created()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from werkzeug.exceptions import NotFound
 
 from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene, once
+from worker.jobs.job import JobError
 from worker.jobs.states import JobState
 from worker.steps import Step
 
@@ -166,7 +169,7 @@ def test_an_expired_job_that_fails_at_the_provider_is_told_as_failed(scene: Scen
     job = scene.follow()
 
     assert job.error is not None
-    assert (job.error.stage, job.closed_at is not None) == ("generate", True)
+    assert job.error.stage == "generate"
     assert scene.told.states == ["expired", "failed"]
 
 
@@ -271,19 +274,69 @@ def test_a_slow_look_that_lost_its_lease_takes_nothing_from_its_successor(scene:
     assert scene.due_in() == 30
 
 
-def test_what_a_provider_called_failed_is_never_undone(scene: Scene) -> None:
+def test_a_forged_success_undoes_no_failure_that_the_provider_stands_by(scene: Scene) -> None:
     scene.rule("generation", outcome="failed", code="nsfw", seconds=10)
     scene.submitted("evolink")
     scene.look_when_due()
-    scene.follow()
-    closed = scene.job()
+    failed = scene.follow()
 
-    word = scene.deliver(status="completed")
+    scene.deliver(status="completed")
     scene.follow()
 
-    assert word == "late"
-    assert scene.job() == closed
+    assert (scene.job().held, scene.job().error) == ("failed(generate)", failed.error)
     assert scene.told.states == ["failed"]
+
+
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
+def test_a_failure_that_turns_out_a_success_is_archived_and_told(scene: Scene, provider: str) -> None:
+    scene.rule("poll", status_word="failed")
+    scene.submitted(provider)
+    scene.finish()
+    scene.look_when_due()
+    failed = scene.follow()
+
+    scene.look_when_due()
+    job = scene.follow()
+
+    assert failed.held == "failed(generate)"
+    assert job.state is S.ARCHIVED
+    assert scene.told.states == ["failed", "archived"]
+
+
+def test_a_failure_is_looked_at_slowly_for_a_day_and_then_closed(scene: Scene) -> None:
+    scene.rule("generation", outcome="failed", seconds=10)
+    scene.submitted()
+    scene.finish()
+    scene.look_when_due()
+    scene.follow()
+    looks = 0
+    while scene.job().is_open and looks < 40:
+        scene.look_when_due()
+        looks += 1
+
+    assert 20 <= looks <= 26
+    assert scene.job().held == "failed(generate)"
+    assert scene.told.states == ["failed"]
+
+
+@pytest.mark.parametrize(("outcome", "code"), [({"videos": 0}, "no_video")])
+def test_a_success_that_is_never_usable_is_stuck_at_once_and_ends_as_what_it_is(
+    scene: Scene, outcome: dict[str, Any], code: str
+) -> None:
+    scene.rule("generation", **outcome)
+    scene.submitted()
+    scene.finish()
+    scene.look_when_due()
+    seen = scene.job()
+
+    scene.advance(6 * HOUR + 1)
+    scene.look_when_due()
+    job = scene.follow()
+
+    assert (seen.state, seen.unusable) == (S.SUBMITTED, code)
+    assert job.error == JobError("generate", code, "gmicloud says success, but names no video")
+    assert scene.counter("unusable_successes") == 2
+    assert scene.counter("unknown_statuses") == 0
 
 
 def test_a_job_that_redis_has_lost_is_bound_by_its_callback_when_it_is_sent_again(scene: Scene) -> None:

@@ -106,7 +106,7 @@ def test_retry_after_is_kept(scene: Scene) -> None:
     scene.look_when_due()
 
     assert scene.due_in() >= 77
-    assert scene.job().waiting_for == "gmicloud to answer (rate_limited)"
+    assert scene.job().waiting_for == "gmicloud to answer (rate_limited: answered 429: too many requests)"
 
 
 def test_a_doubled_message_does_not_poll_twice(scene: Scene) -> None:
@@ -217,17 +217,17 @@ def test_a_request_that_vanished_at_the_provider_is_alarmed_and_asked_for_until_
 
 
 @pytest.mark.parametrize(
-    ("provider", "outcome", "code"),
+    ("provider", "outcome", "code", "provider_code"),
     [
-        ("gmicloud", "failed", "failed"),
-        ("evolink", "failed", "nsfw"),
-        ("evolink", "cancelled", "request_cancelled"),
-        ("apimart", "failed", "nsfw"),
-        ("gmicloud", "cancelled", "cancelled"),
+        ("gmicloud", "failed", "moderation", ""),
+        ("evolink", "failed", "moderation", "nsfw"),
+        ("evolink", "cancelled", "cancelled_there", "request_cancelled"),
+        ("apimart", "failed", "moderation", "nsfw"),
+        ("gmicloud", "cancelled", "cancelled_there", ""),
     ],
 )
-def test_a_failed_generation_is_told_in_the_providers_word(
-    scene: Scene, provider: str, outcome: str, code: str
+def test_a_failed_generation_is_told_in_one_word_for_all_and_in_the_providers(
+    scene: Scene, provider: str, outcome: str, code: str, provider_code: str
 ) -> None:
     scene.rule("generation", outcome=outcome, code="nsfw", message="not that")
     scene.submitted(provider)
@@ -237,8 +237,7 @@ def test_a_failed_generation_is_told_in_the_providers_word(
     job = scene.follow()
 
     assert job.error is not None
-    assert (job.error.stage, job.error.code) == ("generate", code)
-    assert job.closed_at is not None
+    assert (job.error.stage, job.error.code, job.error.provider_code) == ("generate", code, provider_code)
     assert scene.told.states == ["failed"]
 
 
@@ -382,7 +381,7 @@ def test_a_forged_success_of_a_failed_generation_is_counted(scene: Scene) -> Non
     scene.deliver(status="completed")
     job = scene.follow(step=Step.CONFIRM)
 
-    assert job.error == JobError("generate", "generation_failed", "The generation failed.")
+    assert job.error == JobError("generate", "generation_failed", "The generation failed.", "generation_failed")
     assert job.contradictions == 1
 
 

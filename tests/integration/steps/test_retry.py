@@ -206,6 +206,9 @@ def test_a_failed_second_attempt_is_not_looked_back_from_when_the_first_one_has_
     scene.follow()
     scene.finish()
     scene.look_when_due()
+    scene.follow()
+    scene.advance(25 * HOUR)
+    scene.look_when_due()
     job = scene.follow()
 
     assert (job.held, job.attempt, job.is_open) == ("failed(generate)", 2, False)

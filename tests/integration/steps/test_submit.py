@@ -299,7 +299,9 @@ def test_a_job_that_no_provider_takes_in_time_fails(scene: Scene) -> None:
 
     assert next_step is Step.SETTLE
     assert scene.job().error == JobError(
-        "submit", "submit_deadline", "no provider took it in time; gmicloud to take it (rate_limited)"
+        "submit",
+        "submit_deadline",
+        "no provider took it in time; gmicloud to take it (rate_limited: answered 429: too many requests)",
     )
     assert scene.posts() == 1
 

@@ -119,11 +119,12 @@ def test_a_failure_without_a_reason_is_refused(store: Store, lives: Lives) -> No
         store.move(JOB, S.FAILED, attempt=1, path="poll")
 
 
-def test_a_providers_own_failure_is_never_undone(store: Store, lives: Lives) -> None:
+def test_a_providers_own_failure_is_undone_only_by_its_own_success(store: Store, lives: Lives) -> None:
     lives.generation_failed()
 
-    assert _move(store, S.GENERATED).word == "late"
+    assert [_move(store, to).word for to in (S.SUBMITTED, S.EXPIRED, S.ARCHIVED)] == ["late"] * 3
     assert lives.job().error == GENERATION_FAILED
+    assert _move(store, S.GENERATED).word == "applied"
 
 
 def test_notes_of_the_step_before_do_not_outlive_a_move(store: Store, lives: Lives) -> None:

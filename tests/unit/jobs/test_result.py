@@ -8,6 +8,7 @@ from typing import Any
 import fakeredis
 import pytest
 
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError, Video, videos_json
 from worker.jobs.manifest import manifest_of
 from worker.jobs.result import EXPIRED, error_of, result_of
@@ -80,6 +81,14 @@ def test_the_result_of_a_failed_job_says_why(store: Store) -> None:
 
     assert result["error"] == {"stage": "submit", "code": "refused", "message": "the provider said no"}
     assert (result["videos"], result["request_id"], result["state"]) == ([], None, "failed")
+
+
+def test_the_providers_own_code_stands_beside_ours(store: Store) -> None:
+    error = JobError("submit", ErrorCode.NO_CREDIT, "answered 429: balance not enough", "1102")
+
+    result = result_of(failed(store, error), SPEC_JSON)
+
+    assert (result["error"]["code"], result["error"]["provider_code"]) == ("no_credit", "1102")
 
 
 def test_an_expired_jobs_reason_is_always_the_same(store: Store) -> None:

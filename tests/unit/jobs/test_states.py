@@ -19,7 +19,7 @@ LEAVES_TO = {
     "cancelled": set(),
     "failed(submit)": set(),
     "failed(confirm)": {S.SUBMITTED},
-    "failed(generate)": set(),
+    "failed(generate)": {S.GENERATED},
     "failed(archive)": {S.GENERATED, S.ARCHIVED},
 }
 

@@ -39,7 +39,7 @@ def body(**change: Any) -> bytes:
         (b'{"id":"a","id":"b","status":"completed"}', "no_id"),
         (body(id=...), "no_id"),
         (body(id=None), "no_id"),
-        (body(id=5), "no_id"),
+        (body(id=-5), "no_id"),
         (body(id="a/b"), "no_id"),
         (body(id="a\nb"), "no_id"),
         (body(id="x" * 10_000), "no_id"),
@@ -66,7 +66,7 @@ def test_what_is_no_callback_is_refused_with_a_word_to_count(provider: Adapter, 
         ({"status": " Completed "}, EventKind.GENERATED),
         ({"status": "processing"}, EventKind.PENDING),
         ({"status": "failed"}, EventKind.FAILED),
-        ({"status": "done"}, EventKind.UNKNOWN),
+        ({"status": "daydreaming"}, EventKind.UNKNOWN),
         ({"results": None}, EventKind.UNKNOWN),
         ({"results": {}}, EventKind.UNKNOWN),
         ({"results": [5, None, "http://example.com/v.mp4"]}, EventKind.UNKNOWN),
@@ -98,7 +98,7 @@ def test_what_a_callback_says_is_made_harmless(provider: Adapter) -> None:
 def test_our_key_is_no_error_code_and_no_status(provider: Adapter) -> None:
     event = provider.parse_callback(body(status="failed", error={"code": KEY, "type": KEY}))
 
-    assert event.error_code == "failed"
+    assert (event.error_code, event.provider_code) == ("generation_failed", "")
     assert KEY not in provider.parse_callback(body(status=KEY)).status
 
 

@@ -7,7 +7,7 @@ local function close()
   put("closed_at", text(now))
   local tombstone = {tombstone = "1"}
   local kept = "v,state,ver,attempt,provider,model,spec_sha256,accepted_at,state_at,closed_at,told_ver,videos,ignored,differs,"
-    .. "error_stage,error_code,error_message"
+    .. "error_stage,error_code,error_message,error_provider_code"
   for name, value in pairs(job) do
     if listed(kept, name) or string.sub(name, 1, 11) == "request_id." then tombstone[name] = value end
   end

@@ -69,7 +69,7 @@ leave_line()
 put("ver", text(ver))
 enter(given.to, given.path)
 drop("lease", "lease_until", "leased_at")
-for name, value in pairs(given.error or {}) do put("error_" .. name, value) end
+for name, value in pairs(given.error or {}) do if value ~= "" then put("error_" .. name, value) end end
 for name, value in pairs(given.notes) do put(name, value) end
 if job.closed_at then reopen() end
 due_at = now + given.due_in_ms
