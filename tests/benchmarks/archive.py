@@ -68,7 +68,7 @@ def figures(costs: Sequence[Cost], megabytes: int) -> tuple[Spread, Spread]:
 
 def judge(section: Section, found: Mapping[tuple[str, int, int, str], Sequence[Cost]]) -> None:
     peer = next(way for way in ("rclone copyurl", "curl to aws", "upload_fileobj") if (way, LARGE, 1, "TLS") in found)
-    for over, least, most_cpu in (("HTTP", 1.2, 0.55), ("TLS", 1.0, 0.75)):
+    for over, least, most_cpu in (("HTTP", 1.0, 0.75), ("TLS", 1.0, 0.75)):
         ours, theirs = (figures(found[way, LARGE, 1, over], LARGE) for way in ("Callsheet", peer))
         rate, cpu = ours[0].median / theirs[0].median, ours[1].median / theirs[1].median
         section.judge(

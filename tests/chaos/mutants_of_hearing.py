@@ -124,6 +124,28 @@ HEARING = (
         "tests/integration/bucket/test_fast_requests.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
     ),
     _m(
+        "a body that just ends is whole",
+        "worker/guard/response.py",
+        "BodyEnd.CLOSED if self._connection.ended_in_order else BodyEnd.UNKNOWN",
+        "BodyEnd.CLOSED",
+        "tests/integration/guard/test_download.py::test_a_body_without_a_length_or_an_end_in_order_is_cut",
+    ),
+    _m(
+        "a download that was cut goes on with another file",
+        "worker/guard/download.py",
+        "and answer.head.first(name) in (None, value)",
+        "",
+        "tests/integration/guard/test_download.py::test_only_the_rest_of_the_very_file_is_taken",
+    ),
+    _m(
+        "any trusted certificate is for a name with an underscore",
+        "worker/guard/client.py",
+        "if has_underscore and not _certifies(tls.getpeercert() or {}, url.host):",
+        "if False:",
+        "tests/integration/guard/test_download.py"
+        "::test_a_wildcard_certifies_a_name_with_an_underscore_as_it_does_in_browsers",
+    ),
+    _m(
         "archive verdict at once",
         "worker/steps/archive.py",
         "if _has_ended(claim, err, failing_since, services):",

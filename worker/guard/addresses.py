@@ -1,11 +1,9 @@
-"""Which network addresses we may connect to on the word of a stranger.
+"""The address policy against SSRF: which addresses a link from outside may lead to.
 
-A link comes from outside, so the name in it may resolve to anything: to this
-machine, to a cloud's metadata service, to a neighbour. Only public addresses
-pass, and those of the networks that the operator opened by hand
-(`CALLSHEET_ALLOW_NETWORKS`). `ipaddress.is_global` alone is not enough: it
-calls several tunnels into private networks global, and differs between releases
-of Python.
+The name in such a link may resolve to anything: to this machine, to a cloud's metadata service, to a neighbour. Only
+public addresses pass, and those of the networks that the operator opened by hand (`CALLSHEET_ALLOW_NETWORKS`).
+`ipaddress.is_global` alone is not enough: it calls several tunnels into private networks global, and differs between
+releases of Python.
 """
 
 from __future__ import annotations

@@ -140,17 +140,14 @@ class Download:
         """Go on with the answer to a request for the rest, which must be of the very same file [RFC 9110 13.1.5]."""
         name, value = self._validator or ("", "")
         answer = self._get({"Range": f"bytes={self._received}-", "If-Range": value})
-        head = answer.head
-        _check(head)
-        first, total = _content_range(head)
-        if head.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and total == self._received:
-            is_rest = self._total in (None, total)
-            self._end = BodyEnd.DECLARED  # all had come
-        else:
-            is_rest = head.status == HTTPStatus.PARTIAL_CONTENT and first == self._received
-            is_rest = is_rest and total is not None and self._total in (None, total)
-            is_rest = is_rest and head.first(name) in (None, value) and head.parts("content-encoding") == self._codings
-        if not is_rest:
+        _check(answer.head)
+        first, total = _content_range(answer.head)
+        is_same = total is not None and self._total in (None, total) and answer.head.first(name) in (None, value)
+        if is_same and answer.head.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and total == self._received:
+            self._total, self._end = total, BodyEnd.DECLARED  # all had come
+            return
+        is_rest = answer.head.status == HTTPStatus.PARTIAL_CONTENT and first == self._received
+        if not (is_same and is_rest and answer.head.parts("content-encoding") == self._codings):
             raise DownloadError("changed", "the download was cut, and the host does not go on with the same file")
         self._total, self._answer = total, answer
 

@@ -50,7 +50,7 @@ def read_head(connection: Connection) -> Head:
     """Read the head of the answer; interim ones (100, 102, 103) are skipped."""
     while True:
         line = connection.line(LONGEST_LINE)
-        if not line:
+        if not line or (line.startswith(b"HTTP/") and not line.endswith(b"\n")):
             raise DownloadError("cut", "the host closed the connection instead of answering")
         found = STATUS_LINE.fullmatch(line)
         if found is None:

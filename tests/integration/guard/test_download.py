@@ -8,6 +8,7 @@ import itertools
 import logging
 import random
 import socket
+import threading
 import traceback
 import tracemalloc
 import zlib
@@ -599,12 +600,54 @@ def test_a_body_that_does_not_end_as_it_should_is_refused(
     assert refusal(downloader, host.answer(answer)).reason == reason
 
 
-def test_a_connection_reset_in_the_body_is_told(host: Host, downloader: Downloader) -> None:
-    def say_and_reset(talk: Talk) -> None:
-        talk.say(ok(CLIP[:1000], length=len(CLIP)))
-        reset(talk)
+POINTS = {
+    "before the answer": b"",
+    "in the status line": b"HTTP/1.1 20",
+    "behind the status line": b"HTTP/1.1 200 OK\r\n",
+    "in a field": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "behind a field": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n",
+    "behind an interim answer": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "before the body": ok(b"", length=len(CLIP)),
+    "in the body": ok(CLIP[:-1], length=len(CLIP)),
+    "before a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "in a chunk's size": chunked(CLIP, end=b"a"),
+    "in a chunk": chunked(CLIP, end=b"ff\r\nshort"),
+    "behind a chunk": chunked(CLIP, end=b"5\r\n01234"),
+    "before the last chunk": chunked(CLIP, end=b""),
+}
 
-    assert refusal(downloader, host.answer(say_and_reset)).reason in ("cut", "truncated")
+
+@pytest.mark.parametrize("end", ["close_notify", "no close_notify", "reset"])
+@pytest.mark.parametrize("said", POINTS.values(), ids=POINTS)
+def test_a_connection_that_ends_before_the_body_does_is_told(
+    host: Host, downloader: Downloader, said: bytes, end: str
+) -> None:
+    host.ends_in_order = end == "close_notify"
+
+    def say_and_end(talk: Talk) -> None:
+        talk.say(said)
+        if end == "reset":
+            reset(talk)
+
+    assert refusal(downloader, host.answer(say_and_end)).reason in ("cut", "truncated")
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x03\x00\x7a", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100)])
+@pytest.mark.parametrize("reads_first", [True, False])
+def test_a_host_that_ends_within_the_handshake_is_told(tls: LocalTls, said: bytes, reads_first: bool) -> None:
+    def answer(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            if reads_first:
+                connection.recv(65536)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = threading.Thread(target=answer, args=(listener,))
+        answering.start()
+        error = refusal(guard(tls), f"https://localhost:{listener.getsockname()[1]}/video.mp4")
+        answering.join()
+
+    assert error.reason == "tls"
 
 
 # Codings that the bytes do not bear out, and those that they do
