@@ -22,7 +22,7 @@ from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, Store
 from worker.jobs.job import Job, is_job_id
 from worker.jobs.timing import MINUTE, Timing
 from worker.messaging import nudges
-from worker.messaging.results import GENERATE, capture
+from worker.messaging.results import GENERATE, CeleryResults, capture
 from worker.runtime import nudge, places, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
@@ -86,7 +86,8 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
         if args:
             raise SpecError(["a spec is given by keyword, not by position: kwargs={'model': ..., ...}"])
         job = _accept(job_id, fields, capture(self.request))
-    except SpecConflict:
+    except SpecConflict as err:
+        CeleryResults(app, services().store).refuse(self.request, JobFailed("spec_conflict", str(err), "accept"))
         raise Ignore from None
     except SpecError as err:
         problems = "; ".join(err.problems)

@@ -114,6 +114,18 @@ class CeleryResults:
         except TRANSPORT_ERRORS as err:
             raise ResultError(f"the result of job {job.id} was not taken ({type(err).__name__})") from err
 
+    def refuse(self, request: Any, reason: Exception) -> None:
+        """Tell what the sender hung on a message that is refused: errbacks, chord and chain hear *reason*.
+
+        The result under its id is the first job's, and stays. Best effort: there is no record that could be told again.
+        """
+        chain, request.chain = request.chain, None
+        try:
+            self._backend._fail_chain(chain, reason, state=states.FAILURE)
+            self._backend.mark_as_failure(request.id, reason, request=request, store_result=False)
+        except Exception as err:  # noqa: BLE001  a sender may write anything there, and the transport may fail
+            log.warning("refusal.untold", extra={"job_id": request.id, "reason": type(err).__name__})
+
     def _tell(self, job: Job) -> None:
         # without any: a job recorded by the client, whose message never came
         saved = [json.loads(line) for line in self._store.saved_requests(job.id)] or [{}]

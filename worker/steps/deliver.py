@@ -12,6 +12,7 @@ import logging
 from worker.errors import BucketError, DownloadError, LeaseLostError, ProviderError, ResultError
 from worker.jobs.job import Job
 from worker.jobs.manifest import manifest_of
+from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
@@ -51,8 +52,18 @@ def _pay(claim: Claim, services: Services) -> Step | None:
         return None
     if refusals:
         return _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
-    log.info("job.settled", extra={"job_id": job.id, "state": job.state})
+    _log_end(job)
     return None
+
+
+def _log_end(job: Job) -> None:
+    """A line for the end of a job, and for one without a video a warning that says why."""
+    error = error_of(job)
+    if error is None:
+        log.info("job.settled", extra={"job_id": job.id, "state": job.state})
+        return
+    why = {"stage": error.stage, "code": error.code, "reason": error.message}
+    log.warning("job.settled", extra={"job_id": job.id, "state": job.state, "provider": job.provider, **why})
 
 
 def _tell(job: Job, services: Services) -> None:

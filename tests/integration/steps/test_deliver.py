@@ -41,6 +41,26 @@ def test_an_archived_job_is_told_its_manifest_written_and_then_it_is_closed(scen
     assert manifest(scene) == json.loads(json.dumps(manifest_of(job, scene.store.spec_json(job.id))))
 
 
+def test_the_end_of_a_job_without_a_video_is_a_warning_that_says_why(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.accepted()
+    scene.store.move(JOB, S.FAILED, attempt=1, path="submit", error=JobError("submit", "moderated", "it was refused"))
+
+    scene.follow(JOB)
+
+    [record] = [record for record in caplog.records if record.getMessage() == "job.settled"]
+    assert record.levelname == "WARNING"
+    told = {name: vars(record)[name] for name in ("job_id", "state", "stage", "code", "reason")}
+    assert told == {
+        "job_id": JOB,
+        "state": S.FAILED,
+        "stage": "submit",
+        "code": "moderated",
+        "reason": "it was refused",
+    }
+
+
 def test_the_manifest_rebuilds_the_record(scene: Scene) -> None:
     scene.archived("evolink", metadata={"order": 7})
 
