@@ -39,7 +39,7 @@ def judge(content: bytes, clock: Callable[[], float] = lambda: 0.0) -> str:
 
 def defaults_times_tracks(tracks: int, defaults: int) -> bytes:
     """A fragment of so many *tracks*' parts, in a film of so many *defaults* of tracks."""
-    trex = b"".join(full_box(b"trex", ">IIIII", 2 + index, 1, 1, 1, 0) for index in range(defaults))
+    trex = b"".join(full_box(b"trex", ">IIIII", 1 + index, 1, 1, 1, 0) for index in range(defaults))
     film = fragmented(64, 48, fragments=0, samples=0, timescale=24, extension=box(b"mvex", trex))
     return film + box(b"moof", box(b"traf", full_box(b"tfhd", ">I", 1), full_box(b"trun", ">I", 0)) * tracks)
 
