@@ -154,7 +154,7 @@ def of_failure(word: str, reason: Reason) -> ErrorCode:
 def by_rule(status: int, reason: Reason, rules: Iterable[Rule]) -> ErrorCode | None:
     """What a vendor's own rules say of an answer; words of money or content say more than a rule."""
     for rule in rules:
-        if rule.status == status and rule.text.search(reason.message):
+        if rule.status == status and rule.text.search(" ".join((*reason.codes, reason.message))):
             told = in_words(reason)
             return told if told in (C.NO_CREDIT, C.MODERATION, C.RATE_LIMITED) else rule.code
     return None

@@ -84,7 +84,7 @@ _RESULT = re.compile(
 )
 _ASIDE = re.compile(
     r"payload|input|request|param|prompt|option|config|frame|image|img|photo|picture|thumb|cover|poster|preview|audio"
-    r"|music|watermark|callback|webhook|source|reference|avatar|error",
+    r"|music|watermark|callback|webhook|(?<!re)source|reference|avatar|error",
     re.I,
 )
 """Names whose links are no film of ours: what we sent, pictures of it, other media."""
@@ -158,7 +158,8 @@ class Ids:
 def records(document: Mapping[str, Any], envelopes: Sequence[str]) -> list[Mapping[str, Any]]:
     """Where the record may stand in an answer: the vendor's documented *envelopes* first."""
     places = dict.fromkeys((*envelopes, *ENVELOPES))
-    return [found for path in places for found in at(document, path) if isinstance(found, Mapping)]
+    told = (opened(value) for path in places for value in at(document, path))
+    return [record for record in told if isinstance(record, Mapping)]
 
 
 def own_record(

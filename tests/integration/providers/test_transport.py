@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -489,3 +490,117 @@ def listening(meet: Callable[[socket.socket], object]) -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         thread.join()
+
+
+# The bytes of an answer, as a stranger may send them.
+
+
+def raw(line: Line, head: bytes, chunk: bytes = b"", times: int = 0) -> None:
+    """An answer as bytes; *chunk* again and again, as often as the other side takes it."""
+    line.close_connection = True
+    line.wfile.write(head)
+    with contextlib.suppress(OSError):
+        for _ in range(times):
+            line.wfile.write(chunk)
+
+
+WHOLE = b'HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{"request_id":"r-1","status":"queued"}'
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim", [EARLY, EARLY * 3, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"]
+)
+def test_interim_answers_are_skipped(interim: bytes, wire: Wire, connect: Connect) -> None:
+    wire.then(lambda line: raw(line, interim + WHOLE))
+    wire.then(lambda line: raw(line, interim + WHOLE))
+
+    assert submit(connect("gmicloud", wire.url)).request_id == "r-1"
+    assert connect("gmicloud", wire.url).fetch("r-1").request_id == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("head", "chunk"),
+    [
+        (EARLY, EARLY),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 64, b"HTTP/1.1 100 Continue\r\n\r\n" * 64),
+        (CHUNKED + b"-1\r\n", b"x" * 65536),
+        (CHUNKED + b"-2\r\n", b"x" * 65536),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: no end\r\n" * 1000),
+        (CHUNKED + b"zz\r\n", b"x"),
+        (CHUNKED + b"1" * 20 + b"\r\n", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Header: no end\r\n" * 1000),
+        (b"HTTP/9.9 200 OK\r\n\r\n", b""),
+        (b"SSH-2.0-OpenSSH\r\n", b""),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_an_answer_without_end_or_sense_is_the_providers_failure_and_fills_no_memory(
+    head: bytes, chunk: bytes, wire: Wire, connect: Connect
+) -> None:
+    provider = connect("apimart", wire.url, post_seconds=(5, 10), get_seconds=(5, 10))
+    spec = JobSpec(model="kling-3.0-turbo", prompt="a corgi")
+    for _ in range(3):
+        wire.then(lambda line: raw(line, head, chunk, 100_000))
+
+    tracemalloc.start()
+    with pytest.raises(UnconfirmedError):
+        provider.submit(spec, images={}, callback_url=None)
+    with pytest.raises(ProviderError):
+        provider.fetch("task_0123456789")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < 64 * 1024 * 1024
+    assert [heard.method for heard in wire.heard].count("POST") == 1
+
+
+# The list, page by page.
+
+
+def record(n: int, **fields: object) -> dict[str, object]:
+    created = 1_753_427_199 - n
+    return {"request_id": f"r-{n}", "status": "queued", "model": SPEC.model, "created_at": created, **fields}
+
+
+def test_the_list_is_read_page_by_page_back_to_the_post(wire: Wire, connect: Connect) -> None:
+    wire.answer({"requests": [record(n) for n in range(50)], "has_more": True})
+    wire.answer({"requests": [record(n) for n in range(50, 100)], "has_more": True})
+
+    found = list(connect("gmicloud", wire.url).recent(SPEC, since=(1_753_427_199 - 80) * 1000))
+
+    assert [event.request_id for event in found] == [f"r-{n}" for n in range(100)]
+    assert [heard.path.partition("?")[2] for heard in wire.heard] == [
+        f"model_id={SPEC.model}&limit=50&offset=0",
+        f"model_id={SPEC.model}&limit=50&offset=50",
+    ]
+
+
+def test_a_page_that_is_too_long_is_read_in_smaller_ones(wire: Wire, connect: Connect) -> None:
+    long = record(0, payload={"first_frame": "x" * 7_000_000})
+    for _ in range(3):  # of 50, 12 and 3 records
+        wire.answer({"requests": [long], "total": 2})
+    wire.answer({"requests": [long], "total": 2})  # of one
+    wire.answer({"requests": [record(1)], "total": 2})
+
+    seen: list[str] = []
+    with pytest.raises(ProviderError, match="1 records of its list are too long") as caught:
+        seen += (event.request_id for event in connect("gmicloud", wire.url, get_seconds=(5, 10)).recent(SPEC))
+
+    assert caught.value.code == "answer_too_long"
+    assert [heard.path.rpartition("limit=")[2] for heard in wire.heard] == [
+        "50&offset=0",
+        "12&offset=0",
+        "3&offset=0",
+        "1&offset=0",
+        "1&offset=1",
+    ]
+
+
+def test_a_list_that_ignores_offset_ends(wire: Wire, connect: Connect) -> None:
+    for _ in range(2):
+        wire.answer({"requests": [record(n) for n in range(3)]})
+
+    assert len(list(connect("gmicloud", wire.url).recent(SPEC))) == 3
