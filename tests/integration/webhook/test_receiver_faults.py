@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -141,3 +145,43 @@ def test_a_broker_that_is_gone_costs_a_callback_nothing_and_is_used_again_when_i
     server.deliver(body(id="r2"), to=path("job-2"))
     with redis.Redis.from_url(broker.url) as client:
         wait_until(lambda: client.llen("callsheet.archive"))
+
+
+def forward_late(listener: socket.socket, port: int) -> None:
+    """Serve every client of *listener* by the server at *port*; each answer takes 0.9 s on its way."""
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", port)) as server, contextlib.suppress(OSError):
+
+            def ask() -> None:
+                with contextlib.suppress(OSError):
+                    while asked := client.recv(65536):
+                        server.sendall(asked)
+                    server.shutdown(socket.SHUT_WR)
+
+            threading.Thread(target=ask, daemon=True).start()
+            while answered := server.recv(65536):
+                threading.Event().wait(0.9)
+                client.sendall(answered)
+
+    with contextlib.suppress(OSError):  # closed at the end of the test
+        while True:
+            client, _ = listener.accept()
+            threading.Thread(target=serve, args=[client], daemon=True).start()
+
+
+def test_a_store_that_answers_each_command_late_is_given_up_as_a_whole(
+    valkey: Valkey, lives: Lives, tmp_path: Path
+) -> None:
+    """No single answer is late enough for the client's time-out; to connect takes several."""
+    lives.submitted()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=forward_late, args=[listener, valkey.port], daemon=True).start()
+        late = valkey.url.replace(f":{valkey.port}/", f":{listener.getsockname()[1]}/")
+        server = Server(tmp_path, {**environment(late), "CALLSHEET_BROKER_URL": valkey.url})
+        with server.process:
+            answer = server.deliver()
+            listener.shutdown(socket.SHUT_RDWR)
+
+        assert answer == UNAVAILABLE
+        assert "no answer from Redis within 1.8 s" in server.process.log.read_text()
