@@ -1,4 +1,4 @@
-"""Whether a video is really there: fetched back from S3 and compared with all that was said of it."""
+"""Prove that a video is really there: fetch it back from S3 and compare it with all that was said of it."""
 
 from __future__ import annotations
 

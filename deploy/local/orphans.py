@@ -1,4 +1,4 @@
-"""Nothing outlives the process that started it, not even after its `kill -9`.
+"""Kill orphans: no child outlives the process that started it, not even after its `kill -9`.
 
 Every process that starts children keeps one undertaker: a small process in a
 session of its own that holds the read end of a pipe and is told each child's

@@ -1,4 +1,4 @@
-"""Which TCP ports of this machine's loopback are free, and which one to take.
+"""Choose free TCP ports of this machine's loopback.
 
 Ports are drawn from below the range that systems hand to outgoing connections,
 so that no connection can take one between the choice and the bind.
@@ -56,7 +56,7 @@ def _locked(file: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on *port* of the loopback now."""
+    """True where a server could listen on *port* of the loopback now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

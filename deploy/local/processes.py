@@ -71,7 +71,7 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Whether the child is there; what a dead child left in its group is killed."""
+        """True while the child is there; what a dead child left in its group is killed."""
         return self._child is not None and self._status(self._child) is None
 
     @property

@@ -18,11 +18,11 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def asked(self) -> bool:
-        """Whether somebody asked to stop."""
+        """True once somebody asked to stop."""
         return self._count >= 1
 
     def hurried(self) -> bool:
-        """Whether somebody asked again."""
+        """True once somebody asked again."""
         return self._count >= 2
 
     def wait(self) -> None:

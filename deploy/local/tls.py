@@ -45,7 +45,7 @@ class LocalTls:
         ca.cert_pem.write_to_path(str(self.ca_file))
 
     def is_good(self, now: datetime) -> bool:
-        """Whether the files are there, belong together and stay valid for a while."""
+        """True where the files are there, belong together and stay valid for a while."""
         try:
             ca = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
             cert = x509.load_pem_x509_certificate(self.cert_file.read_bytes())

@@ -79,7 +79,7 @@ class Valkey:
         return self.process.pid
 
     def is_answering(self) -> bool:
-        """Whether the server takes our password and has loaded its data."""
+        """True once the server takes our password and has loaded its data."""
         try:
             return bool(self._client.ping())
         except redis.RedisError:

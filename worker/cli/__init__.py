@@ -103,7 +103,7 @@ def _give_up_output() -> None:
 
 
 def _advice(err: CallsheetError) -> str:
-    """What to do, where the error itself cannot know that it meets a person at a command line."""
+    """Advice for an error that does not know that it meets a person at a command line."""
     if isinstance(err, SettingsError):
         local = f"; for the local system: set -a; . {LOCAL_ENV}; set +a" if LOCAL_ENV.exists() else ""
         return f"; deploy/env.example explains each{local}"

@@ -51,7 +51,7 @@ class Board:
             self._stream.write(f"{self._back()}{printable(self._notes.get())}\n")
 
     def _back(self) -> str:
-        """What clears the lines that are drawn."""
+        """The control sequence that clears the lines that are drawn."""
         drawn, self._drawn = self._drawn, 0
         return _UP_AND_CLEAR.format(count=drawn) if drawn else ""
 
@@ -69,5 +69,5 @@ class Board:
 
 
 def is_live(stream: TextIO, env: Mapping[str, str] = os.environ) -> bool:
-    """Whether lines of *stream* can be redrawn."""
+    """True where lines of *stream* can be redrawn."""
     return stream.isatty() and env.get("TERM", "") not in ("", "dumb")

@@ -1,4 +1,4 @@
-"""What the verbs print: JSON for programs, text for people, nothing that a terminal could obey."""
+"""The printing of commands: JSON for programs, text for people, nothing that a terminal could obey."""
 
 from __future__ import annotations
 

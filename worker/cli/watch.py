@@ -77,7 +77,7 @@ class _Jobs:
 
 
 class _Everything:
-    """How many open jobs stand in each state, and how long the one most overdue has waited."""
+    """A count of open jobs by state, and the wait of the one most overdue."""
 
     def __init__(self, reader: Reader) -> None:
         self._store = reader.store

@@ -72,7 +72,7 @@ def _attempt(job: Job) -> str:
 
 
 def _paid(job: Job) -> str:
-    """What is known of the cost of earlier attempts."""
+    """A phrase on the cost of earlier attempts."""
     if job.request_ids or not UNPAID.issuperset(job.ended.values()):
         return f"nothing was paid for it; an earlier attempt was handed to {job.provider}, and its cost stands"
     return "nothing was paid"

@@ -1,4 +1,4 @@
-"""What a job waits for and until when, as one sentence for whoever looks at it.
+"""Explain: one sentence on the event that a job waits for, and until when.
 
 A pure function of the record, its due time and the timing policy: it reads no
 store and no clock, so every sentence can be tested.
@@ -36,7 +36,7 @@ class View:
 
     @property
     def late_seconds(self) -> float:
-        """How long the job waits for a worker that should have begun; 0 while it is not longer than it may."""
+        """Seconds that the job waits for a worker that should have begun; 0 while that is not longer than it may."""
         if self.due_at is None or self.is_leased:
             return 0.0
         waited = self.due_at, self.job.nudges, self.now
@@ -52,7 +52,7 @@ def why_failed(job: Job) -> str | None:
 
 
 def explain(view: View) -> str:
-    """What the job waits for, and until when."""
+    """The sentence for one job: the event it waits for, and until when."""
     job = view.job
     if job.is_tombstone:
         return "nothing: it closed long ago and only its tombstone is left, so its id never pays again"

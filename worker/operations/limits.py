@@ -1,4 +1,4 @@
-"""How the providers' limits stand, in words and as data: what `show`, `list` and `doctor` say of them."""
+"""The state of the providers' rate limits and circuit breakers, in words and as data."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def sentence(standing: Standing) -> str:
 
 
 def held_back(standing: Standing) -> list[str]:
-    """What keeps requests from beginning now, a sentence each."""
+    """A sentence for each limit that keeps requests from beginning now."""
     lanes = (("POSTs", standing.submit), ("GETs", standing.poll))
     return [_reason(what, lane, standing.limits) for what, lane in lanes if lane.refusal or lane.open_why]
 
 
 def is_trouble(standing: Standing) -> bool:
-    """Whether the provider itself holds us back, not a limit of our own."""
+    """True where the provider itself holds us back, not a limit of our own."""
     lanes = (standing.submit, standing.poll)
     return any(lane.open_why or (lane.refusal and lane.refusal.why == "asked_to_wait") for lane in lanes)
 

@@ -1,4 +1,4 @@
-"""Whether Redis knows the jobs that the bucket knows: one that was emptied, or is another, knows none of them."""
+"""Compare Redis with the bucket: a Redis that was emptied, or is another, knows none of the bucket's jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many jobs of the bucket were looked for in Redis, and those that it has no record of, nor a tombstone."""
+    """The number of the bucket's jobs looked for in Redis, and those that it has neither record nor tombstone of."""
 
     looked_for: int
     lost: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How long a due job has waited for a worker, and how long that may take in each step."""
+"""The wait of a due job for a worker, and its limit in each step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def waited_seconds(due_at: int, nudges: int, now: int) -> float:
 
 
 def is_late(state: JobState, due_at: int, nudges: int, now: int) -> bool:
-    """Whether a job that nobody has leased waits longer than its step should take to begin."""
+    """True where a job that has no lease waits longer than its step should take to begin."""
     return waited_seconds(due_at, nudges, now) > (PACE_SECONDS[step_for(state)] if nudges else UNSEEN_SECONDS)
 
 

@@ -10,7 +10,7 @@ from worker.store import Store
 
 @dataclass(frozen=True)
 class Paused:
-    """How a provider stands after the act. `waiting`: its accepted jobs; `since`: Unix ms, None: not paused."""
+    """A provider after the act. `waiting`: its accepted jobs; `since`: Unix ms, None: not paused."""
 
     provider: str
     waiting: int

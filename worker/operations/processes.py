@@ -1,4 +1,4 @@
-"""Which processes of the Procfile live, by their heartbeats, and what stands still without those that do not."""
+"""Liveness of the Procfile's processes by their heartbeats, and the work that stands still without each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def alive(beats: Sequence[Heartbeat], now: int) -> dict[str, list[Heartbeat]]:
 
 
 def troubles(beats: Sequence[Heartbeat], now: int, *, takes_callbacks: bool) -> Iterator[Trouble]:
-    """What is missing: a kind of process that is needed, one process of several, or the clock's ticks between two."""
+    """Find missing processes: a whole kind, one of several, or the ticks between beat and the sweeper."""
     living = alive(beats, now)
     for kind, without in WITHOUT.items():
         if kind == "web" and not takes_callbacks:
@@ -88,6 +88,6 @@ def _silent(beats: Sequence[Heartbeat], living: Sequence[Heartbeat], kind: str, 
 
 
 def _ticks(beats: Sequence[Heartbeat], sweepers: Sequence[Heartbeat], now: int) -> bool:
-    """Whether a tick has come lately, or the first may still come."""
+    """True where a tick has come lately, or the first may still come."""
     times = [beat.at for beat in beats if beat.kind == TICK] + [beat.started_at for beat in sweepers]
     return now - max(times) <= SILENT_SECONDS * 1000

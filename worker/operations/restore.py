@@ -27,7 +27,7 @@ PARALLEL_READS = 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one manifest. `word` is one of
+    """The outcome for one manifest. `word` is one of
 
     restored    the record is there now (or would be, when only looked for)
     known       Redis has a record of the job, or its tombstone
@@ -68,7 +68,7 @@ def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outc
 
 
 def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How many of each word."""
+    """Count the outcomes by word."""
     counted = dict.fromkeys(("restored", "known", "conflict", "unreadable"), 0)
     for outcome in outcomes:
         counted[outcome.word] += 1

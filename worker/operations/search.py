@@ -23,7 +23,7 @@ MOST_RECORDS = 1_000_000
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs are wanted; an empty set of states means any, None that it does not matter."""
+    """The wanted jobs; an empty set of states means any, None that it does not matter."""
 
     states: frozenset[JobState] = frozenset()
     provider: str | None = None
@@ -33,7 +33,7 @@ class Filter:
 
     @property
     def only_open(self) -> bool:
-        """Whether every wanted job stands in the due index: all that are not final do."""
+        """True where every wanted job stands in the due index: all that are not final do."""
         return self.is_open is True or (bool(self.states) and not self.states & FINAL)
 
     def takes(self, outline: Outline) -> bool:

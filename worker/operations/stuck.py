@@ -1,4 +1,4 @@
-"""Which open jobs do not go on as they should, and why: what an operator looks at first.
+"""Find open jobs that do not go on as they should, and the gravest reason of each.
 
 A pure function of the same view that `explain` reads.
 """
@@ -55,7 +55,7 @@ def why_stuck(view: View) -> str | None:
 
 
 def _absent(view: View) -> str:
-    """Which process should have begun with the job, and what to do."""
+    """Name the process that should have begun with the job, and the advice."""
     if not view.job.nudges:
         return "nobody looks: start beat and the sweeper"
     return f"no {overdue.process_for(view.job.state)} takes it, asked {view.job.nudges} times: is one running?"

@@ -48,11 +48,11 @@ class Reader:
         )
 
     def standings(self) -> dict[str, Standing]:
-        """How the limits of each configured provider stand."""
+        """The rate limits of each configured provider and their use."""
         return {name: self.store.standing(limits) for name, limits in self.limits.items()}
 
     def troubles(self) -> Iterator[str]:
-        """What holds up many jobs at once, a sentence each: processes that are missing, records that are lost."""
+        """Troubles that hold up many jobs at once, a sentence each: missing processes, lost records."""
         missing = processes.troubles(
             self.store.heartbeats.all(), self.store.now(), takes_callbacks=self.public_url is not None
         )

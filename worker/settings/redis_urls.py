@@ -24,7 +24,7 @@ SENTINEL_FORM = "sentinel://[user:password@]host[:port],host[:port].../<name of 
 
 
 def is_by_sentinel(url: str) -> bool:
-    """Whether *url* names sentinels."""
+    """True where *url* names sentinels."""
     return url.startswith(f"{SENTINEL_SCHEME}://")
 
 
@@ -85,7 +85,7 @@ CLUSTER_FORM = "cluster://[user:password@]host[:port],host[:port]..."
 
 
 def is_cluster(url: str) -> bool:
-    """Whether *url* names nodes of a cluster."""
+    """True where *url* names nodes of a cluster."""
     return url.partition("://")[0] in CLUSTER_SCHEMES
 
 

@@ -1,4 +1,4 @@
-"""What the environment says, read once, checked whole, frozen.
+"""The settings: the environment read once, checked whole, frozen.
 
 `Settings.from_env` reads a mapping (the process passes `os.environ`) and raises
 one `SettingsError` that names every bad variable. Nothing else in Callsheet
@@ -43,7 +43,7 @@ NONE: tuple[str, ...] = ()
 
 @dataclass(frozen=True)
 class ProviderSettings:
-    """How one provider is reached, and how much of it may be used; None: without limit.
+    """The address, key and limits of one provider; None: without limit.
 
     `field_names` overrides uncertain wire names (neutral -> theirs), `prices` the list prices:
     (model, resolution; "": any) -> USD per second.
@@ -126,7 +126,7 @@ class Settings:
         return settings
 
     def limits(self, provider: str) -> Limits:
-        """How much of *provider* may be used; without limit when it is not configured (any more)."""
+        """The limits of *provider*; none when it is not configured (any more)."""
         options = self.providers.get(provider)
         if options is None:
             return Limits(provider)
@@ -177,7 +177,7 @@ def _too_small_to_divide(settings: Settings) -> Iterator[str]:
 
 
 def _of_celery(read: _Reader, name: str, parse: Callable[[str], str], redis_url: str) -> str:
-    """Where messages or results go: to the Redis of the records, unless that is a cluster."""
+    """The URL for messages or results: that of the records, unless it is a cluster."""
     if is_cluster(redis_url):
         own = "a server of its own, as Celery cannot use a cluster, which CALLSHEET_REDIS_URL is"
         return read.required(name, parse, own) or ""

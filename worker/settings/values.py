@@ -1,4 +1,4 @@
-"""What the text of one variable must be: each function reads it, or raises a `ValueError` that says what is wanted.
+"""Parsers of one variable's text: each returns its value, or raises a `ValueError` that says what is wanted.
 
 No message repeats a value that may be a secret.
 """

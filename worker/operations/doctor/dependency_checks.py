@@ -38,7 +38,7 @@ BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights to g
 
 
 def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[str, Provider]) -> list[Check]:
-    """What to look at beyond ourselves."""
+    """The checks of what lies beyond ourselves."""
     return [
         Check("broker", broker, BROKER_ADVICE),
         Check("results", result_backend, RESULTS_ADVICE),
@@ -56,7 +56,7 @@ def _key_check(provider: Provider) -> Check:
 
 
 def broker() -> Iterator[Finding]:
-    """Whether messages can be sent."""
+    """Check that messages can be sent."""
     from worker.celery import app
 
     with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
@@ -65,7 +65,7 @@ def broker() -> Iterator[Finding]:
 
 
 def result_backend() -> Iterator[Finding]:
-    """Whether results can be written."""
+    """Check that results can be written."""
     from worker.celery import app
 
     app.backend.client.ping()  # type: ignore[attr-defined]  # Redis is the only result backend
@@ -73,7 +73,7 @@ def result_backend() -> Iterator[Finding]:
 
 
 def archive(bucket: Bucket) -> Iterator[Finding]:
-    """Whether videos can be stored, and never over others."""
+    """Check that videos can be stored, and never over others."""
     probe = bucket.probe()
     yield ok("bucket", f"{bucket.name} takes and gives objects")
     if probe.keeps_conditions:
@@ -87,7 +87,7 @@ def archive(bucket: Bucket) -> Iterator[Finding]:
 
 
 def records_kept(store: Store, bucket: Bucket) -> Iterator[Finding]:
-    """Whether Redis still knows the jobs of the bucket."""
+    """Check that Redis still knows the jobs of the bucket."""
     try:
         found = lost.compare(store, bucket)
     except (StoreError, BucketError):  # a finding of its own already
@@ -99,7 +99,7 @@ def records_kept(store: Store, bucket: Bucket) -> Iterator[Finding]:
 
 
 def key(provider: Provider) -> Iterator[Finding]:
-    """Whether a provider takes our key; one GET that costs nothing."""
+    """Check that a provider takes our key, by one GET that costs nothing."""
     try:
         provider.check_key()
     except ProviderError as err:
@@ -138,7 +138,7 @@ def clocks(store: Store, providers: Iterable[Provider], now: Callable[[], float]
 
 
 def public_url(settings: Settings) -> Iterator[Finding]:
-    """Whether our receiver answers at the URL that providers are given."""
+    """Check that our receiver answers at the URL that providers are given."""
     if settings.public_url is None:
         yield ok("public URL", "CALLSHEET_PUBLIC_URL is not set: there are no callbacks, every job is polled")
         return
@@ -157,7 +157,7 @@ def public_url(settings: Settings) -> Iterator[Finding]:
 
 
 def certificate(url: str, tls: ssl.SSLContext) -> Iterator[Finding]:
-    """Whether the receiver's certificate lasts: once it has ended, no callback comes any more."""
+    """Check that the receiver's certificate lasts: once it has ended, no callback comes any more."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or HTTPS_PORT)
     with (

@@ -1,4 +1,4 @@
-"""What a check of the doctor finds, and how checks are run: side by side, each in bounded time."""
+"""The findings of the doctor's checks, and their run side by side, each in bounded time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.errors import CallsheetError
 
 
 class Mark(StrEnum):
-    """How bad it is: FAIL for what is broken, WARN for what needs somebody's eyes."""
+    """The gravity of a finding: FAIL for what is broken, WARN for what needs somebody's eyes."""
 
     OK = "ok"
     DONE = "done"  # mended
@@ -58,7 +58,7 @@ class Check:
 
 
 def side_by_side(checks: Sequence[Check]) -> Iterator[Finding]:
-    """What *checks* find, in their order; one that does not end within its limit is given up."""
+    """Run *checks* side by side; their findings in their order, one that does not end within its limit given up."""
     began = time.monotonic()
     examinations = [(check, _begin(check)) for check in checks]
     for check, found in examinations:
@@ -80,7 +80,7 @@ def _look(check: Check, found: SimpleQueue[Finding | None]) -> None:
 
 
 def looked(check: Check) -> Iterator[Finding]:
-    """What *check* finds; an error is a finding, too, so that one broken check hides no other."""
+    """Run *check*; an error is a finding, too, so that one broken check hides no other."""
     try:
         yield from check.look()
     except CallsheetError as err:

@@ -46,7 +46,7 @@ ALARMS = {
 
 
 def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check]:
-    """What to look at in the store and the settings, and with *fix* to mend."""
+    """The checks of the store and the settings; with *fix* the due index is mended."""
     return [
         Check("Redis", lambda: records(settings, store, fix=fix), REDIS_ADVICE, limit_seconds=60.0),
         Check("networks", lambda: networks(settings), "see CALLSHEET_ALLOW_NETWORKS"),
@@ -77,7 +77,7 @@ def mend(store: Store) -> Iterator[Finding]:
 
 
 def redis(store: Store) -> Iterator[Finding]:
-    """Whether Redis answers and keeps what it is given."""
+    """Check that Redis answers and keeps what it is given."""
     store.ping()
     facts = store.server_facts()
     yield ok("Redis", f"{facts.version} answers")
@@ -86,7 +86,7 @@ def redis(store: Store) -> Iterator[Finding]:
 
 
 def durability(facts: ServerFacts) -> Finding:
-    """Whether a write is on disk before anybody acts on it."""
+    """Check that a write is on disk before anybody acts on it."""
     if facts.durability == "always":
         return ok("durability", "every write is on disk before it is answered (appendfsync always)")
     if facts.durability == "waitaof":
@@ -100,7 +100,7 @@ def durability(facts: ServerFacts) -> Finding:
 
 
 def eviction(facts: ServerFacts) -> Finding:
-    """Whether Redis may throw records away."""
+    """Check that Redis throws no record away."""
     policy = facts.eviction_policy
     if policy == "noeviction":
         return ok("eviction", "maxmemory-policy is noeviction")
@@ -113,7 +113,7 @@ def eviction(facts: ServerFacts) -> Finding:
 
 
 def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
-    """Whether each kind of process lives."""
+    """Check that each kind of process lives."""
     beats, now = store.heartbeats.all(), store.now()
     for trouble in processes.troubles(beats, now, takes_callbacks=settings.public_url is not None):
         yield warn(trouble.kind, trouble.seen, trouble.advice)
@@ -125,7 +125,7 @@ def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
 
 
 def clock(store: Store) -> Iterator[Finding]:
-    """Whether due jobs are taken, each step at its own pace."""
+    """Check that due jobs are taken, each step at its own pace."""
     due = {job_id: due_at for due_at, job_id in store.open_ids() if is_job_id(job_id)}
     now, late = store.now(), dict[Step, list[float]]()
     is_unseen = False
@@ -147,7 +147,7 @@ def clock(store: Store) -> Iterator[Finding]:
 
 
 def paused(store: Store) -> Iterator[Finding]:
-    """Whether an operator holds jobs back."""
+    """Warn of providers that an operator has paused."""
     for provider, since in sorted(store.paused().items()):
         yield warn(
             "paused", f"{provider} since {moment(since)}: its accepted jobs wait", f"callsheet resume {provider}"
@@ -155,7 +155,7 @@ def paused(store: Store) -> Iterator[Finding]:
 
 
 def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
-    """How much of each provider is in use, and what keeps jobs from it."""
+    """Report the use of each provider's limits, and what keeps jobs from it."""
     standings = [store.standing(settings.limits(name)) for name in settings.providers]
     for standing in standings:
         what = f"{standing.limits.provider} limits"
@@ -196,7 +196,7 @@ def counters(store: Store) -> Iterator[Finding]:
 
 
 def networks(settings: Settings) -> Iterator[Finding]:
-    """Whether downloads may go where they must not in production."""
+    """Check that downloads cannot go where they must not in production."""
     opened = ", ".join(str(network) for network in settings.allow_networks)
     if opened:
         yield warn(
@@ -209,7 +209,7 @@ def networks(settings: Settings) -> Iterator[Finding]:
 
 
 def messages(settings: Settings) -> Iterator[Finding]:
-    """Who can order videos."""
+    """Report whether messages that order videos must be signed."""
     if settings.message_secrets:
         yield ok("messages", "callsheet.generate must be signed")
     else:
