@@ -96,6 +96,8 @@ class Job:
     begun_at: int | None = None  # when the last POST of this attempt was begun
     kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
     unsent_by: str = ""  # by which name the bucket may have been told of a POST that was not sent
+    reserved: int = 0  # what its last POST reserved of the budget, millionths of USD
+    reserved_on: str = ""  # of which UTC day's
     submitted_at: int | None = None
     link_expires_at: int | None = None
     closed_at: int | None = None
@@ -170,6 +172,8 @@ class Job:
             begun_at=_instant(record, "begun_at"),
             kept_in=record.get("kept_in", ""),
             unsent_by=record.get("unsent_by", ""),
+            reserved=_int(record, "reserved", 0),
+            reserved_on=record.get("reserved_on", ""),
             submitted_at=_instant(record, "submitted_at"),
             link_expires_at=_instant(record, "link_expires_at"),
             closed_at=_instant(record, "closed_at"),

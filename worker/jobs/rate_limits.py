@@ -34,11 +34,11 @@ class Limits:
     daily_budget: Decimal | None = None  # for all providers together, per UTC day
 
     def given(self, shards: int = 1) -> dict[str, Any]:
-        """As the scripts take them. Shards cannot count together, so each has its part."""
+        """As the scripts take them. Shards cannot count together, so each has its part; but there is one budget."""
         numbers = {
             "max_concurrent": self.max_concurrent and max(1, self.max_concurrent // shards),
             "per_minute": self.per_minute and max(2, self.per_minute // shards),
-            "budget": None if self.daily_budget is None else millionths(self.daily_budget) // shards,
+            "budget": None if self.daily_budget is None else millionths(self.daily_budget),
         }
         return {"provider": self.provider, **{name: value for name, value in numbers.items() if value is not None}}
 

@@ -42,6 +42,7 @@ class Adapter(ABC):
     name: str
     trust: CallbackTrust = CallbackTrust.NONE
     repeats_refused_callbacks: bool = True
+    refunds_failures: bool = False  # where its documents do not say so, a failed generation is taken to be paid
     can_list: bool = False
     models: Mapping[str, ModelRules] = {}
     kinds: Mapping[str, EventKind] = {}  # the vendor's documented status, in lower case -> its meaning

@@ -73,6 +73,7 @@ class ApiMart(Adapter):
     link_places = ("result.videos",)  # `url` is an array on the newer page and a plain string on the older
     link_ends = "result.videos.expires_at"
     refusals = REFUSALS
+    refunds_failures = True  # "failed tasks are refunded"
     submit_path = "/v1/videos/generations"
     request_path = "/v1/tasks"
     account_path = "/v1/balance"

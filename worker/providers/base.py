@@ -88,6 +88,7 @@ class Provider(Protocol):
     name: str
     trust: CallbackTrust
     repeats_refused_callbacks: bool  # whether it sends a callback again that was answered 4xx
+    refunds_failures: bool  # whether a generation that fails costs nothing
     can_list: bool  # whether `recent` can find a request whose id we never learned
     models: Mapping[str, ModelRules]  # by the provider's own model name
 

@@ -139,6 +139,7 @@ class GmiCloud(Adapter):
 
     name = "gmicloud"
     can_list = True
+    refunds_failures = True  # "failures are not charged"
     models = MODELS
     kinds = KINDS
     ids = Ids(("request_id",), re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"))

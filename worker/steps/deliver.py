@@ -32,6 +32,8 @@ def run(job_id: str, services: Services) -> Step | None:
     claim = services.store.claim(job_id, states=SETTLED, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
+    if _is_unspent(claim.job, services):
+        services.store.give_back(claim.job)
     if _owes_result(claim.job) or _owes_manifest(claim.job):
         return _pay(claim, services)
     return _look_again(claim, services)
@@ -125,6 +127,13 @@ def _postpone(claim: Claim, services: Services, reason: str) -> Step | None:
     notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
     services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
     return None
+
+
+def _is_unspent(job: Job, services: Services) -> bool:
+    """Whether the POST of a failed job has cost nothing: what it reserved of the day's budget is free again."""
+    provider = services.providers.get(job.provider)
+    refunds = provider is not None and provider.refunds_failures
+    return _is_failed_at(job, "submit") or (refunds and _is_failed_at(job, "generate"))
 
 
 def _owes_result(job: Job) -> bool:

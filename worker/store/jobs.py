@@ -22,10 +22,13 @@ from worker.store.attempts import TOMBSTONE_MS
 from worker.store.compression import pack
 from worker.store.keys import Keys
 from worker.store.move_arguments import open_fields, read_job, read_reply
-from worker.store.rate_limits import Admission
+from worker.store.rate_limits import DAY_MS, Admission
 from worker.store.replies import Claim, Reply
 
 log = logging.getLogger(__name__)
+
+FREE = frozenset({JobState.ACCEPTED, "failed(submit)"})
+"""Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
 
 
 class Store(Admission):
@@ -177,10 +180,17 @@ class Store(Admission):
             "lease": claim.token,
             "room_ms": lease_ms_left_needed,
             "notes": open_fields(notes),
-            "cost": millionths(cost),
-            **({} if limits is None else {"limits": limits.given(self._keys.shards)}),
         }
-        return read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
+        if limits is None:
+            return read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
+        amount, day = millionths(cost), str(claim.now // DAY_MS)
+        reserved, spent = self.reserve(limits, job.id, job.attempt, job.try_no + 1, cost=amount, day=day)
+        budget = {"spent": spent, **({} if reserved else {"over": True})}
+        given |= {"limits": {**self._given(limits), **budget}, "cost": amount, "reserved_on": day}
+        reply = read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
+        if reply.word not in ("applied", "repeat") and reserved == 1:
+            self.give_back(replace(job, try_no=job.try_no + 1, reserved=amount, reserved_on=day))
+        return reply
 
     def move(
         self,
@@ -208,7 +218,7 @@ class Store(Admission):
         A verdict needs *lease*: it holds only while the claim that led to it does.
         A report of what has happened gives none; "not taken" gives *try_no*.
         """
-        return self._move(
+        reply = self._move(
             job_id,
             to,
             attempt=attempt,
@@ -224,6 +234,9 @@ class Store(Admission):
             owes_manifest=owes_manifest,
             detail=detail,
         )
+        if reply.applied and reply.job is not None and reply.job.held in FREE:
+            self.give_back(reply.job)
+        return reply
 
     def bind(
         self,

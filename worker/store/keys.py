@@ -36,12 +36,12 @@ class Keys:
             f"{tag}tombstone:{job_id}",
         )
 
-    def shared(self, job_id: str) -> tuple[str, str, str, str]:
-        """What a job's scripts share with others': who occupies a provider, who stands in line, what was spent,
-        whose videos wait to be copied."""
+    def shared(self, job_id: str) -> tuple[str, str, str]:
+        """What a job's scripts share with others': who occupies a provider, who stands in line, whose videos wait to be
+        copied."""
         shard = self._shard(job_id)
         tag = f"{PREFIX}{{{shard}}}:"
-        return f"{tag}occupied", f"{tag}line", f"{tag}spent", self.perishing(shard)
+        return f"{tag}occupied", f"{tag}line", self.perishing(shard)
 
     def perishing(self, shard: int) -> str:
         """Whose videos wait to be copied, by when their links end."""
@@ -53,7 +53,11 @@ class Keys:
     def of_provider(self, shard: int, provider: str) -> tuple[str, ...]:
         """A provider's keys in the order that `lua/_provider.lua` reads them."""
         tag = f"{PREFIX}{{{shard}}}:"
-        return self.limits(shard, provider), f"{tag}occupied", f"{tag}line", f"{tag}spent"
+        return self.limits(shard, provider), f"{tag}occupied", f"{tag}line"
+
+    def budget(self, day: str) -> tuple[str, str]:
+        """What was spent by UTC day, and the POSTs of *day* that reserved it: one budget for all shards."""
+        return f"{PREFIX}{{0}}:spent", f"{PREFIX}{{0}}:reserved:{day}"
 
     def due(self, shard: int) -> str:
         return f"{PREFIX}{{{shard}}}:due"

@@ -82,6 +82,7 @@ VALUES = {
     "tombstone": "JSON of fields",
     "line": "<provider>:<op>:<since, 15 digits>:<job id>",
     "occupied": "<provider>:<job id>",
+    "reserved": "hash of a UTC day: <job id>:<attempt>:<try> -> millionths of USD",
 }
 """How the values of the job's other keys, and its entries in shared ones, are written."""
 

@@ -100,7 +100,6 @@ def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[st
     marks = {
         "binds": to is JobState.SUBMITTED,
         "holds": to in OCCUPYING,
-        "releases": to is JobState.ACCEPTED or word == "failed(submit)",
         "listens": word in BINDING or word in REVIVING,
         "final": to in FINAL,
         "misses": to in (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED),

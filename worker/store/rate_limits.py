@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.jobs.rate_limits import Lane, Limits, Operation, Permit, Refusal, Standing, from_millionths
+from worker.jobs.job import Job
+from worker.jobs.rate_limits import Lane, Limits, Operation, Permit, Refusal, Standing, from_millionths, millionths
 from worker.store.attempts import Operations
 from worker.store.move_arguments import read_refusal, to_json
+from worker.store.scripts import store_errors
+
+DAY_MS = 24 * 60 * 60 * 1000
+RESERVED_MS = 8 * DAY_MS
+"""How long it is known which POSTs reserved a day's budget: longer than a generation may take."""
 
 
 class Admission(Operations):
@@ -51,19 +57,73 @@ class Admission(Operations):
         return called
 
     def standing(self, limits: Limits) -> Standing:
-        """How a provider's limits stand (of the first shard: each counts its own part)."""
-        occupied, spent, *lanes = self._run_for(limits, "standing", 0)
-        return Standing(limits, int(occupied), from_millionths(int(spent)), _lane(*lanes[:7]), _lane(*lanes[7:]))
+        """How a provider's limits stand, in all shards together."""
+        rows = [self._run_for(limits, "standing", shard) for shard in range(self._keys.shards)]
+        lanes = [(_lane(*row[1:8]), _lane(*row[8:])) for row in rows]
+        submit, poll = (_sum(of_op) for of_op in zip(*lanes, strict=True))
+        spent = from_millionths(self._spent(_day(self.now())))
+        return Standing(limits, sum(int(row[0]) for row in rows), spent, submit, poll)
+
+    def reserve(
+        self, limits: Limits, job_id: str, attempt: int, try_no: int, *, cost: int, day: str
+    ) -> tuple[int, int]:
+        """Reserve *cost* (millionths) of *day*'s budget for a POST, once however often it is asked for.
+
+        Returns 1 (reserved), 2 (it was before) or 0 (it would pass the budget), and what was spent that day without it.
+        """
+        budget = "" if limits.daily_budget is None else str(millionths(limits.daily_budget))
+        args: list[str | int] = [day, _post(job_id, attempt, try_no), cost, budget, RESERVED_MS]
+        word, spent = self._scripts.run("reserve", self._keys.budget(day), args)
+        return int(word), int(spent)
+
+    def give_back(self, job: Job) -> bool:
+        """Give back what the record's last POST had reserved; whether that was the first time."""
+        if not job.reserved:
+            return False
+        args = [job.reserved_on, _post(job.id, job.attempt, job.try_no)]
+        return bool(self._scripts.run("give_back", self._keys.budget(job.reserved_on), args))
+
+    def _spent(self, day: str) -> int:
+        """Millionths that are spent or reserved on that UTC day, at all providers."""
+        with store_errors():
+            return int(self._client.hget(self._keys.budget(day)[0], day) or 0)
 
     def _given(self, limits: Limits) -> dict[str, Any]:
-        """*limits* as the scripts take them, with what an operator has said: POSTs that wait for him leave the rate,
-        where there is one, to the polls."""
-        is_paused = limits.per_minute is not None and limits.provider in self.paused()
-        return {**limits.given(self._keys.shards), **({"is_paused": True} if is_paused else {})}
+        """*limits* as the scripts take them, with what stands in one shard for all: POSTs that wait for an operator, or
+        for the next day's budget, leave the rate to the polls."""
+        given = limits.given(self._keys.shards)
+        if limits.per_minute is not None and limits.provider in self.paused():
+            given["is_paused"] = True
+        if limits.daily_budget is not None:
+            given["spent"] = self._spent(_day(self.now()))
+        return given
 
     def _run_for(self, limits: Limits, name: str, shard: int, **asked: Any) -> Any:
         given = {"limits": self._given(limits), **asked}
         return self._scripts.run(name, self._keys.of_provider(shard, limits.provider), [self._now(), to_json(given)])
+
+
+def _day(now: int) -> str:
+    """The UTC day of an instant, Unix ms."""
+    return str(now // DAY_MS)
+
+
+def _post(job_id: str, attempt: int, try_no: int) -> str:
+    return f"{job_id}:{attempt}:{try_no}"
+
+
+def _sum(lanes: Sequence[Lane]) -> Lane:
+    """One operation in all shards; what holds it back is that of the first that is held back."""
+    held = next((lane for lane in lanes if lane.refusal), lanes[0])
+    opened = next((lane for lane in lanes if lane.open_why), held)
+    return Lane(
+        calls=sum(lane.calls for lane in lanes),
+        failures=sum(lane.failures for lane in lanes),
+        waiting=sum(lane.waiting for lane in lanes),
+        refusal=held.refusal,
+        open_why=opened.open_why,
+        open_since=opened.open_since,
+    )
 
 
 def _permit(answer: Sequence[Any] | None) -> Permit:

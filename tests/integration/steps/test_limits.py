@@ -395,3 +395,23 @@ def test_a_configured_price_is_what_the_result_tells(scene: Scene) -> None:
     job = scene.accepted("apimart")
 
     assert job.cost == {"amount": "0.27", "currency": "USD", "basis": "configured_price"}
+
+
+@pytest.mark.parametrize(("provider", "spent"), [("gmicloud", "0"), ("apimart", "0"), ("evolink", "0.318")])
+def test_a_failed_generation_gives_its_money_back_where_the_provider_charges_none(
+    scene: Scene, provider: str, spent: str
+) -> None:
+    prices = {("kling-3.0-turbo", ""): Decimal("0.09")} if provider == "apimart" else {}
+    limited(scene, provider, daily_budget="10", prices=prices)
+    scene.rule("generation", outcome="failed")
+    scene.submitted(provider)
+    limits = scene.services.limits(provider)
+    assert scene.store.standing(limits).spent > 0
+    scene.finish()
+
+    scene.look_when_due()
+    for _ in range(3):
+        scene.follow()
+
+    assert scene.job().held == "failed(generate)"
+    assert scene.store.standing(limits).spent == Decimal(spent)

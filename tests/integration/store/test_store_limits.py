@@ -606,3 +606,66 @@ def test_a_job_dearer_than_a_whole_day_holds_up_nobody(store: Store, lives: Live
 def test_without_limits_nothing_waits(store: Store, lives: Lives) -> None:
     assert all(tried(lives, f"job-{n}", FREE).applied for n in range(50))
     assert store.standing(FREE).submit.refusal is None
+
+
+def of_shards(store: Store, clock: Clock, shards: int) -> Lives:
+    """The lives of jobs in a store of so many shards."""
+    store._client.flushdb()
+    return Lives(Store(store._client, retention_ms=RETENTION, clock=clock, shards=shards))
+
+
+def test_a_budget_is_one_for_all_shards(store: Store, clock: Clock) -> None:
+    lives = of_shards(store, clock, 16)
+    limits = replace(FREE, daily_budget=Decimal("10.00"))
+
+    words = [tried(lives, f"job-{n}", limits, "1.12").word for n in range(12)]
+
+    assert words == ["applied"] * 8 + ["busy"] * 4
+    assert lives.store.standing(limits).spent == Decimal("8.96")
+    store._client.flushdb()
+
+
+def test_what_all_shards_hold_is_told_together(store: Store, clock: Clock) -> None:
+    lives = of_shards(store, clock, 16)
+    for n in range(12):
+        tried(lives, f"job-{n}", FREE, "0.50")
+
+    standing = lives.store.standing(FREE)
+
+    assert (standing.occupied, standing.submit.calls, standing.spent) == (12, 12, Decimal("6.00"))
+    store._client.flushdb()
+
+
+def test_a_post_that_is_refused_for_another_reason_gives_its_money_back(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"), max_concurrent=1)
+    tried(lives, "first", limits, "0.40")
+
+    assert tried(lives, "second", limits, "0.40").word == "busy"
+    assert store.begin(lives.claimed("second"), lease_ms_left_needed=DAY, limits=limits, cost=Decimal("0.4")).job
+
+    assert store.standing(limits).spent == Decimal("0.40")
+
+
+def test_a_worker_that_comes_late_to_a_post_gives_back_nothing_of_it(store: Store, lives: Lives, clock: Clock) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    lives.accepted()
+    late = lives.claimed()
+    clock.advance(2 * MINUTE)
+    assert begun(store, lives.claimed(), limits, "0.40").applied
+
+    assert begun(store, late, limits, "0.40").word == "repeat"
+
+    assert store.standing(limits).spent == Decimal("0.40")
+
+
+def test_a_reservation_whose_answer_was_lost_counts_once(store: Store, lives: Lives) -> None:
+    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    lives.accepted()
+    claim = lives.claimed()
+    day = str(claim.now // DAY)
+    assert store.reserve(limits, JOB, 1, 1, cost=400_000, day=day) == (1, 0)
+
+    assert begun(store, claim, limits, "0.40").applied
+
+    assert store.standing(limits).spent == Decimal("0.40")
+    assert 0 < store._client.pttl(f"callsheet:{{0}}:reserved:{day}") <= 8 * DAY

@@ -94,10 +94,10 @@ def test_money_is_counted_in_millionths_rounded_up(amount: str, count: int) -> N
     assert from_millionths(count) >= Decimal(amount)
 
 
-def test_shards_share_the_limits_and_never_exceed_them_together() -> None:
+def test_shards_share_the_limits_and_have_one_budget() -> None:
     given = Limits("evolink", 10, 100, Decimal("9")).given(shards=3)
 
-    assert given == {"provider": "evolink", "max_concurrent": 3, "per_minute": 33, "budget": 3_000_000}
+    assert given == {"provider": "evolink", "max_concurrent": 3, "per_minute": 33, "budget": 9_000_000}
 
 
 def test_what_is_not_limited_is_not_given() -> None:

@@ -11,8 +11,9 @@ local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS, DAY_MS = 60, 10000, 3600000, 86
 local LEAST_CALLS, PLENTY = 20, 1000000
 local LONGEST_PROBE_MS = 900000  -- no request takes so long: its worker has died
 
--- The rate limiter of one provider. limits {provider, max_concurrent, per_minute, budget, is_paused: by an operator};
--- keys {limits, occupied, line, spent}
+-- The rate limiter of one provider. limits {provider, max_concurrent, per_minute, is_paused: by an operator,
+-- budget and spent (today, at all providers; they are counted by `reserve`), over: the POST asked about would pass it};
+-- keys {limits, occupied, line}
 local function gate_of(now, limits, keys)
   local gate, state, stale, second = {}, {}, {}, math.floor(now / 1000)
   local calls, failed, oldest = {submit = 0, poll = 0}, {submit = 0, poll = 0}, second
@@ -39,8 +40,6 @@ local function gate_of(now, limits, keys)
   local function soon(instant, at_most) return instant and tonumber(instant) > now and instant - now <= at_most end
   local function midnight() return (math.floor(now / DAY_MS) + 1) * DAY_MS end
 
-  function gate.day() return string.format("%.0f", math.floor(now / DAY_MS)) end
-  function gate.spent() return tonumber(redis.call("HGET", keys.spent, gate.day()) or 0) end
   function gate.is_open(op) return state[op .. ".open_since"] ~= nil end
   function gate.occupied()
     return redis.call("ZLEXCOUNT", keys.occupied, "[" .. limits.provider .. ":", "(" .. limits.provider .. ";")
@@ -54,7 +53,7 @@ local function gate_of(now, limits, keys)
     if not limits.budget or not state["submit.short"] then return false end
     local cost, job_id = string.match(state["submit.short"], "^(%d+) (.+)$")
     local first = gate.first("submit", 1)[1]
-    return first ~= nil and string.match(first, "[^:]+$") == job_id and gate.spent() + cost > limits.budget
+    return first ~= nil and string.match(first, "[^:]+$") == job_id and limits.spent + cost > limits.budget
   end
 
   -- What forbids any request of that kind, whatever the rate, and until when if that is known.
@@ -91,7 +90,7 @@ local function gate_of(now, limits, keys)
     local ahead = redis.call("ZLEXCOUNT", keys.line, "[" .. prefix(op), "(" .. entry)
     if room > 0 and ahead >= room then why = "turn" end
     -- a poll costs nothing: what was paid for is looked at whatever has been spent
-    if room > 0 and not why and op == "submit" and limits.budget and gate.spent() + cost > limits.budget then
+    if room > 0 and not why and op == "submit" and limits.over then
       why, at = cost > limits.budget and "price" or "budget", midnight()
       gate.short = why == "budget" and ahead == 0 and string.format("%.0f ", cost) .. string.match(entry, "[^:]+$") or nil
     end

@@ -2,15 +2,15 @@
 --
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
 --       6 links string     7 tombstone string
---       8 occupied sorted set   9 line sorted set   10 spent hash   11 perishing sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 12 a provider's limits hash
+--       8 occupied sorted set   9 line sorted set   10 perishing sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 11 a provider's limits hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- The fields are those of `layout.py`.
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, SPENT, PERISHING, LIMITS = unpack(KEYS)
+local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, PERISHING, LIMITS = unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
@@ -19,7 +19,7 @@ local MOST_REQUESTS, MOST_REQUEST_BYTES = 8, 262144
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
-local KINDS = {"hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "hash", "zset", "hash"}
+local KINDS = {"hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "zset", "hash"}
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
   if held ~= "none" and held ~= kind then

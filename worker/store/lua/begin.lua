@@ -1,7 +1,7 @@
 -- Write down that the next POST of the current attempt is about to be sent.
 --
 -- given  attempt, state (of a job whose POST is under way), sources (comma-joined held words), lease, room_ms, path,
---        notes {name: value}, and limits and cost (millionths; see _limits.lua) where the provider's room is asked for
+--        notes {name: value}, and limits, cost (millionths) and reserved_on (UTC day; see _limits.lua) where the provider's room is asked for
 -- Returns {"applied", record, 0, was it let through by an open breaker: 1 or 0},
 --         {"repeat" (begun already) | "late" (moved on, too little left of the lease, or paid already) | "missing", record, 0}
 --         or {"busy" (no room for a POST, or not its turn), record, 0, {why, until when (0: unknown), how many are before it}}
@@ -17,7 +17,7 @@ local has_room = job.lease == given.lease and int("lease_until") - now > given.r
 local is_paid_already = bound(given.attempt) or redis.call("HLEN", CANDIDATES) > 0
 if not listed(given.sources, source) or not has_room or is_paid_already then return answer("late") end
 
-local gate = given.limits and gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE, spent = SPENT})
+local gate = given.limits and gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE})
 local refusal = gate and gate.refusal("submit", entry_at(place_for("submit", int("accepted_at"))), given.cost)
 if refusal then
   if gate.short then redis.call("HSET", LIMITS, "submit.short", gate.short) end
@@ -26,7 +26,7 @@ end
 drop("reserved", "reserved_on")
 if gate and given.cost > 0 then
   put("reserved", text(given.cost))
-  put("reserved_on", gate.day())
+  put("reserved_on", given.reserved_on)
 end
 leave_line()
 
@@ -38,6 +38,5 @@ due_at = int("lease_until")
 save()
 note_move(source, given.path, given.attempt, "")
 local is_probe = gate and gate.grant("submit", job_id)
-if gate and given.cost > 0 then redis.call("HINCRBY", SPENT, gate.day(), given.cost) end
 redis.call("ZADD", OCCUPIED, 0, job.provider .. ":" .. job_id)
 return answer("applied", is_probe and 1 or 0)

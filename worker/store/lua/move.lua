@@ -4,8 +4,7 @@
 --        marks (comma-joined; what the target means):
 --          listens  callbacks still matter there                 binds    the request id is known from here on
 --          unpaid   no provider may have heard of the attempt    misses   it has ended without a video
---          holds    the provider may have the job                releases it surely has not: what was reserved is free again
---          final    told to the caller
+--          holds    the provider may have the job                final    told to the caller
 --          perishes its video must be copied before link_expires_at, unknown: before so many link_life_ms have passed
 --        revisited (held words an earlier attempt may have ended as with a video), look_back_ms
 --        and, each only where it applies: request_id, try_no, lease, error {stage, code, message},
@@ -62,8 +61,6 @@ if is_repeat then
 end
 if not is_legal or is_lease_lost or is_paid_already then return refuse("late") end
 
-local reserved, reserved_on = job.reserved, job.reserved_on
-if means("releases") then drop("reserved", "reserved_on") end
 leave_line()
 
 put("ver", text(ver))
@@ -98,7 +95,7 @@ save()
 note_move(source, given.path, attempt, given.detail)
 if means("holds") then
   redis.call("ZADD", OCCUPIED, 0, job.provider .. ":" .. job_id)
-elseif redis.call("ZREM", OCCUPIED, job.provider .. ":" .. job_id) == 1 and means("releases") and reserved then
-  redis.call("HINCRBY", SPENT, reserved_on, "-" .. reserved)
+else
+  redis.call("ZREM", OCCUPIED, job.provider .. ":" .. job_id)
 end
 return {"applied", cjson.encode(job), due_at <= now and 1 or 0}

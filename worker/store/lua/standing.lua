@@ -1,12 +1,12 @@
 -- How a provider's limits stand; changes nothing.
 --
 -- given  limits
--- Returns {occupied, spent today (millionths), for "submit" and then "poll": calls in the last minute, failures,
+-- Returns {occupied, for "submit" and then "poll": calls in the last minute, failures,
 --          waiting in line, why none may begin now ("": one may), until when (0: unknown), why the breaker is open
 --          ("": closed), open since (0: closed)}
 
 local gate = gate_of(now, given.limits, keys)
-local found = {gate.occupied(), string.format("%.0f", gate.spent())}
+local found = {gate.occupied()}
 for _, op in ipairs({"submit", "poll"}) do
   local _, why, at = gate.room(op)
   for _, value in ipairs({

@@ -5,7 +5,7 @@
 --          how many are before it} or false: there is no such job
 
 if not job then return false end
-local gate = gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE, spent = SPENT})
+local gate = gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE})
 local refusal = gate.refusal(given.op, entry_at(place_for(given.op, given.is_urgent and 0 or now)), 0)
 if refusal then return {0, 0, unpack(refusal)} end
 local is_probe = gate.grant(given.op, job_id)
