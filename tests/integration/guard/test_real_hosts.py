@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.processes import Process
 from deploy.local.sandbox_process import ANY_STATUS
 from deploy.local.tls import LocalTls
+from worker.guard.addresses import Address
 from worker.guard.download import Downloader
 from worker.guard.response import BodyEnd
 
+LOOPBACK_NETWORK = (ipaddress.ip_network("127.0.0.0/8"),)
 FILM = bytes(range(256)) * 4096
 
 NGINX = """
@@ -129,7 +132,31 @@ def test_a_film_comes_whole_from_node(node: str, tls: LocalTls, path: str) -> No
     assert fetched(node + path, tls) == (FILM, BodyEnd.DECLARED)
 
 
+def test_a_download_from_nginx_that_was_cut_goes_on_at_the_byte(nginx: str, tls: LocalTls) -> None:
+    connections: list[socket.socket] = []
+
+    def dial(address: Address, port: int, timeout_seconds: float) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # the film does not fit
+        sock.settimeout(timeout_seconds)
+        sock.connect((str(address), port))
+        connections.append(sock.dup())
+        return sock
+
+    downloader = Downloader(ca_file=str(tls.ca_file), allow_networks=LOOPBACK_NETWORK, dial=dial)
+    with downloader.open(f"{nginx}/closed/film.mp4") as download:
+        chunks = download.chunks()
+        body = next(chunks)
+        connections[0].shutdown(socket.SHUT_RDWR)
+        body += b"".join(chunks)
+
+    assert body == FILM
+    assert len(connections) == 2
+    for connection in connections:
+        connection.close()
+
+
 def fetched(url: str, tls: LocalTls) -> tuple[bytes, BodyEnd | None]:
-    downloader = Downloader(ca_file=str(tls.ca_file), allow_networks=(ipaddress.ip_network("127.0.0.0/8"),))
+    downloader = Downloader(ca_file=str(tls.ca_file), allow_networks=LOOPBACK_NETWORK)
     with downloader.open(url) as download:
         return b"".join(download.chunks()), download.end
