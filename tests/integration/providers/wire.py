@@ -90,6 +90,9 @@ class _Listener(socketserver.ThreadingTCPServer):
         with contextlib.suppress(OSError), self.tls.wrap_socket(request, server_side=True) as connection:
             self.wire.open.append(connection)
             type("Line", (Line,), {"number": number})(connection, client_address, self)
+            if connection.fileno() != -1:
+                connection.settimeout(0)  # as nginx does: tell the end of TLS, and do not wait for the client's
+                connection.unwrap()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is what many tests are about."""
