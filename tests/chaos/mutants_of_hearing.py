@@ -164,14 +164,14 @@ HEARING = (
         "worker/guard/download.py",
         "and answer.head.first(name) in (None, value)",
         "",
-        "tests/integration/guard/test_download.py::test_only_the_rest_of_the_very_file_is_taken",
+        "tests/integration/guard/test_resume.py::test_only_the_rest_of_the_very_file_is_taken",
     ),
     _m(
         "any trusted certificate is for a name with an underscore",
         "worker/guard/client.py",
         "if has_underscore and not _certifies(tls.getpeercert() or {}, url.host):",
         "if False:",
-        "tests/integration/guard/test_download.py"
+        "tests/integration/guard/test_client.py"
         "::test_a_wildcard_certifies_a_name_with_an_underscore_as_it_does_in_browsers",
     ),
     _m(
