@@ -1,8 +1,9 @@
 """The archive: every object that Callsheet puts into your bucket, and how it gets there exactly once.
 
-    <prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced
+    <prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced (.mov, .webm, .mkv)
                                                     /job.json             the job's manifest
                                                     /input-<field>.<ext>  an image that the caller sent inline
+    <prefix>/unverified/<yyyy>/<mm>/<dd>/<job_id>/<attempt>-<n>           what came for a video and cannot be checked
     <prefix>/.callsheet/                                                  the POSTs that were begun (intents.py)
 
 A video becomes visible only whole, verified and under a condition that fails
@@ -28,14 +29,19 @@ from worker.errors import BucketError, NotAVideoError, ObjectConflict
 from worker.jobs.images import split_s3
 from worker.jobs.job import Video
 from worker.video.facts import VideoFacts
-from worker.video.verified_stream import Content, Intake
+from worker.video.film_type import FILM_TYPES, FilmType
+from worker.video.verified_stream import Content, Intake, UncheckedIntake
 
-VIDEO_TYPE = "video/mp4"
+SUFFIXES = {film_type.suffix: film_type for film_type in FILM_TYPES}
 IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
-VIDEO_KEY = re.compile(r".*/(?P<job_id>[A-Za-z0-9_-]{1,64})/\d+-\d+\.mp4", re.DOTALL)
+VIDEO_KEY = re.compile(
+    r".*/(?P<job_id>[A-Za-z0-9_-]{{1,64}})/\d+-\d+(?:\.(?:{}))?".format("|".join(SUFFIXES)), re.DOTALL
+)
 READ_BACK_BYTES = 1024**2
 ONE_PUT_BYTES = 2 * PART_BYTES
 """Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
+
+UNVERIFIED_TYPE = "application/octet-stream"
 
 Progress = Callable[[], object]
 """Called whenever something has moved, so that a step that waits is told from one that hangs."""
@@ -64,8 +70,13 @@ class Bucket(BegunPosts):
         return cls(patient, name, prefix, hurried)
 
     def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
-        """Where the *n*-th video of an attempt belongs."""
-        return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.mp4"
+        """Where the *n*-th video of an attempt belongs if it is an MP4; others have their own suffix there."""
+        return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.{FILM_TYPES[0].suffix}"
+
+    def find_of_any_type(self, key: str, *, progress: Progress = _nothing) -> Video | None:
+        """As `find`, also where the video is no MP4."""
+        found = (self.find(_with_suffix(key, film_type), progress=progress) for film_type in FILM_TYPES)
+        return next((video for video in found if video is not None), None)
 
     def find(self, key: str, *, progress: Progress = _nothing) -> Video | None:
         """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours.
@@ -85,7 +96,7 @@ class Bucket(BegunPosts):
         said = head.get("Metadata", {})
         if said.get("job-id") != _owner(key):
             raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
-        content = _from_metadata(said, head["ContentLength"]) or self._read_back(key, progress)
+        content = _from_metadata(said, head["ContentLength"], _film_type(key)) or self._read_back(key, progress)
         return self._video(key, content)
 
     def store_video(
@@ -94,29 +105,33 @@ class Bucket(BegunPosts):
         chunks: Iterable[bytes],
         *,
         declared_bytes: int | None,
+        is_end_certain: Callable[[], bool] = lambda: True,
         before_complete: Callable[[], object] = _nothing,
         progress: Progress = _nothing,
     ) -> Video:
         """Put the video that *chunks* bring at *key*, or find that the very same bytes are there already.
 
+        A film that is no MP4 gets the suffix and the content type of its own. *is_end_certain* as for `Intake`;
         *before_complete* is called before the request that makes the object visible, and may raise; *progress* as S3
         answers.
         Raises `DownloadError` for what is not a whole video of *declared_bytes*, `ObjectConflict` when
         the key holds other bytes, `BucketError` for anything else about S3. Then nothing was stored,
         unless S3 took the last request and its answer was lost: `find` tells.
         """
-        intake = Intake(chunks, declared_bytes)
-        is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
-        first = bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
+        intake = Intake(chunks, declared_bytes, is_end_certain=is_end_certain)
+        first = _first_buffer(declared_bytes)
+        _owner(key)
         filled = intake.fill(first)
+        if filled:
+            key = _with_suffix(key, intake.film_type)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             self._has_conditions()  # and with it, where the bucket is found: the parts go there directly
             if intake.is_done():
                 content = intake.finish()
-                options = {**s3.body(exactly(first, filled)), "ContentType": VIDEO_TYPE}
+                options = {**s3.body(exactly(first, filled)), "ContentType": content.film_type.content_type}
                 put = partial(self._direct.put, key, Metadata=_metadata(key, content), **options)
                 return self._publish(key, content, put, before_complete, progress)
-            with self._multipart(key) as upload:
+            with self._multipart(key, intake.film_type.content_type) as upload:
                 upload.send(first, intake, progress)
                 return self._publish(key, intake.finish(), upload.complete, before_complete, progress)
 
@@ -148,9 +163,43 @@ class Bucket(BegunPosts):
             raise ObjectConflict("taken", f"{self.name}/{key} holds other bytes; they stay, ours were not stored")
         return found
 
-    def _multipart(self, key: str) -> Multipart:
+    def unverified_key(self, video_key: str) -> str:
+        """Where bytes belong that came for the video at *video_key* and cannot be checked."""
+        return f"{self._prefix}/unverified/{video_key.removeprefix(f'{self._prefix}/').rpartition('.')[0]}"
+
+    def find_unverified(self, key: str) -> str | None:
+        """The URI of what is kept at *key*, or None."""
+        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+            try:
+                self._client.head_object(Bucket=self.name, Key=key)
+            except ClientError as err:
+                if s3.status_of(err) == 404:
+                    return None
+                raise
+        return f"s3://{self.name}/{key}"
+
+    def store_unverified(
+        self, key: str, chunks: Iterable[bytes], *, declared_bytes: int | None, progress: Progress = _nothing
+    ) -> str:
+        """Keep what *chunks* bring at *key*, whatever it is; returns its URI. Raises as `store_video`."""
+        intake = UncheckedIntake(chunks, declared_bytes)
+        first = _first_buffer(declared_bytes)
+        filled = intake.fill(first)
+        kept = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": _owner(key)}}
+        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            if intake.is_done():
+                intake.check_length()
+                self._direct.put(key, **s3.body(exactly(first, filled)), **kept)
+            else:
+                with Multipart(self._client, self._direct, self.name, key, **kept) as upload:
+                    upload.send(first, intake, progress)
+                    intake.check_length()
+                    upload.complete()
+        return f"s3://{self.name}/{key}"
+
+    def _multipart(self, key: str, content_type: str) -> Multipart:
         metadata = {"job-id": _owner(key)}
-        return Multipart(self._client, self._direct, self.name, key, ContentType=VIDEO_TYPE, Metadata=metadata)
+        return Multipart(self._client, self._direct, self.name, key, ContentType=content_type, Metadata=metadata)
 
     def _video(self, key: str, content: Content) -> Video:
         facts = content.facts
@@ -161,7 +210,7 @@ class Bucket(BegunPosts):
             seconds=facts.seconds,
             width=facts.width,
             height=facts.height,
-            content_type=VIDEO_TYPE,
+            content_type=content.film_type.content_type,
         )
 
     def _read_back(self, key: str, progress: Progress) -> Content:
@@ -257,6 +306,20 @@ def _telling(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
         yield chunk
 
 
+def _first_buffer(declared_bytes: int | None) -> bytearray:
+    """Room for all that comes where one request is enough for it, else for the first part."""
+    is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
+    return bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
+
+
+def _with_suffix(key: str, film_type: FilmType) -> str:
+    return f"{key.rpartition('.')[0]}.{film_type.suffix}"
+
+
+def _film_type(key: str) -> FilmType:
+    return SUFFIXES.get(key.rpartition(".")[2], FILM_TYPES[0])
+
+
 def _owner(key: str) -> str:
     """The job that a video's key belongs to."""
     found = VIDEO_KEY.fullmatch(key)
@@ -276,10 +339,10 @@ def _metadata(key: str, content: Content) -> dict[str, str]:
     }
 
 
-def _from_metadata(said: Mapping[str, str], length: int) -> Content | None:
+def _from_metadata(said: Mapping[str, str], length: int, film_type: FilmType) -> Content | None:
     """The facts that stand in an object's metadata; None for one that was sent in parts."""
     try:
         facts = VideoFacts(float(said["seconds"]), int(said["width"]), int(said["height"]), "")
-        return Content(length, said["sha256"], facts)
+        return Content(length, said["sha256"], facts, film_type)
     except (KeyError, ValueError):
         return None

@@ -22,7 +22,7 @@ from worker.errors import (
     ObjectConflict,
     SlowDownloadError,
 )
-from worker.jobs.job import Job, JobError
+from worker.jobs.job import Job, JobError, rows_json
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
@@ -90,7 +90,32 @@ def _archive(
         return None
     except (DownloadError, BucketError) as err:
         return not_now(lease.claim, services, err)
+    if not copied.videos:
+        return _no_film(lease.claim, copied, services)
     return finish(job, copied, services, path=job.path)
+
+
+def _no_film(claim: Claim, copied: Copied, services: Services) -> Step | None:
+    """End a job whose links lead to nothing but bytes that cannot be checked; they are kept, and told."""
+    kept = [link for link in copied.ignored if link.uri]
+    message = f"{kept[0].message}; kept unchecked as {' and '.join(str(link.uri) for link in kept)}"
+    return _fail(claim, "not_video", message, copied, services, path=claim.job.path)
+
+
+def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Services, *, path: str) -> Step | None:
+    reply = services.store.move(
+        claim.job.id,
+        JobState.FAILED,
+        attempt=claim.job.attempt,
+        path=path,
+        lease=claim.token,
+        facts={"ignored": rows_json(copied.ignored)} if any(link.uri for link in copied.ignored) else {},
+        error=JobError("archive", code, message),
+        look_until=claim.now + services.retention_ms(),
+        detail=code,
+    )
+    log.warning("archive.failed", extra={"job_id": claim.job.id, "code": code, "reason": message})
+    return Step.SETTLE if reply.applied else None
 
 
 def make_room(claim: Claim, services: Services, err: SlowDownloadError) -> None:
@@ -169,14 +194,5 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
         return None
     if copied.videos:
         return finish(job, copied, services, path="sweep")
-    reply = services.store.move(
-        job.id,
-        JobState.FAILED,
-        attempt=job.attempt,
-        path="sweep",
-        lease=claim.token,
-        error=JobError("archive", err.reason, f"{err}; the provider's link has ended"),
-        look_until=claim.now + services.retention_ms(),
-        detail=err.reason,
-    )
-    return Step.SETTLE if reply.applied else None
+    kept = "".join(f"; kept unchecked as {link.uri}" for link in copied.ignored if link.uri)
+    return _fail(claim, err.reason, f"{err}; the provider's link has ended{kept}", copied, services, path="sweep")

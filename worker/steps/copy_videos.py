@@ -19,6 +19,7 @@ from worker.errors import (
     ProviderError,
     SlowDownloadError,
 )
+from worker.guard.response import BodyEnd
 from worker.jobs.differences import differences
 from worker.jobs.job import IgnoredLink, Job, Link, Video, rows_json, videos_json
 from worker.jobs.spec import parse_spec
@@ -30,7 +31,8 @@ from worker.steps.lease import Lease
 
 log = logging.getLogger(__name__)
 
-CERTAINLY_NO_FILM = frozenset({"picture"})
+UNCHECKED = "unchecked"
+CERTAINLY_NO_FILM = frozenset({"picture", "no_video"})
 """Reasons of a `DownloadError` after which nothing that the link may lead to later can be the film."""
 
 
@@ -87,7 +89,8 @@ def _other_links(job: Job, known: Sequence[Link], services: Services) -> tuple[L
 def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) -> Copied:
     """Every film that *links* lead to in the bucket; one that is already there is not fetched again.
 
-    Each link is judged by itself. One that is certainly no film is ignored beside a film. Raises `LinkDeadError`
+    Each link is judged by itself. One that is certainly no film is ignored beside a film; bytes that cannot be checked
+    are kept and named, and then there may be no film at all. Raises `LinkDeadError`
     (also when there is no link), `DownloadError` or `ObjectConflict` when a link could still be a film, once all
     others are copied; `NotAVideoError` when none can be; `BucketError` or `LeaseLostError` at once.
     """
@@ -102,11 +105,16 @@ def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) 
         except (DownloadError, ObjectConflict) as err:
             if err.reason in CERTAINLY_NO_FILM:
                 ignored.append(IgnoredLink(n, err.reason, str(err)))
+            elif err.reason == UNCHECKED:
+                try:
+                    ignored.append(IgnoredLink(n, err.reason, str(err), _keep(job, n, link, lease, services)))
+                except DownloadError as unkept:
+                    failures.append(unkept)
             else:
                 failures.append(err)
     if failures:
         raise failures[0]
-    if not videos:
+    if not videos and not any(link.uri for link in ignored):
         raise NotAVideoError("not_video", f"no link leads to a film: {ignored[0].message}")
     return Copied(tuple(videos), tuple(ignored))
 
@@ -121,9 +129,22 @@ def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Vid
             key,
             lease.keeping(download.chunks()),
             declared_bytes=download.declared_bytes,
+            is_end_certain=lambda: download.end is not BodyEnd.UNKNOWN,
             before_complete=lease.renew,
             progress=lease.progress,
         )
+
+
+def _keep(job: Job, n: int, link: Link, lease: Lease, services: Services) -> str:
+    """Keep what *link* leads to though it cannot be checked: it was paid for. Returns its URI."""
+    bucket = services.bucket
+    key = bucket.unverified_key(bucket.video_key(job.id, job.attempt, n, job.accepted_at))
+    found = bucket.find_unverified(key)
+    if found is not None:
+        return found
+    with services.downloader.open(link.url) as download:
+        chunks = lease.keeping(download.chunks())
+        return bucket.store_unverified(key, chunks, declared_bytes=download.declared_bytes, progress=lease.progress)
 
 
 def find_copied(job: Job, services: Services, why: str = "") -> Copied:
@@ -137,12 +158,13 @@ def find_copied(job: Job, services: Services, why: str = "") -> Copied:
     for n in range(1, max(1, len(services.store.links(job.id))) + 1):
         key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
         try:
-            found = services.bucket.find(key)
+            found = services.bucket.find_of_any_type(key)
         except ObjectConflict as err:  # the bucket did tell: what is there is not ours
             ignored.append(IgnoredLink(n, err.reason, str(err)))
             continue
         if found is None:
-            ignored.append(IgnoredLink(n, "not_copied", why))
+            kept = services.bucket.find_unverified(services.bucket.unverified_key(key))
+            ignored.append(IgnoredLink(n, "not_copied", why, kept))
         else:
             videos.append(found)
     return Copied(tuple(videos), tuple(ignored))

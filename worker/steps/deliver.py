@@ -116,8 +116,8 @@ def _look_at_archive(claim: Claim, services: Services) -> Step | None:
                 copied = copy_all(job, fresh_links(job, services), lease, services)
         except (LeaseLostError, ProviderError, DownloadError, BucketError) as err:
             log.info("archive.missed", extra={"job_id": job.id, "reason": str(err)})
-            if not copied.videos:
-                return None
+    if not copied.videos:
+        return None
     return archive.finish(job, copied, services, path="sweep")
 
 

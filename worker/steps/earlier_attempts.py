@@ -82,7 +82,7 @@ def _copied_before(older: Job, services: Services) -> Copied:
     videos: list[Video] = []
     while True:
         key = services.bucket.video_key(older.id, older.attempt, len(videos) + 1, older.accepted_at)
-        video = services.bucket.find(key)
+        video = services.bucket.find_of_any_type(key)
         if video is None:
             return Copied(tuple(videos))
         videos.append(video)

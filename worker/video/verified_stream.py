@@ -81,8 +81,11 @@ class Intake:
         self._bytes += len(chunk)
         if self._declared_bytes is not None and self._bytes > self._declared_bytes:
             raise DownloadError("too_large", f"more than the declared {self._declared_bytes} bytes")
-        self._walk.feed(chunk)
+        self._check(chunk)
         self._digest.update(chunk)
+
+    def _check(self, chunk: bytes) -> None:
+        self._walk.feed(chunk)
 
     def drain(self) -> Content:
         """Read all that is left, keep none of it, and judge as `finish` does."""
@@ -92,8 +95,18 @@ class Intake:
 
     def finish(self) -> Content:
         """Judge what went by; raises `DownloadError` unless it was a whole video of the declared length."""
-        if self._declared_bytes is not None and self._bytes != self._declared_bytes:
-            raise DownloadError("truncated", f"{self._bytes} of {self._declared_bytes} bytes came")
+        self.check_length()
         is_end_certain = self._declared_bytes is not None or self._is_end_certain()
         facts = self._walk.finish(is_end_certain=is_end_certain)
         return Content(self._bytes, self._digest.hexdigest(), facts, self.film_type)
+
+    def check_length(self) -> None:
+        """Raise `DownloadError` unless as many bytes came as were declared."""
+        if self._declared_bytes is not None and self._bytes != self._declared_bytes:
+            raise DownloadError("truncated", f"{self._bytes} of {self._declared_bytes} bytes came")
+
+
+class UncheckedIntake(Intake):
+    """The same for bytes that are kept whatever they are: only their length must come true."""
+
+    def _check(self, chunk: bytes) -> None: ...
