@@ -16,6 +16,7 @@ from typing import Any
 from celery.exceptions import Ignore, Reject
 from celery.signals import worker_ready
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 
 from worker.celery import app
 from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, StoreError
@@ -33,6 +34,8 @@ MOST_JOBS = 1000
 QUICK_COPY_SECONDS = 10.0
 """How long an `archive` message waits for the copies it started, so that a worker that is stopped ends those that are
 nearly done. Others go on while the process takes other messages."""
+GENERATE_SECONDS = 120
+"""Longer than recording a job may take, whatever Redis does: its calls end within seconds."""
 STORE_PAUSE_SECONDS = 2.0
 """The pause before the message of a job that could not be recorded goes back to the queue."""
 
@@ -60,6 +63,18 @@ class GenerateRequest(Request):
         if type != "task-succeeded":
             super().send_event(type, **fields)
 
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Put the message back after a hard limit, which killed the process that was recording its job.
+
+        Celery's own way is to write a failure down as the job's result, which it is not.
+        """
+        if soft:
+            super().on_timeout(soft, timeout)
+            return
+        task_ready(self)
+        log.error("job.unrecorded", extra={"job_id": self.id, "reason": f"not done within {timeout:g} s"})
+        self.reject(requeue=True)
+
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002  asked for with the arguments, too
         return {**super().info(safe=True), "args": self.argsrepr, "kwargs": self.kwargsrepr}
 
@@ -73,6 +88,7 @@ class GenerateRequest(Request):
     track_started=False,  # the automatic write would replace a FAILURE when the message comes twice
     ignore_result=False,
     throws=(JobFailed,),  # said in one event of ours, not in a traceback
+    time_limit=GENERATE_SECONDS,
     typing=False,  # wrong arguments are refused in our own words
 )
 def generate(self: Any, *args: Any, **fields: Any) -> None:

@@ -12,6 +12,14 @@ PACE_SECONDS = {Step.SUBMIT: MINUTE, Step.POLL: MINUTE, Step.ARCHIVE: 5 * MINUTE
 UNSEEN_SECONDS = 20.0
 """A due job is seen by the sweep within seconds; one left lying for longer tells of a clock that stands still."""
 
+LEASE_SECONDS = 15 * MINUTE
+"""Steps take minutes. One that holds a job for longer copies a large or a slow video, or hangs."""
+
+
+def held_seconds(leased_at: int | None, lease_until: int | None, now: int) -> float:
+    """For how long a step has held a job, over all renewals of its lease; 0 where none does. Instants are Unix ms."""
+    return (now - leased_at) / 1000 if leased_at and lease_until and lease_until > now else 0.0
+
 
 def waited_seconds(due_at: int, nudges: int, now: int) -> float:
     """Since when the job is due and no worker has begun with it; 0 where it is not due. Instants are Unix ms.

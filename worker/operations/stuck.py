@@ -34,6 +34,9 @@ def why_stuck(view: View) -> str | None:
         return "in no due index: callsheet doctor --fix"
     if view.late_seconds:
         return f"due for {span(view.late_seconds)}, and {_absent(view)}"
+    held_seconds = overdue.held_seconds(job.leased_at, job.lease_until, view.now)
+    if held_seconds > overdue.LEASE_SECONDS:
+        return f"one step has held it for {span(held_seconds)}: a slow copy, or one that hangs; see its process's log"
     if job.state is JobState.UNCONFIRMED:
         return "its POST may have been taken, and is never sent again by itself"
     if job.state is JobState.GENERATED and job.link_expires_at and job.link_expires_at - view.now < LINK_SECONDS * 1000:

@@ -17,7 +17,7 @@ from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntr
 from worker.store.scripts import Scripts, store_errors
 
 BATCH = 500
-OUTLINE = ("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until")
+OUTLINE = ("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until", "leased_at")
 """The fields that an outline is made of."""
 COUNTED_AT = "@"
 """Ends the name of the field that says when a counter was last added to."""
@@ -245,7 +245,7 @@ class Reads:
 
 def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
     """The outline of a record from its fields OUTLINE."""
-    state, provider, accepted_at, closed_at, _, nudges, lease_until = row
+    state, provider, accepted_at, closed_at, _, nudges, lease_until, leased_at = row
     return Outline(
         id=job_id,
         state=JobState(state or ""),
@@ -254,6 +254,7 @@ def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
         is_open=closed_at is None,
         nudges=int(nudges or 0),
         lease_until=int(lease_until or 0),
+        leased_at=int(leased_at or 0),
     )
 
 

@@ -98,6 +98,7 @@ class Outline:
     is_open: bool
     nudges: int = 0  # asked for since it is due, and no worker has begun
     lease_until: int = 0
+    leased_at: int = 0  # when that lease was first taken
 
 
 @dataclass(frozen=True)

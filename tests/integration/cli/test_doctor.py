@@ -20,6 +20,7 @@ from tests.integration.hosts import serve
 from worker import providers
 from worker.bucket.bucket import Bucket
 from worker.errors import BucketError, StoreError
+from worker.jobs.states import JobState
 from worker.operations.doctor import dependency_checks, store_checks
 from worker.operations.doctor.findings import Finding, Mark
 from worker.providers.base import Provider
@@ -150,6 +151,18 @@ def test_many_breaches_are_told_in_few_lines(store: Store, redis_client: redis.R
 
     assert len(findings) == store_checks.SHOWN_BREACHES + 1
     assert findings[-1].seen == "and 95 more"
+
+
+def test_a_step_that_holds_its_job_for_long_is_a_warning(store: Store, lives: Lives, redis_client: redis.Redis) -> None:
+    lives.accept("held")
+    assert store.claim("held", states=tuple(JobState), lease_ms=60_000) is not None
+    before = bad(store_checks.clock(store))
+    redis_client.hset(store._keys.of("held")[0], "leased_at", store.now() - 20 * 60_000)
+
+    (finding,) = bad(store_checks.clock(store))
+
+    assert before == []
+    assert "one step has held its job for 20 min" in finding.seen
 
 
 def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redis_client: redis.Redis) -> None:

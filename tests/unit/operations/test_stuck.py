@@ -18,6 +18,9 @@ S = JobState
 ARCHIVE = JobError("archive", "dead", "gone")
 
 
+LEASED: dict[str, Any] = {"lease": "a-nonce", "lease_until": NOW + 20 * SECOND}
+
+
 def stuck(state: JobState, *, due_in_ms: int | None = 30 * SECOND, for_ms: int = 30 * SECOND, **job: Any) -> str | None:
     facts = {"provider": "evolink", "ver": 3, "told_ver": 3, "accepted_at": NOW - for_ms, "state_at": NOW - for_ms}
     due_at = None if due_in_ms is None else NOW + due_in_ms
@@ -45,6 +48,8 @@ def test_a_closed_job_is_never_stuck() -> None:
         ("due for 12 min 45 s, and no archiver takes it", {"state": S.GENERATED, "due_in_ms": 0, "nudges": 6}),
         ("its POST may have been taken", {"state": S.UNCONFIRMED}),
         ("its link dies in 5 h", {"state": S.GENERATED, "link_expires_at": NOW + 5 * HOUR}),
+        ("one step has held it for 16 min", {**LEASED, "state": S.GENERATED, "leased_at": NOW - 16 * MINUTE}),
+        ("one step has held it for 16 min", {**LEASED, "state": S.FAILED, "leased_at": NOW - 16 * MINUTE}),
         ("its link should have died 2 h ago", {"state": S.GENERATED, "link_expires_at": NOW - 2 * HOUR}),
         ("3 tries in a row failed", {"state": S.GENERATED, "failures": 3}),
         ("accepted for 6 min", {"state": S.ACCEPTED, "for_ms": 6 * MINUTE}),
@@ -58,6 +63,14 @@ def test_every_reason_has_its_words(words: str, arguments: dict[str, Any]) -> No
 
 def test_a_leased_job_that_is_overdue_is_being_looked_at() -> None:
     assert stuck(S.GENERATED, due_in_ms=-MINUTE, lease="1:1", lease_until=NOW + MINUTE) is None
+
+
+def test_a_lease_that_has_just_been_taken_holds_nothing_up() -> None:
+    assert stuck(S.GENERATED, leased_at=NOW - 14 * MINUTE, **LEASED) is None
+
+
+def test_a_lease_that_has_ended_is_nobodys() -> None:
+    assert stuck(S.GENERATED, leased_at=NOW - HOUR, lease="a-nonce", lease_until=NOW - SECOND) is None
 
 
 def test_a_final_job_that_is_looked_at_slowly_is_not_stuck() -> None:

@@ -39,6 +39,7 @@ ALARMS = {
     "spec_conflicts": "a job id came again with another spec: the sender uses ids twice",
     "unknown_statuses": "a provider used a status that its adapter does not know: compare its documents",
     "callbacks_unknown_status": "a callback used a status that its adapter does not know: compare its documents",
+    "steps_stalled": "steps hung and were given up, their jobs tried again: look for step.stalled in the logs",
     "requests_unknown_there": "a provider no longer knows requests that it gave us ids for",
     "due_without_open_job": "the due index named jobs that are not open: was the Redis changed by hand?",
 }
@@ -128,14 +129,21 @@ def clock(store: Store) -> Iterator[Finding]:
     """Check that due jobs are taken, each step at its own pace."""
     due = {job_id: due_at for due_at, job_id in store.open_ids() if is_job_id(job_id)}
     now, late = store.now(), dict[Step, list[float]]()
-    is_unseen = False
+    is_unseen, held = False, 0.0
     for job in store.outlines(due):
+        held = max(held, overdue.held_seconds(job.leased_at, job.lease_until, now))
         waited = due[job.id], job.nudges, now
         if job.is_open and job.lease_until <= now and overdue.is_late(job.state, *waited):
             late.setdefault(step_for(job.state), []).append(overdue.waited_seconds(*waited))
             is_unseen = is_unseen or not job.nudges
     if not late:
         yield ok("clock", f"{len(due)} jobs are open, none is long overdue")
+    if held > overdue.LEASE_SECONDS:
+        yield warn(
+            "clock",
+            f"one step has held its job for {span(held)}: it copies slowly, or hangs",
+            "see callsheet list --stuck, and the log of its process; replace the process if nothing moves",
+        )
     for step, seconds in sorted(late.items()):
         needed = "archiver" if step is Step.ARCHIVE else "worker"
         yield warn(
