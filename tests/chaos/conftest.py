@@ -13,6 +13,16 @@ from tests.chaos.history import RECEIVER_SECONDS
 from tests.chaos.promises import PROVIDERS_PATIENCE_SECONDS
 from tests.chaos.recorder import Recorder
 from tests.chaos.system import System
+from tests.integration.steps.conftest import (
+    bucket_client,
+    provider_session,
+    scene,
+    settings,
+    still_sandbox,
+    store_client,
+)
+
+__all__ = ["bucket_client", "provider_session", "scene", "settings", "still_sandbox", "store_client"]
 
 WHOLE = "tests/chaos"
 ANSWERED_WITHIN = RECEIVER_SECONDS if os.environ.get("SEEDS") else PROVIDERS_PATIENCE_SECONDS
