@@ -82,8 +82,8 @@ def test_a_generation_that_fails_is_a_failed_job_with_code_message_and_stage(
     with pytest.raises(JobFailed) as caught:
         result.get(timeout=PATIENCE_SECONDS)
 
-    assert caught.value.args == ("content_policy_violation", "not that one", "generate")
-    assert (caught.value.code, caught.value.stage) == ("content_policy_violation", "generate")
+    assert caught.value.args == ("moderation", "not that one", "generate")
+    assert (caught.value.code, caught.value.stage) == ("moderation", "generate")
     assert result.state == "FAILURE"
     assert objects.of(str(result.id)) == []
 

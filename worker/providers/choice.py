@@ -35,20 +35,22 @@ def read_spec(fields: Mapping[str, Any], providers: Mapping[str, CanMake]) -> Jo
 def choose_provider(spec: JobSpec, providers: Mapping[str, CanMake], unread: Collection[str] = ()) -> tuple[str, str]:
     """The first of *providers* that can make *spec*, with its own name for the model.
 
-    The mapping's order is the preference; raises `SpecError` that says for each why not.
-    *unread* names fields that were given but could not be read.
+    The mapping's order is the preference; raises `SpecError` with what speaks against the one that comes nearest: the
+    fewest problems, of equal ones the preferred. *unread* names fields that were given but could not be read.
     """
     if spec.provider is not None and spec.provider not in providers:
         raise SpecError([f"provider: there is no such provider here; there is {', '.join(providers) or 'none'}"])
     asked = [spec.provider] if spec.provider else list(providers)
-    problems: list[str] = []
+    refusals: list[list[str]] = []
     for name in asked:
         rules = providers[name].rules_for(spec)
-        against = rules.problems(spec, unread) if rules else []
-        if rules and not against:
+        if rules is None:
+            continue
+        against = rules.problems(spec, unread)
+        if not against:
             return name, rules.name
-        problems += against
-    raise SpecError(problems or [_unknown_model(asked, providers)])
+        refusals.append(against)
+    raise SpecError(min(refusals, key=len, default=[_unknown_model(asked, providers)]))
 
 
 def _readable_problems(

@@ -43,7 +43,8 @@ def test_what_has_failed_is_settled_in_the_same_turn(scene: Scene) -> None:
     found = batch.take(Step.POLL, [JOB], scene.services)
 
     assert found == {}
-    assert not scene.job().is_open
+    assert scene.told.states == ["failed"]
+    assert scene.job().told_ver == scene.job().ver
 
 
 def test_a_job_that_could_not_be_settled_stays_due(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

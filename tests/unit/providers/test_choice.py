@@ -100,39 +100,23 @@ def test_without_any_provider_that_is_said() -> None:
         choose_provider(JobSpec(model="m"), {})
 
 
-def test_when_nobody_can_each_says_why_naming_field_limit_and_model() -> None:
-    told = problems(
-        model="kling-3.0-turbo",
-        first_frame=FRAME,
-        duration=16,
-        resolution="4k",
-        aspect_ratio="16:9",
-        sound=True,
-        prompt="x" * 3100,
-    )
+def test_of_several_that_cannot_the_nearest_says_why_naming_field_limit_and_model() -> None:
+    told = problems(model="kling-3.0-turbo", first_frame=FRAME, duration=16, sound=True, watermark=True)
 
     assert told == (
-        "aspect_ratio: is not taken by gmicloud kling-3.0-turbo-i2v; "
-        "it takes prompt, first_frame, duration, resolution, shots",
-        "sound: is not taken by gmicloud kling-3.0-turbo-i2v; "
-        "it takes prompt, first_frame, duration, resolution, shots",
-        "prompt: has 3100 characters; gmicloud kling-3.0-turbo-i2v takes at most 2500",
-        "resolution: gmicloud kling-3.0-turbo-i2v takes 720p, 1080p",
-        "duration: is 16; gmicloud kling-3.0-turbo-i2v makes 3 to 15 seconds",
-        "aspect_ratio: is not taken by evolink kling-v3-turbo-image-to-video; "
-        "it takes prompt, first_frame, duration, resolution, shots",
-        "sound: is not taken by evolink kling-v3-turbo-image-to-video; "
-        "it takes prompt, first_frame, duration, resolution, shots",
-        "prompt: has 3100 characters; evolink kling-v3-turbo-image-to-video takes at most 2500",
-        "resolution: evolink kling-v3-turbo-image-to-video takes 720p, 1080p",
-        "duration: is 16; evolink kling-v3-turbo-image-to-video makes 3 to 15 seconds",
-        "aspect_ratio: has no effect beside first_frame on apimart kling-3.0-turbo; leave it out",
         "sound: is not taken by apimart kling-3.0-turbo; "
         "it takes prompt, first_frame, duration, resolution, aspect_ratio, watermark, shots",
-        "prompt: has 3100 characters; apimart kling-3.0-turbo takes at most 3072",
-        "resolution: apimart kling-3.0-turbo takes 720p, 1080p",
         "duration: is 16; apimart kling-3.0-turbo makes 3 to 15 seconds",
     )
+
+
+def test_of_equally_near_ones_the_preferred_says_why() -> None:
+    asked = {"model": "kling-3.0-turbo", "first_frame": FRAME, "duration": 16}
+
+    assert problems("evolink,apimart", **asked) == (
+        "duration: is 16; evolink kling-v3-turbo-image-to-video makes 3 to 15 seconds",
+    )
+    assert problems("apimart,evolink", **asked) == ("duration: is 16; apimart kling-3.0-turbo makes 3 to 15 seconds",)
 
 
 def test_a_refused_spec_is_also_told_what_the_model_does_not_take() -> None:
