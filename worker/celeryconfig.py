@@ -98,6 +98,9 @@ broker_transport_options = (
     }
 )
 result_backend_transport_options = {**_results_by, "retry_policy": {"max_retries": 1, "interval_start": 0.2}}
+if _settings.result_prefix:
+    # channels know no database: without it a neighbour's caller would be given our video for its own job of that id
+    result_backend_transport_options["global_keyprefix"] = f"{_settings.result_prefix}:"
 redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 2.0
 redis_retry_on_timeout = False

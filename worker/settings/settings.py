@@ -64,6 +64,7 @@ class Settings:
     redis_url: str = field(repr=False)
     broker_url: str = field(repr=False)
     result_backend: str = field(repr=False)
+    result_prefix: str  # in front of the keys and channels of results; empty: Celery's own names
     bucket: str
     bucket_prefix: str
     public_url: str | None  # None: no callbacks, every job is polled
@@ -102,6 +103,7 @@ class Settings:
             redis_url=redis_url,
             broker_url=_of_celery(read, "CALLSHEET_BROKER_URL", values.broker_url, redis_url),
             result_backend=_of_celery(read, "CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url),
+            result_prefix=read.optional("CALLSHEET_RESULT_PREFIX", values.prefix, ""),
             bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
             bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
             public_url=public_url,

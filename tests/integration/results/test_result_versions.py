@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -391,3 +392,22 @@ def test_neither_prompt_nor_link_is_in_the_result_or_what_is_kept_of_the_request
 
     assert "secret corgi" not in json.dumps(entry(studio)) + "".join(studio.store.saved_requests(JOB))
     assert "cdn.example.com" not in json.dumps(entry(studio))
+
+
+def test_a_neighbours_result_of_a_job_of_the_same_id_is_not_given_for_ours(
+    make_studio: Callable[..., Studio], redis_url: str
+) -> None:
+    """Two installations on one Redis by database number: channels know no databases, and job ids are the users'."""
+    ours, theirs = make_studio(redis_url), make_studio(redis_url.rpartition("/")[0] + "/7")
+    for studio, prefix in ((ours, "ours:"), (theirs, "theirs:")):
+        options = studio.app.conf.result_backend_transport_options
+        studio.app.conf.result_backend_transport_options = {**options, "global_keyprefix": prefix}
+    thread, got = waiting(ours)
+    job = ours.archived()
+
+    theirs.results.tell(replace(job, provider="theirs"))
+    ours.results.tell(job)
+    thread.join(10)
+
+    assert [result["provider"] for result in got] == ["gmicloud"]
+    theirs.app.backend.client.flushdb()  # type: ignore[attr-defined]

@@ -7,8 +7,10 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
+import redis
 import requests
 
 from worker.bucket.bucket import Bucket
@@ -21,6 +23,7 @@ from worker.providers.base import Provider
 from worker.providers.http import new_session, trust
 from worker.settings.settings import Settings
 from worker.store import Store
+from worker.store.keys import Keys
 
 CONNECT_SECONDS = 5
 HTTPS_PORT = 443
@@ -68,8 +71,36 @@ def result_backend() -> Iterator[Finding]:
     """Check that results can be written."""
     from worker.celery import app
 
-    app.backend.client.ping()  # type: ignore[attr-defined]  # Redis is the only result backend
+    client: Any = app.backend.client  # type: ignore[attr-defined]  # Redis is the only result backend
+    client.ping()
     yield ok("results", "the result backend answers")
+    if app.conf.result_backend_transport_options.get("global_keyprefix"):
+        return
+    for number in neighbours(client):
+        yield warn(
+            "results",
+            f"another Callsheet uses database {number} of the same Redis, whose channels know no databases: a caller "
+            "of the one is given the video of the other where both have a job of the same id",
+            "set CALLSHEET_RESULT_PREFIX, another in each, and the same for their callers (deploy/env.example)",
+        )
+
+
+def neighbours(client: Any) -> list[int]:
+    """Numbers of the other databases of that Redis in which a Callsheet keeps its records, as far as it tells."""
+    options = client.connection_pool.connection_kwargs
+    if type(client.connection_pool) is not redis.ConnectionPool:
+        return []
+    try:
+        numbers = [int(name.removeprefix("db")) for name in client.info("keyspace")]
+    except redis.ResponseError:  # INFO is forbidden on some managed servers
+        return []
+    found = []
+    for number in numbers:
+        if number != int(options.get("db") or 0):
+            with type(client)(connection_pool=type(client.connection_pool)(**{**options, "db": number})) as other:
+                if other.exists(Keys().shard_count()):
+                    found.append(number)
+    return found
 
 
 def archive(bucket: Bucket) -> Iterator[Finding]:
@@ -118,7 +149,10 @@ def _refused(name: str, err: ProviderError) -> Finding:
 
 def clocks(store: Store, providers: Iterable[Provider], now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Whether Redis, this machine and the providers (by the Date of an answer) tell the same time."""
-    redis_ahead = store.now() / 1000 - now()
+    try:
+        redis_ahead = store.now() / 1000 - now()
+    except StoreError:  # its own line says so
+        return
     ahead = {f"Redis and {socket.gethostname()}": redis_ahead}
     for provider in providers:
         with suppress(ProviderError):  # its own line says so; what it answered has a Date all the same
