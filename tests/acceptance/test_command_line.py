@@ -67,10 +67,13 @@ def test_list_finds_jobs_by_what_they_are(backend: Backend, held: AsyncResult[An
 def test_doctor_finds_the_local_system_well(callsheet: Run) -> None:
     doctor = callsheet("doctor")
 
-    marks = [line.split()[0] for line in doctor.stdout.splitlines()]
-    assert (doctor.returncode, doctor.stderr) == (0, "")
-    assert set(marks) <= {"ok", "warn"}
-    assert len(marks) > 5
+    found = [line.split()[:2] for line in doctor.stdout.splitlines()]
+    warned = {what for mark, what in found if mark == "warn"}
+    # the loopback is open to downloads here, as it must not be in production; providers were told to fail by others
+    assert warned - {"gmicloud", "evolink", "apimart"} == {"networks"}
+    assert [what for mark, what in found if mark == "FAIL"] == []
+    assert {"processes", "clock", "records"} <= {what for mark, what in found if mark == "ok"}
+    assert (doctor.returncode, doctor.stderr) == (3, "")
 
 
 def test_the_demo_ends_with_a_table_of_nine_verified_videos(begun: subprocess.Popen[str]) -> None:

@@ -112,4 +112,4 @@ def test_the_doctor_finds_nothing_wrong_after_all_that(callsheet: Run) -> None:
 
     findings = [json.loads(line) for line in doctor.stdout.splitlines()]
     assert [finding for finding in findings if finding["mark"] == "FAIL"] == []
-    assert doctor.returncode == 0
+    assert doctor.returncode == 3  # warned of at least: the loopback is open to downloads here
