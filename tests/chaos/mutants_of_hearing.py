@@ -157,7 +157,7 @@ HEARING = (
         "worker/guard/response.py",
         "BodyEnd.CLOSED if self._connection.ended_in_order else BodyEnd.UNKNOWN",
         "BodyEnd.CLOSED",
-        "tests/integration/guard/test_download.py::test_a_body_without_a_length_or_an_end_in_order_is_cut",
+        "tests/integration/guard/test_download.py::test_a_body_without_a_length_or_an_end_in_order_has_no_certain_end",
     ),
     _m(
         "a download that was cut goes on with another file",

@@ -80,7 +80,7 @@ class Download:
 
     @property
     def end(self) -> BodyEnd | None:
-        """How the body ended; None until all of it has been read."""
+        """How the body ended; None until all of it was read. Where it is UNKNOWN, the film must prove itself whole."""
         return self._end
 
     def chunks(self) -> Iterator[bytes]:
@@ -91,8 +91,6 @@ class Download:
             if count > self._max_bytes:
                 raise DownloadError("too_large", f"over {self._max_bytes} bytes")
             yield chunk
-        if self._end is BodyEnd.UNKNOWN:
-            raise DownloadError("cut", "the connection ended without a length or a sign that all had come")
 
     def _raw(self) -> Iterator[bytes]:
         """The bytes as the host sends them; the rest of a body that was cut is asked for."""

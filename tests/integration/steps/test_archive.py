@@ -40,6 +40,9 @@ SPOILT: dict[str, dict[str, Any]] = {
 }
 
 
+UNTOLD_END = {"without_length": True, "without_close_notify": True}
+
+
 def hasty(scene: Scene) -> Services:
     """The services with limits that a test has the time for."""
     settings = scene.services.settings
@@ -134,7 +137,9 @@ def test_what_is_not_a_whole_video_leaves_nothing_behind_and_is_tried_again(scen
     assert scene.job().state is S.ARCHIVED
 
 
-@pytest.mark.parametrize("trouble", [{"truncated": "connection"}, {"gzip": True}, {"without_length": True}], ids=str)
+@pytest.mark.parametrize(
+    "trouble", [{"truncated": "connection"}, {"gzip": True}, {"without_length": True}, UNTOLD_END], ids=str
+)
 def test_what_the_host_does_to_a_whole_video_is_mended_within_one_download(
     scene: Scene, trouble: dict[str, Any], tls: LocalTls
 ) -> None:
