@@ -108,6 +108,7 @@ class Job:
     nudges: int = 0
     contradictions: int = 0  # callbacks that the provider's own answer denied
     waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
+    refused_at: int | None = None  # when its provider last refused it as it refuses everybody
     unusable: str = ""  # the provider says that it is done, but so that it cannot be used: `no_video` or `bad_link`
     place: str = ""  # where it stands in its provider's line, while it does
     waited_until: int | None = None  # when the POST that it waited there for was begun
@@ -184,6 +185,7 @@ class Job:
             nudges=_int(record, "nudges", 0),
             contradictions=_int(record, "contradictions", 0),
             waiting_for=record.get("waiting_for", ""),
+            refused_at=_instant(record, "refused_at"),
             unusable=record.get("unusable", ""),
             place=record.get("place", ""),
             waited_until=_instant(record, "waited_until"),

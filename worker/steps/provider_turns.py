@@ -48,7 +48,7 @@ def at_once(job_id: str, provider: str, services: Services, request: Callable[[]
 def wait_in_line(claim: Claim, op: Operation, reason: str, services: Services, *, is_urgent: bool = False) -> None:
     """End the claim; the job is called when it is its turn, those first that have waited longest."""
     job = claim.job
-    since = 0 if is_urgent else job.accepted_at if op is Operation.SUBMIT else claim.now
+    since = 0 if is_urgent else (job.refused_at or job.accepted_at) if op is Operation.SUBMIT else claim.now
     due_in_ms = ms(services.timing.in_line_seconds * services.rng.uniform(0.9, 1.1))
     services.store.rest(claim, due_in_ms=due_in_ms, notes={"waiting_for": reason}, waits=Place(op, since))
     log.info("job.lined_up", extra={"job_id": job.id, "reason": reason})

@@ -142,6 +142,8 @@ def _send(
     if begun is not None:
         return submit_report.insist(services, partial(_unsent, claim, job, services, path="submit"))
     begun = Begun(_begun_at(job), name)
+    if intent.is_probe and (closed := _still_closed(job, services)):
+        return submit_report.tell(submit_report.refused(intent, services, closed), job, begun, services)
     if claim.room_seconds(services.monotonic()) < services.timing.post_seconds:
         unsent = NotTakenError(job.provider, "no_time", "the process was held up before it could send")
         return submit_report.tell(submit_report.refused(intent, services, unsent), job, begun, services)
@@ -151,6 +153,17 @@ def _send(
 def _begun_at(job: Job) -> int:
     """When the try under way was begun, Unix ms, as its intent says."""
     return job.begun_at or job.state_at
+
+
+def _still_closed(job: Job, services: Services) -> NotTakenError | None:
+    """Why an open breaker's probe is not worth a POST yet, as a GET that costs nothing tells; None: it is."""
+    provider = services.providers[job.provider]
+    try:
+        provider_turns.at_once(job.id, provider.name, services, provider.check_key)
+    except ProviderError as err:
+        detail = f"nothing was sent, as a look at the account went wrong: {err.detail}"
+        return NotTakenError(job.provider, err.code, detail, status=err.status, provider_code=err.provider_code)
+    return None
 
 
 def _abandoned(claim: Claim, services: Services) -> Step | None:

@@ -147,6 +147,9 @@ def _first_poll_seconds(job: Job, services: Services, submission: Submission, sp
 def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
     """The provider surely does not have it: the job is sent again later, unless a later try is under way."""
     delay = services.timing.retry_seconds(job.try_no, services.rng, err.retry_after)
+    # behind all others in the line: the next probe is another job's
+    refused_at = {"refused_at": str(services.store.now())} if provider_turns.is_locked_out(err) else {}
+    waiting_for = f"{job.provider} to take it ({err.code}: {err.detail})"[:WAITING_CHARACTERS]
     services.store.move(
         job.id,
         JobState.ACCEPTED,
@@ -154,7 +157,7 @@ def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
         try_no=job.try_no,
         path="submit",
         due_in_ms=ms(delay),
-        notes={"waiting_for": f"{job.provider} to take it ({err.code}: {err.detail})"[:WAITING_CHARACTERS]},
+        notes={"waiting_for": waiting_for, **refused_at},
         detail=f"{err.code}: {err.detail}",
     )
     log.warning("submit.not_taken", extra={"job_id": job.id, "code": err.code, "reason": err.detail})

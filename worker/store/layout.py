@@ -46,6 +46,7 @@ FIELDS = {
     "polls": "GETs since the attempt was submitted",
     "failures": "tries in a row that the present step could not finish",
     "waiting_for": "in words: what the last step left the job waiting for",
+    "refused_at": "when its provider last refused it as it refuses everybody: it then stands behind all others",
     "unusable": "the code of a success that cannot be used, while the provider says so: no_video, bad_link",
     "place": "where it stands in a line of its provider: <op>:<since>",
     "waited_until": "when the POST it waited for was begun",

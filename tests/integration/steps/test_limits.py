@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB, Scene
+from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB, Meddler, Scene
 from worker import providers as provider_adapters
-from worker.errors import SpecError
+from worker.errors import ProviderError, SpecError
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.rate_limits import Operation
 from worker.jobs.states import JobState
 from worker.operations import retry
@@ -151,6 +152,46 @@ def test_after_a_lock_out_all_that_waited_go_once_the_key_is_taken_again(scene: 
 
     assert states(scene, *MORE) == ["submitted"] * 3
     assert [scene.posts(job_id) for job_id in MORE] == [2, 1, 1], "the probe that was refused went again"
+
+
+def test_a_probe_that_was_refused_lets_all_others_go_before_it(scene: Scene) -> None:
+    scene.rule("submit", status=402, times=4)
+    accepted(scene, JOB, *MORE)
+    scene.run(Step.SUBMIT)
+
+    for _ in range(90):
+        tick(scene)
+
+    assert states(scene, *MORE) == ["submitted"] * 3
+    assert [scene.posts(job_id) for job_id in MORE] == [2, 2, 2], "each was the probe once, and none twice in a row"
+
+
+class ClosedAccount(Meddler):
+    """A provider whose account page says that nothing is left."""
+
+    def check_key(self) -> None:
+        raise ProviderError("gmicloud", ErrorCode.NO_CREDIT, "its account page says that nothing is left")
+
+
+def test_no_probe_is_sent_while_the_account_is_closed(scene: Scene) -> None:
+    opened = scene.services
+    scene.rule("submit", status=402)
+    accepted(scene, JOB, MORE[0])
+    scene.run(Step.SUBMIT)
+    scene.services = scene.but(providers={"gmicloud": ClosedAccount(opened.providers["gmicloud"])})
+    for _ in range(30):
+        tick(scene)
+    during = scene.posts(MORE[0])
+    words = scene.job(MORE[0]).waiting_for
+
+    scene.services = opened
+    for _ in range(60):
+        tick(scene)
+
+    assert during == 0
+    assert "gmicloud" in words
+    assert scene.job(MORE[0]).state is S.SUBMITTED
+    assert scene.posts(MORE[0]) == 1
 
 
 def test_a_lock_out_of_one_provider_leaves_the_others_alone(scene: Scene) -> None:

@@ -18,7 +18,7 @@ local is_paid_already = bound(given.attempt) or redis.call("HLEN", CANDIDATES) >
 if not listed(given.sources, source) or not has_room or is_paid_already then return answer("late") end
 
 local gate = given.limits and gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE})
-local refusal = gate and gate.refusal("submit", entry_at(place_for("submit", int("accepted_at"))), given.cost)
+local refusal = gate and gate.refusal("submit", entry_at(place_for("submit", math.max(int("refused_at"), int("accepted_at")))), given.cost)
 if refusal then
   if gate.short then redis.call("HSET", LIMITS, "submit.short", gate.short) end
   return answer("busy", refusal)
