@@ -146,13 +146,6 @@ HEARING = (
         "tests/integration/bucket/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",
     ),
     _m(
-        "a refusal that was met without botocore is the last word",
-        "worker/bucket/fast_requests.py",
-        "if answer.status_code not in TOLD:",
-        "if False:",
-        "tests/integration/bucket/test_fast_requests.py::test_a_refusal_is_not_believed_before_the_client_has_met_it",
-    ),
-    _m(
         "a body that just ends is whole",
         "worker/guard/response.py",
         "BodyEnd.CLOSED if self._connection.ended_in_order else BodyEnd.UNKNOWN",

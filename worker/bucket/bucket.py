@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -84,8 +85,6 @@ class Bucket(BegunPosts):
         *progress* is called as S3 answers: an object that was sent in parts is read back.
         """
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            if self._direct.is_absent(key):
-                return None
             try:
                 head = self._client.head_object(Bucket=self.name, Key=key)
             except ClientError as err:
@@ -125,11 +124,10 @@ class Bucket(BegunPosts):
         if filled:
             key = _with_suffix(key, intake.film_type)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._has_conditions()  # and with it, where the bucket is found: the parts go there directly
             if intake.is_done():
                 content = intake.finish()
-                options = {**s3.body(exactly(first, filled)), "ContentType": content.film_type.content_type}
-                put = partial(self._direct.put, key, Metadata=_metadata(key, content), **options)
+                of_film: Any = {"Metadata": _metadata(key, content), "ContentType": content.film_type.content_type}
+                put = partial(self._put, key, exactly(first, filled), **of_film)
                 return self._publish(key, content, put, before_complete, progress)
             with self._multipart(key, intake.film_type.content_type) as upload:
                 upload.send(first, intake, progress)
@@ -185,13 +183,13 @@ class Bucket(BegunPosts):
         intake = UncheckedIntake(chunks, declared_bytes)
         first = _first_buffer(declared_bytes)
         filled = intake.fill(first)
-        kept = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": _owner(key)}}
+        kept: Any = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": _owner(key)}}
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             if intake.is_done():
                 intake.check_length()
-                self._direct.put(key, **s3.body(exactly(first, filled)), **kept)
+                self._put(key, exactly(first, filled), **kept)
             else:
-                with Multipart(self._client, self._direct, self.name, key, **kept) as upload:
+                with Multipart(self._client, self.name, key, **kept) as upload:
                     upload.send(first, intake, progress)
                     intake.check_length()
                     upload.complete()
@@ -199,7 +197,7 @@ class Bucket(BegunPosts):
 
     def _multipart(self, key: str, content_type: str) -> Multipart:
         metadata = {"job-id": _owner(key)}
-        return Multipart(self._client, self._direct, self.name, key, ContentType=content_type, Metadata=metadata)
+        return Multipart(self._client, self.name, key, ContentType=content_type, Metadata=metadata)
 
     def _video(self, key: str, content: Content) -> Video:
         facts = content.facts
@@ -252,7 +250,7 @@ class Bucket(BegunPosts):
         key = self.image_key(job_id, accepted_at_ms, field, content_type)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             # between a claim and its POST, as `BegunPosts` is
-            self._quick_direct.put(key, **s3.body(content), ContentType=content_type)
+            self._put(key, content, client=self._quick, ContentType=content_type)
         return key
 
     def presign(self, key_or_uri: str, seconds: int) -> str:
@@ -285,7 +283,7 @@ class Bucket(BegunPosts):
         self.reach()
         key = f"{self._prefix}/.callsheet/probe"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._direct.put(key, **s3.body(b"probe"))
+            self._put(key, b"probe")
             keeps_conditions = self._keeps_conditions = self._try_conditions()
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":

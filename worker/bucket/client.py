@@ -59,7 +59,7 @@ CONFIG = Config(
 )
 
 HURRIED = CONFIG.merge(Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}))
-"""Gives up within 16 seconds, the try before the client's own two included (worker/bucket/fast_requests.py)."""
+"""Gives up within 11 seconds: two tries."""
 
 WORDS = {
     "InvalidAccessKeyId": ("credentials", "does not know our access key"),

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.fast_requests import Direct
 from worker.bucket.manifests import Documents
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
@@ -68,7 +67,6 @@ class BegunPosts(Documents):
         super().__init__(client, name, prefix)
         self._keeps_conditions: bool | None = None
         self._quick = hurried or client
-        self._quick_direct = Direct(self._quick, name)
 
     @property
     def place(self) -> str:
@@ -101,7 +99,7 @@ class BegunPosts(Documents):
         """Write the outcome over what the same process recorded before; raises `BucketError`."""
         key = self._key(Try(job_id, attempt, try_no))
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._quick_direct.put(key, ContentType="application/json", **s3.body(_to_json(begun)))
+            self._put(key, _to_json(begun), client=self._quick, ContentType="application/json")
 
     def begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
         """The record of this try, if there is one; raises `BucketError` when that cannot be learned now."""
@@ -125,7 +123,7 @@ class BegunPosts(Documents):
     def _take(self, this: Try, begun: Begun) -> Begun | None:
         """Record *begun* where nothing is recorded; None, or what was there before, be it of the same name."""
         key = self._key(this)
-        options = s3.body(_to_json(begun))
+        content = _to_json(begun)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject and s3:GetObject"):
             is_guarded = self._has_conditions()
             for _ in range(TRIES):
@@ -133,7 +131,7 @@ class BegunPosts(Documents):
                     return found
                 condition = ONLY_IF_ABSENT if is_guarded else {}
                 try:
-                    self._quick_direct.put(key, ContentType="application/json", **options, **condition)
+                    self._put(key, content, client=self._quick, ContentType="application/json", **condition)
                     return None
                 except ClientError as err:
                     if s3.status_of(err) not in (TAKEN, CONFLICT):
@@ -162,7 +160,8 @@ class BegunPosts(Documents):
     def _try_conditions(self) -> bool:
         for _ in range(2):
             try:
-                self._quick_direct.put(f"{self._prefix}/.callsheet/conditional-put", **s3.body(b""), **ONLY_IF_ABSENT)
+                key = f"{self._prefix}/.callsheet/conditional-put"
+                self._put(key, b"", client=self._quick, **ONLY_IF_ABSENT)
             except ClientError as err:
                 if s3.status_of(err) in (TAKEN, CONFLICT):
                     return True

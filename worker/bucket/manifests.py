@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.fast_requests import Direct
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
 
@@ -30,7 +29,6 @@ class Documents:
     def __init__(self, client: S3Client, name: str, prefix: str) -> None:
         self.name = name
         self._client = client
-        self._direct = Direct(client, name)
         self._prefix = prefix
 
     def put_manifest(self, job_id: str, accepted_at_ms: int, manifest: Mapping[str, Any]) -> None:
@@ -38,7 +36,7 @@ class Documents:
         key = f"{self._folder(job_id, accepted_at_ms)}/job.json"
         text = json.dumps(manifest, indent=2, sort_keys=True)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._direct.put(key, **s3.body(text.encode("ascii")), ContentType="application/json")
+            self._put(key, text.encode("ascii"), ContentType="application/json")
 
     def manifests(self) -> Iterator[tuple[str, str]]:
         """Every job that has a manifest here, and the manifest's key; the day of acceptance orders them."""
@@ -87,6 +85,10 @@ class Documents:
         if len(text) <= DOCUMENT_BYTES:
             return text
         raise BucketError("too_large", f"{self.name}/{key} is none of ours: over {DOCUMENT_BYTES} bytes")
+
+    def _put(self, key: str, content: bytes | bytearray, *, client: S3Client | None = None, **options: Any) -> None:
+        """Send *content* whole with its checksum; raises botocore's errors."""
+        (client or self._client).put_object(Bucket=self.name, Key=key, **s3.body(content), **options)
 
     def _folder(self, job_id: str, accepted_at_ms: int) -> str:
         if not is_job_id(job_id):

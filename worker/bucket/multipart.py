@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.fast_requests import Direct
 from worker.video.verified_stream import Intake
 
 if TYPE_CHECKING:
@@ -29,9 +28,8 @@ MOST_IN_FLIGHT = 2
 class Multipart:
     """One multipart upload. Leaving the `with` block without `complete` takes every trace of it away."""
 
-    def __init__(self, client: S3Client, direct: Direct, bucket: str, key: str, **options: Any) -> None:
+    def __init__(self, client: S3Client, bucket: str, key: str, **options: Any) -> None:
         self._client = client
-        self._direct = direct
         self._where: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._options = options
         self._parts: list[CompletedPartTypeDef] = []
@@ -88,8 +86,8 @@ class Multipart:
 
     def _upload(self, number: int, buffer: bytearray, filled: int) -> tuple[CompletedPartTypeDef, bytearray]:
         content = s3.body(exactly(buffer, filled))
-        etag = self._direct.put_part(self._where["Key"], self._where["UploadId"], number, **content)
-        return {"PartNumber": number, "ETag": etag, "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
+        sent = self._client.upload_part(**self._where, PartNumber=number, **content)
+        return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
 
     def _abort(self) -> None:
         """Best effort: a bucket's lifecycle rule takes what is left behind when S3 is away."""
