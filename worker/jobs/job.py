@@ -143,6 +143,10 @@ class Job:
         """The job's key in the tables of moves: its state; a failed one with its stage."""
         return f"{self.state}({self.error.stage})" if self.error else str(self.state)
 
+    def has_failed_at(self, stage: str) -> bool:
+        """Whether it ended without a video at *stage*, one of `states.STAGES`."""
+        return self.error is not None and self.error.stage == stage
+
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
