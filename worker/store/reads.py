@@ -160,6 +160,17 @@ class Reads:
         """Every record, in no order; one that changes meanwhile is read as it was at some moment."""
         return self.read(job_id_of(name) for name in self._names())
 
+    def unknown_layouts(self) -> int:
+        """How many records have a layout that this version does not know; they are left alone."""
+        count, names = 0, self._names()
+        with store_errors():
+            while batch := list(islice(names, BATCH)):
+                pipeline = self._client.pipeline(transaction=False)
+                for name in batch:
+                    pipeline.hget(name, "v")
+                count += sum(not is_readable(version) for version in pipeline.execute())
+        return count
+
     def audit(self) -> list[str]:
         """What breaks "open <=> exactly one due entry", a sentence each; empty on a sound system."""
         return [problem for job_id in self._suspects() if (problem := self._breach(job_id))]

@@ -65,6 +65,7 @@ def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[
         "paused": lambda: paused(store),
         "limits": lambda: limits_kept(settings, store),
         "counters": lambda: counters(store),
+        "layout": lambda: layouts(store),
         "open <=> due": lambda: [*(mend(store) if fix else ()), *open_is_due(store)],
     }
     for what, look in looks.items():
@@ -185,6 +186,17 @@ def open_is_due(store: Store) -> Iterator[Finding]:
         yield fail("open <=> due", f"and {len(breaches) - SHOWN_BREACHES} more", "the same")
     if not breaches:
         yield ok("open <=> due", "every open job stands in the due index exactly once, and no other does")
+
+
+def layouts(store: Store) -> Iterator[Finding]:
+    """Check that every record can be read."""
+    count = store.unknown_layouts()
+    if count:
+        yield warn(
+            "layout",
+            f"{count} records are of a layout that this Callsheet does not know: they are left alone",
+            "let the Callsheet that wrote them finish these jobs, or update this one",
+        )
 
 
 def counters(store: Store) -> Iterator[Finding]:
