@@ -76,8 +76,8 @@ DOING = (
     _m(
         "a try whose process was lost is made again though the bucket knows of it",
         "worker/steps/submit.py",
-        "    if begun is not None:\n        bound =",
-        "    if False:\n        bound =",
+        "    if begun is not None:\n        return rollback_guard.believe(",
+        "    if False:\n        return rollback_guard.believe(",
         f"{STEPS}/test_submit_crashes.py::test_a_kill_after_the_post_is_found_in_the_providers_list",
     ),
     _m(
@@ -98,8 +98,8 @@ DOING = (
     _m(
         "a POST that Redis has lost is looked for at the time of the first try",
         "worker/bucket/intents.py",
-        "last = last if found.is_unpaid else found",
-        "last = last or found",
+        "taken = taken if found.is_unpaid else found",
+        "taken = taken or found",
         f"{STEPS}/test_rollback.py::test_the_last_try_is_looked_for_at_the_time_that_the_bucket_tells",
     ),
     _m(
@@ -112,7 +112,7 @@ DOING = (
     _m(
         "a cancel reads the bucket and takes no try: a process of the Redis before sends it",
         "worker/operations/cancel.py",
-        "rollback_guard.rule_out(job, services)",
+        "rollback_guard.rule_out(job, services, JobState.CANCELLED)",
         "rollback_guard.last_begun(job, services)",
         f"{STEPS}/test_rollback.py"
         "::test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_job_was_cancelled_in_another_redis",
@@ -120,7 +120,7 @@ DOING = (
     _m(
         "a deadline reads the bucket and takes no try: a process of the Redis before sends it",
         "worker/steps/submit.py",
-        "rollback_guard.rule_out(job, services)",
+        'rollback_guard.rule_out(job, services, "" if claim.candidates else "submit_deadline")',
         "rollback_guard.last_begun(job, services)",
         f"{STEPS}/test_rollback.py"
         "::test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_jobs_time_was_over_in_another_redis",
@@ -145,6 +145,35 @@ DOING = (
         "        was_held_back = True",
         "        was_held_back = False",
         f"{STEPS}/test_kept_answers.py::test_no_outcome_is_given_up_as_unknown_while_the_bucket_cannot_be_read",
+    ),
+    _m(
+        "a cancel that was told is forgotten with Redis, and its job paid for",
+        "worker/bucket/intents.py",
+        "ended = found if found.ended else ended",
+        "ended = None",
+        f"{STEPS}/test_rollback.py::test_a_job_that_was_told_as_cancelled_stays_so_after_a_rollback",
+    ),
+    _m(
+        "a refusal that Redis loses is sent again, beside the attempt that followed it",
+        "worker/steps/submit_report.py",
+        "is_unpaid=True, ended=err.code)",
+        "is_unpaid=True)",
+        f"{STEPS}/test_rollback.py"
+        "::test_a_job_that_was_refused_is_refused_after_a_rollback_and_not_sent_beside_its_second_attempt",
+    ),
+    _m(
+        "an image stands between claim and POST for as long as a silent S3 likes",
+        "worker/bucket/bucket.py",
+        "self._quick_direct.put(key, **s3.body(content), ContentType=content_type)",
+        "self._direct.put(key, **s3.body(content), ContentType=content_type)",
+        f"{STEPS}/test_silent_s3.py::test_an_image_that_cannot_be_put_holds_its_job_back_and_not_its_worker",
+    ),
+    _m(
+        "no second attempt is cancelled",
+        "worker/operations/cancel.py",
+        "attempt=job.attempt,",
+        "attempt=1,",
+        f"{STEPS}/test_cancel.py::test_a_second_attempt_that_waits_is_cancelled_and_the_first_ones_cost_stands",
     ),
     _m(
         "a try that no provider took counts as one that may have been: after a rollback its job ends unknown",
@@ -179,8 +208,8 @@ DOING = (
     _m(
         "cancelled is told of a job whose POST Redis has lost",
         "worker/operations/cancel.py",
-        "if begun is not None:",
-        "if False:",
+        "if begun is not None and",
+        "if False and",
         f"{STEPS}/test_rollback.py::test_a_job_that_was_sent_is_not_told_as_cancelled",
     ),
     _m(
@@ -246,7 +275,7 @@ DOING = (
         "worker/steps/reconcile.py",
         "if self._provider.can_list:",
         "if False:",
-        f"{STEPS}/test_confirm.py::test_a_request_that_the_list_shows_with_our_payload_is_bound",
+        f"{STEPS}/test_reconcile.py::test_a_request_that_the_list_shows_with_our_payload_is_bound",
     ),
     _m(
         "jobs of a newer layout stand before all others",
