@@ -92,7 +92,7 @@ class ApiMart:
             task["error"] = {"code": generation.fate.code, "message": generation.fate.message, "type": "task_error"}
         return {"code": 200, "data": task}
 
-    def listed(self, _generations: Sequence[Generation], _now: float, /) -> None:
+    def listed(self, _generations: Sequence[Generation], _total: int, _now: float, /) -> None:
         return None
 
     def account(self) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from deploy.sandbox.answers import Answer, Call, Refusal, json_answer
@@ -145,12 +144,14 @@ class Desk:
     def _list(self, call: Call) -> Answer:
         office = self._office
         model = call.query.get("model_id")
-        ours = (
+        ours = [
             item
             for item in office.generations.newest_first()
             if item.provider == self.wire.name and model in (None, item.asked.model)
-        )
-        answer = json_answer(200, self.wire.listed(list(islice(ours, LISTED)), office.clock.now()))
+        ]
+        limit, offset = _whole(call.query, "limit", LISTED), _whole(call.query, "offset", 0)
+        page = ours[offset : offset + min(limit, LISTED)]
+        answer = json_answer(200, self.wire.listed(page, len(ours), office.clock.now()))
         rule = office.rules.take(PollRule, "list", Subject(self.wire.name, model))
         return self._spoiled(rule, answer) if rule else answer
 
@@ -172,3 +173,9 @@ class Desk:
 def _asker(provider: str, body: Any) -> Subject:
     model = body.get("model") if isinstance(body, dict) else None
     return Subject(provider, model if isinstance(model, str) else None, None, body if isinstance(body, dict) else None)
+
+
+def _whole(query: Mapping[str, str], name: str, default: int) -> int:
+    """A whole number of the query; *default* for anything else."""
+    text = query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default

@@ -124,7 +124,7 @@ class EvoLink:
             "type": "video",
         }
 
-    def listed(self, _generations: Sequence[Generation], _now: float, /) -> None:
+    def listed(self, _generations: Sequence[Generation], _total: int, _now: float, /) -> None:
         return None
 
     def account(self) -> dict[str, Any]:

@@ -124,8 +124,8 @@ class GmiCloud:
             record["error"] = f"{generation.fate.code}: {generation.fate.message}"
         return record
 
-    def listed(self, generations: Sequence[Generation], now: float) -> dict[str, Any]:
-        return {"requests": [self.record(item, now) for item in generations], "total": len(generations)}
+    def listed(self, generations: Sequence[Generation], total: int, now: float) -> dict[str, Any]:
+        return {"requests": [self.record(item, now) for item in generations], "total": total}
 
     def account(self) -> None:
         return None

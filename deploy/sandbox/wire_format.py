@@ -41,8 +41,8 @@ class Wire(Protocol):
     def record(self, generation: Generation, now: float, word: str | None = None) -> Any:
         """The answer to a poll at *now*, also the callback's body; *word* overrides the status word."""
 
-    def listed(self, generations: Sequence[Generation], now: float, /) -> Any:
-        """The answer to a list call, newest first."""
+    def listed(self, generations: Sequence[Generation], total: int, now: float, /) -> Any:
+        """The answer to a list call: one page, newest first, of *total* requests."""
 
     def account(self) -> Any:
         """The answer to a balance call."""

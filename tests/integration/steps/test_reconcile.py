@@ -34,6 +34,36 @@ def test_a_request_that_the_list_shows_with_our_payload_is_bound(scene: Scene) -
     assert scene.told.started_jobs[-1].state is S.SUBMITTED
 
 
+def test_a_request_on_the_lists_second_page_is_bound(scene: Scene) -> None:
+    scene.unconfirmed()
+    (ours,) = scene.created()
+    for n in range(60):
+        scene.submitted(job_id=f"later-{n}", prompt=f"another film, number {n}")
+
+    scene.look_when_due()
+
+    assert scene.job().request_id == ours
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"),
+    [
+        ({"status": 500}, "http_500"),
+        ({"body": {"requests": "none"}}, "unreadable: "),
+        ({"body": {"requests": [{"request_id": "r-1", "created_at": "once", "payload": {}}]}}, "unreadable_time: "),
+        ({"status": 401}, "bad_key: "),
+    ],
+    ids=str,
+)
+def test_a_list_that_does_not_tell_is_named_by_its_cause(scene: Scene, trouble: dict[str, Any], cause: str) -> None:
+    scene.unconfirmed()
+    scene.rule("list", **trouble)
+
+    scene.look_when_due()
+
+    assert f"(its list: {cause}" in scene.job().waiting_for
+
+
 def test_a_request_of_another_payload_in_the_list_is_not_bound(scene: Scene) -> None:
     scene.strangers("gmicloud")
     scene.unconfirmed("gmicloud", created=False)
