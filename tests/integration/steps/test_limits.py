@@ -12,6 +12,7 @@ from tests.integration.steps.conftest import DAY, GENERATION_SECONDS, HOUR, JOB,
 from worker import providers as provider_adapters
 from worker.errors import ProviderError, SpecError
 from worker.jobs.error_codes import ErrorCode
+from worker.jobs.job import JobError
 from worker.jobs.rate_limits import Operation
 from worker.jobs.states import JobState
 from worker.operations import retry
@@ -125,6 +126,39 @@ def test_a_429_to_a_get_holds_back_gets_and_no_post(scene: Scene) -> None:
     assert scene.gets("job-2") == 0
     assert scene.job("job-2").place.startswith("poll:")
     assert scene.job("job-2").failures == 0
+
+
+def test_a_retry_after_of_a_day_for_one_job_holds_the_others_for_a_minute(scene: Scene) -> None:
+    scene.rule("submit", status=429, retry_after=86_400)
+    accepted(scene, JOB, "job-2")
+    scene.run(Step.SUBMIT)
+    held_at = scene.clock.now
+
+    while scene.job("job-2").state is not S.SUBMITTED and scene.clock.now - held_at < 300:
+        tick(scene)
+
+    assert 59 <= scene.clock.now - held_at <= 70
+    assert scene.job().state is S.ACCEPTED
+    assert 900 - 70 <= scene.due_in() <= 1000
+
+
+def test_a_refused_prompt_locks_nobody_out_and_is_never_sent_again(scene: Scene) -> None:
+    flagged = {"error": {"code": "content_policy_violation", "message": "the prompt was flagged"}}
+    scene.rule("submit", status=403, body=flagged)
+    accepted(scene, JOB, *MORE)
+    scene.run(Step.SUBMIT)
+    for _ in range(20):
+        tick(scene)
+
+    assert states(scene, JOB, *MORE) == ["failed", "submitted", "submitted", "submitted"]
+    assert scene.job().error == JobError(
+        "submit",
+        "moderation",
+        "answered 403 (content_policy_violation): the prompt was flagged",
+        "content_policy_violation",
+    )
+    assert scene.posts() == 1
+    assert scene.counter("providers_locked_out") == 0
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])

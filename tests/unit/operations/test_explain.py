@@ -104,6 +104,14 @@ def test_a_submitted_job_that_is_polled_says_when() -> None:
     assert "given up as expired in 5 h 58 min" in words
 
 
+def test_a_success_that_cannot_be_used_is_told_as_what_it_is() -> None:
+    words = explain(view(JobState.SUBMITTED, progress=100, unusable="no_video"))
+
+    assert words.startswith("evolink to name a video: it says that it is done, but names no video (no_video): polled")
+    assert "given up as failed(no_video) in 5 h 58 min" in words
+    assert "100 %" not in words
+
+
 def test_a_submitted_job_with_callbacks_waits_for_the_callback_first() -> None:
     words = explain(view(JobState.SUBMITTED, seen={"calls_back": True}))
 

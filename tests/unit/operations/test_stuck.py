@@ -32,6 +32,15 @@ def test_a_job_that_goes_on_is_not_stuck(state: JobState) -> None:
     assert stuck(state) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [("no_video", "names no video"), ("bad_link", "names no link that is an https URL")]
+)
+def test_a_success_that_cannot_be_used_is_stuck_at_once(code: str, words: str) -> None:
+    told = stuck(S.SUBMITTED, for_ms=SECOND, unusable=code)
+
+    assert told == f"evolink says that it is done, but {words} ({code})"
+
+
 def test_a_closed_job_is_never_stuck() -> None:
     assert stuck(S.ARCHIVED, due_in_ms=None, closed_at=NOW) is None
 
