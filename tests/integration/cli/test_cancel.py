@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -66,6 +67,34 @@ def test_a_callback_for_a_post_not_on_record_makes_it_too_late(callsheet: Run, s
     assert is_one_clear_line(done, 3)
     assert store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
     assert list(store.candidates("j1")) == ["r-x"]
+
+
+def test_a_second_attempt_that_waits_is_cancelled_and_the_cost_of_the_first_is_named(
+    callsheet: Run, store: Store, lives: Lives
+) -> None:
+    lives.accept("j1")
+    lives.submit("j1")
+    lives.fail("j1", JobError("generate", "nsfw", "no"))
+    store.try_again("j1", attempt=1, pay_again=True)
+
+    done = callsheet("cancel", "j1")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("attempt 2 of j1 is cancelled: no provider heard of it")
+    assert "an earlier attempt was handed to" in done.stdout
+
+
+def test_while_s3_is_away_it_says_that_nobody_can_tell(callsheet: Run, store: Store, lives: Lives) -> None:
+    lives.accept("j1")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        away = f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+    done = callsheet("cancel", "j1", env={"AWS_ENDPOINT_URL_S3": away})
+
+    assert is_one_clear_line(done, 3)
+    assert "j1 is not cancelled: S3 does not answer" in done.stderr
+    assert "callsheet cancel j1 again" in done.stderr
+    assert store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
 
 
 def test_a_job_that_has_ended_is_not_cancelled(callsheet: Run, lives: Lives) -> None:
