@@ -2,14 +2,16 @@
 
     python -m tests.benchmarks.sink --port 9123 [--cert FILE --key FILE] [--source FILE]
 
-What it keeps is what Callsheet relies on: `If-None-Match`, user metadata, lengths, JSON documents. With --source it
-also serves that file under `/source`, so that one process is both ends of a download and an upload. `/slow?0.5` has
-every later request wait half a second.
+What it keeps is what Callsheet relies on: `If-None-Match`, user metadata, lengths, small documents and their checksums.
+With --source it also serves that file under `/source`, so that one process is both ends of a download and an upload.
+`/slow?0.5` has every later request wait half a second.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import os
 import signal
 import socketserver
@@ -80,7 +82,7 @@ class Handler(socketserver.StreamRequestHandler):
         if headers.get(b"expect", b"").lower() == b"100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         method, target = words[0].decode(), urlsplit(words[1].decode())
-        is_document = target.path.endswith(".json")
+        is_document = target.path.endswith(".json") or "/.callsheet/" in target.path
         self.document = self.rfile.read(int(headers.get(b"content-length", b"0"))) if is_document else b""
         body = len(self.document) if is_document else self._read(headers)
         if target.path == "/source":
@@ -119,6 +121,9 @@ class Handler(socketserver.StreamRequestHandler):
     def _object(self, method: str, path: str, query: dict[str, str], headers: dict[bytes, bytes], size: int) -> None:
         state, kept = self.state, _metadata(headers)
         is_bucket = path.strip("/").count("/") == 0
+        if method == "PUT" and self.document and _is_damaged(self.document, headers):
+            self._xml("<Error><Code>BadDigest</Code></Error>", 400)
+            return
         with state.lock:
             state.put_bytes += size
             found = state.objects.get(path)
@@ -160,6 +165,11 @@ class Handler(socketserver.StreamRequestHandler):
         self.request.sendall(b"HTTP/1.1 %d -\r\n%bContent-Length: %d\r\n\r\n" % (status, lines, length))
         for start in range(0, len(body or b""), PIECE_BYTES):
             self.request.sendall(body[start : start + PIECE_BYTES])  # type: ignore[index]  # there is one, or no piece
+
+
+def _is_damaged(document: bytes, headers: dict[bytes, bytes]) -> bool:
+    digest = headers.get(b"x-amz-checksum-sha256")
+    return digest is not None and digest != base64.b64encode(hashlib.sha256(document).digest())
 
 
 def _metadata(headers: dict[bytes, bytes]) -> bytes:

@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+MD5 = "Content-MD5"
+OF_A_PART = ("PartNumber", "ETag", "ChecksumSHA256")
 CONDITION_FAILED = (412, "PreconditionFailed")
 
 
@@ -26,13 +29,35 @@ class Fault:
     is_answer_lost: bool = False
 
 
+class Conditions(StrEnum):
+    """What is made of If-None-Match."""
+
+    KEPT = "kept"
+    IGNORED = "ignored"
+    UNKNOWN = "501"
+    REFUSED = "400"
+
+
+class Digests(StrEnum):
+    """What is made of a digest that comes with a body."""
+
+    CHECKED = "checked"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
 @dataclass
 class PlainS3:
     """The server's state; `log` has one (operation, key) per request."""
 
     url: str
-    keeps_conditions: bool = True
-    knows_conditions: bool = True
+    conditions: Conditions = Conditions.KEPT
+    conditions_at_end: Conditions | None = None  # of uploads in parts; None: as those of the others
+    sha256: Digests = Digests.CHECKED
+    md5: Digests = Digests.CHECKED
+    knows_digests_at_end: bool = True
+    names_etags: bool = True
+    denies_head: bool = False
     objects: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     upload_headers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -92,15 +117,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _operation(self) -> str:
         if not self.key:
             return "bucket"
-        inside = {"PUT": "part", "POST": "complete", "DELETE": "abort"}
+        inside = {"PUT": "part", "POST": "complete", "DELETE": "abort", "GET": "parts"}
         whole = {"PUT": "put", "POST": "begin", "DELETE": "delete", "GET": "get", "HEAD": "head"}
         return (inside if "uploadId" in self.query else whole)[self.command]
 
     def _bucket(self) -> None:
-        self._answer(200)
+        self._answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
 
     def _head(self) -> None:
-        self._get()
+        if self.s3.denies_head:
+            self._fail(403, "AccessDenied")
+        else:
+            self._get()
 
     def _get(self) -> None:
         found = self.s3.objects.get(self.key)
@@ -114,12 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(204)
 
     def _put(self) -> None:
-        if self._is_refused() or not self._is_intact():
+        if not self._is_intact() or self._is_refused(self.s3.conditions):
             return
         self.s3.objects[self.key] = (self.body, self._kept_headers())
         self._answer(200, headers={"ETag": '"whole"'})
 
     def _begin(self) -> None:
+        if self._has_refused_digest("x-amz-checksum-algorithm"):
+            return
         upload_id = f"upload-{len(self.s3.log)}"
         self.s3.uploads[upload_id] = {}
         self.s3.upload_headers[upload_id] = self._kept_headers()
@@ -130,20 +160,31 @@ class _Handler(BaseHTTPRequestHandler):
             return
         number = int(self.query["partNumber"])
         self.s3.uploads[self.query["uploadId"]][number] = self.body
-        self._answer(200, headers={"ETag": f'"part-{number}"'})
+        self._answer(200, headers={"ETag": f'"part-{number}"'} if self.s3.names_etags else {})
+
+    def _parts(self) -> None:
+        first = int(self.query.get("part-number-marker", "0"))
+        numbers = [number for number in sorted(self.s3.uploads[self.query["uploadId"]]) if number > first]
+        named = (f"<Part><PartNumber>{n}</PartNumber><ETag>&quot;part-{n}&quot;</ETag></Part>" for n in numbers)
+        self._answer(200, f"<ListPartsResult>{''.join(named)}</ListPartsResult>".encode())
 
     def _complete(self) -> None:
         upload_id = self.query["uploadId"]
-        if self._is_refused():
+        asked = ElementTree.fromstring(self.body)
+        told = {name: [part.text or "" for part in asked.iter() if part.tag.endswith(name)] for name in OF_A_PART}
+        if told["ChecksumSHA256"] and not self.s3.knows_digests_at_end:
+            self._fail(400, "MalformedXML")
+            return
+        if told["ETag"] != [f'"part-{number}"' for number in told["PartNumber"]]:
+            self._fail(400, "InvalidPart")
+            return
+        if self._is_refused(self.s3.conditions_at_end or self.s3.conditions):
             return
         parts = self.s3.uploads.pop(upload_id, None)
         if parts is None:
             self._fail(404, "NoSuchUpload")
             return
-        named = [
-            int(part.text or 0) for part in ElementTree.fromstring(self.body).iter() if part.tag.endswith("PartNumber")
-        ]
-        content = b"".join(parts[number] for number in named)
+        content = b"".join(parts[int(number)] for number in told["PartNumber"])
         self.s3.objects[self.key] = (content, self.s3.upload_headers[upload_id])
         self._answer(200, b"<r><ETag>whole</ETag></r>")
 
@@ -151,22 +192,34 @@ class _Handler(BaseHTTPRequestHandler):
         self.s3.uploads.pop(self.query["uploadId"], None)
         self._answer(204)
 
-    def _is_refused(self) -> bool:
+    def _is_refused(self, conditions: Conditions) -> bool:
         if "If-None-Match" not in self.headers:
             return False
-        if not self.s3.knows_conditions:
-            self._fail(501, "NotImplemented")
+        if conditions in (Conditions.UNKNOWN, Conditions.REFUSED):
+            self._fail(int(conditions), "NotImplemented" if conditions is Conditions.UNKNOWN else "InvalidArgument")
             return True
-        if self.s3.keeps_conditions and self.key in self.s3.objects:
+        if conditions is Conditions.KEPT and self.key in self.s3.objects:
             self._fail(*CONDITION_FAILED)
             return True
         return False
 
     def _is_intact(self) -> bool:
-        """Whether the body has the checksum that came with it; one must come."""
-        if self.headers["x-amz-checksum-sha256"] == base64.b64encode(hashlib.sha256(self.body).digest()).decode():
+        """Whether the body has the digest that came with it; one that is checked must come."""
+        if self._has_refused_digest("x-amz-checksum-sha256"):
+            return False
+        for how, header, kind in ((self.s3.sha256, "x-amz-checksum-sha256", "sha256"), (self.s3.md5, MD5, "md5")):
+            digest = base64.b64encode(hashlib.new(kind, self.body).digest()).decode()
+            came = self.headers[header]
+            if how is Digests.CHECKED and came not in ((digest,) if kind == "sha256" else (digest, None)):
+                self._fail(400, "BadDigest")
+                return False
+        return True
+
+    def _has_refused_digest(self, header: str) -> bool:
+        names = [name for name, how in ((header, self.s3.sha256), (MD5, self.s3.md5)) if how is Digests.REFUSED]
+        if any(name in self.headers for name in names):
+            self._fail(400, "InvalidArgument")
             return True
-        self._fail(400, "BadDigest")
         return False
 
     def _kept_headers(self) -> dict[str, str]:

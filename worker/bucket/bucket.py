@@ -24,7 +24,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.intents import ONLY_IF_ABSENT, TAKEN, BegunPosts
+from worker.bucket.capabilities import ONLY_IF_ABSENT, TAKEN
+from worker.bucket.extensions import Extensions
+from worker.bucket.intents import BegunPosts
+from worker.bucket.look import look
 from worker.bucket.multipart import PART_BYTES, Multipart, exactly
 from worker.errors import BucketError, NotAVideoError, ObjectConflict
 from worker.jobs.images import split_s3
@@ -56,9 +59,19 @@ def _nothing() -> None: ...
 
 @dataclass(frozen=True)
 class Probe:
-    """What the bucket proved able to do, besides taking and deleting an object."""
+    """What the bucket proved able to do, besides taking and giving an object."""
 
-    keeps_conditions: bool
+    puts: Extensions
+    parts: Extensions
+
+    @property
+    def keeps_conditions(self) -> bool:
+        return self.puts.keeps_conditions and self.parts.keeps_conditions
+
+    def lacking(self) -> list[str]:
+        """In words, what this store does not do, and what is done instead."""
+        of_parts = (f"in parts: {words}" for words in self.parts.lacking() if words not in set(self.puts.lacking()))
+        return [*self.puts.lacking(), *of_parts]
 
 
 class Bucket(BegunPosts):
@@ -85,17 +98,13 @@ class Bucket(BegunPosts):
         *progress* is called as S3 answers: an object that was sent in parts is read back.
         """
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            try:
-                head = self._client.head_object(Bucket=self.name, Key=key)
-            except ClientError as err:
-                if s3.status_of(err) == 404:
-                    return None
-                raise
+            found = look(self._client, self.name, key)
+        if found is None:
+            return None
         progress()
-        said = head.get("Metadata", {})
-        if said.get("job-id") != _owner(key):
+        if found.metadata.get("job-id") != _owner(key):
             raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
-        content = _from_metadata(said, head["ContentLength"], _film_type(key)) or self._read_back(key, progress)
+        content = _from_metadata(*found, _film_type(key)) or self._read_back(key, progress)
         return self._video(key, content)
 
     def store_video(
@@ -128,19 +137,27 @@ class Bucket(BegunPosts):
                 content = intake.finish()
                 of_film: Any = {"Metadata": _metadata(key, content), "ContentType": content.film_type.content_type}
                 put = partial(self._put, key, exactly(first, filled), **of_film)
-                return self._publish(key, content, put, before_complete, progress)
+                return self._publish(key, content, put, self._capabilities.puts, before_complete, progress)
             with self._multipart(key, intake.film_type.content_type) as upload:
                 upload.send(first, intake, progress)
-                return self._publish(key, intake.finish(), upload.complete, before_complete, progress)
+                known = self._capabilities.parts
+                return self._publish(key, intake.finish(), upload.complete, known, before_complete, progress)
 
     def _publish(
-        self, key: str, content: Content, make_visible: Publish, before: Callable[[], object], progress: Progress
+        self,
+        key: str,
+        content: Content,
+        make_visible: Publish,
+        known: Extensions,
+        before: Callable[[], object],
+        progress: Progress,
     ) -> Video:
         """Call *make_visible* so that an object that is there already stays.
 
-        Where S3 keeps no conditions, that is: look first, and read back what the bucket really holds.
+        Where the store keeps no conditions, look first; where it does not check digests either, or keeps no
+        conditions, read back what the bucket really holds.
         """
-        video, is_guarded = self._video(key, content), self._has_conditions()
+        video, is_guarded = self._video(key, content), known.keeps_conditions
         found = None if is_guarded else self.find(key, progress=progress)
         if found is not None:
             return self._same(video, found, key)
@@ -152,7 +169,7 @@ class Bucket(BegunPosts):
             if s3.status_of(err) != TAKEN and s3.code_of(err) != "NoSuchUpload":
                 raise
             return self._same(video, self.find(key, progress=progress), key)
-        return video if is_guarded else self._same(video, self._video(key, self._read_back(key, progress)), key)
+        return video if known.are_exact else self._same(video, self._video(key, self._read_back(key, progress)), key)
 
     def _same(self, video: Video, found: Video | None, key: str) -> Video:
         if found is None:
@@ -168,13 +185,7 @@ class Bucket(BegunPosts):
     def find_unverified(self, key: str) -> str | None:
         """The URI of what is kept at *key*, or None."""
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            try:
-                self._client.head_object(Bucket=self.name, Key=key)
-            except ClientError as err:
-                if s3.status_of(err) == 404:
-                    return None
-                raise
-        return f"s3://{self.name}/{key}"
+            return f"s3://{self.name}/{key}" if look(self._client, self.name, key) else None
 
     def store_unverified(
         self, key: str, chunks: Iterable[bytes], *, declared_bytes: int | None, progress: Progress = _nothing
@@ -189,7 +200,7 @@ class Bucket(BegunPosts):
                 intake.check_length()
                 self._put(key, exactly(first, filled), **kept)
             else:
-                with Multipart(self._client, self.name, key, **kept) as upload:
+                with Multipart(self._client, self.name, key, self._capabilities.parts, **kept) as upload:
                     upload.send(first, intake, progress)
                     intake.check_length()
                     upload.complete()
@@ -197,7 +208,8 @@ class Bucket(BegunPosts):
 
     def _multipart(self, key: str, content_type: str) -> Multipart:
         metadata = {"job-id": _owner(key)}
-        return Multipart(self._client, self.name, key, ContentType=content_type, Metadata=metadata)
+        known = self._capabilities.parts
+        return Multipart(self._client, self.name, key, known, ContentType=content_type, Metadata=metadata)
 
     def _video(self, key: str, content: Content) -> Video:
         facts = content.facts
@@ -237,13 +249,13 @@ class Bucket(BegunPosts):
         bucket, key = self._split(uri)
         with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
             try:
-                self._client.head_object(Bucket=bucket, Key=key)
+                return None if look(self._client, bucket, key) else "there is no such object in S3"
             except ClientError as err:
-                words = {404: "there is no such object in S3", 403: "S3 does not open it to us (s3:GetObject)"}
-                if s3.status_of(err) not in words:
+                if s3.reason_of(err) == "missing":
+                    return "there is no such bucket in S3"
+                if s3.reason_of(err) != "denied":  # our own credentials, say, of which the object knows nothing
                     raise
-                return words[s3.status_of(err)]
-        return None
+                return "S3 does not open it to us (s3:GetObject)"
 
     def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
         """Keep an image that came inline; returns its key."""
@@ -268,14 +280,13 @@ class Bucket(BegunPosts):
 
     def reach(self) -> None:
         """Raise `BucketError` unless the bucket answers and is ours."""
-        with s3.in_our_words(self.name, "s3:ListBucket"):
+        with s3.in_our_words(f"{self.name}/{self._prefix}/", "s3:ListBucket"):
             try:
-                self._client.head_bucket(Bucket=self.name)
+                # no HEAD of the bucket: its answers have no code, and a role for the prefix alone is denied it
+                self._client.list_objects_v2(Bucket=self.name, Prefix=f"{self._prefix}/", MaxKeys=1)
             except ClientError as err:
                 if s3.status_of(err) == 404:
                     raise BucketError("missing", f"{self.name}: no such bucket here; create it first") from err
-                if s3.status_of(err) == 403:
-                    raise BucketError("denied", f"{self.name}: there, but not open to our credentials") from err
                 raise
 
     def probe(self) -> Probe:
@@ -283,8 +294,9 @@ class Bucket(BegunPosts):
         self.reach()
         key = f"{self._prefix}/.callsheet/probe"
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
+            self._capabilities.forget()
+            puts, parts = self._capabilities.puts, self._capabilities.parts
             self._put(key, b"probe")
-            keeps_conditions = self._keeps_conditions = self._try_conditions()
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
                 raise BucketError("damaged", f"{self.name}/{key}: S3 gives other bytes back than it was sent")
@@ -295,7 +307,7 @@ class Bucket(BegunPosts):
             if err.reason != "denied":  # no step needs that right: then the probe stays, under its one key
                 raise
         self.find(f"{self._prefix}/.callsheet/nobody/0-0.mp4")
-        return Probe(keeps_conditions)
+        return Probe(puts, parts)
 
 
 def _telling(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:

@@ -19,12 +19,10 @@ that *is* signed, which binds the body just as well.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -103,11 +101,6 @@ def connect() -> tuple[S3Client, S3Client]:
     return patient, hurried
 
 
-def body(content: bytes | bytearray) -> dict[str, Any]:
-    """The arguments that send *content* with its checksum."""
-    return {"Body": content, "ChecksumSHA256": base64.b64encode(sha256(content).digest()).decode("ascii")}
-
-
 @contextmanager
 def in_our_words(what: str, right: str) -> Iterator[None]:
     """Translate botocore's errors about *what* (bucket and key) into `BucketError`; *right* is what it needs."""
@@ -134,7 +127,14 @@ def code_of(err: ClientError) -> str:
     return code if re.fullmatch(r"[A-Za-z0-9.]{1,64}", code) else ""
 
 
+def reason_of(err: ClientError) -> str:
+    """The `BucketError.reason` of *err*."""
+    return _words(err)[0]
+
+
 def _words(err: ClientError) -> tuple[str, str]:
     code, status = code_of(err), status_of(err)
-    known = WORDS.get(code) or STATUS_WORDS.get(status)
-    return known or ("refused", f"refused ({code or 'no code'}, {status})")
+    if known := WORDS.get(code):
+        return known
+    reason, text = STATUS_WORDS.get(status, ("refused", "refused"))
+    return reason, f"{text} ({code or 'no code'}, {status})"

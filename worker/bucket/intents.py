@@ -1,7 +1,7 @@
 """Write-ahead log of paid POSTs in S3: it outlives every loss, rollback and failover of Redis.
 
     <prefix>/.callsheet/intents/<job_id>/<attempt>-<try>    one try at one attempt
-                       /conditional-put                     an empty object that tells whether S3 keeps conditions
+                       /conditional-put                     an object that tells what the store knows (capabilities.py)
 
 An object of a try is made before its POST, under a condition that fails when the key is taken. Of all
 processes that would make the same try, in this Redis or in one that is forgotten, one is let through.
@@ -21,20 +21,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
+from worker.bucket.capabilities import CONFLICT, ONLY_IF_ABSENT, TAKEN
 from worker.bucket.manifests import Documents
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
 
-if TYPE_CHECKING:
-    from types_boto3_s3.client import S3Client
-
-ONLY_IF_ABSENT = {"IfNoneMatch": "*"}
-TAKEN, CONFLICT = 412, 409
 TRIES = 3
 """How often S3 may say that another request for the same key is under way."""
 
@@ -61,12 +57,6 @@ class Try(NamedTuple):
 
 class BegunPosts(Documents):
     """The log of one bucket. Threads may share it."""
-
-    def __init__(self, client: S3Client, name: str, prefix: str, hurried: S3Client | None = None) -> None:
-        """With *hurried*, a client that gives up within seconds (`client.HURRIED`)."""
-        super().__init__(client, name, prefix)
-        self._keeps_conditions: bool | None = None
-        self._quick = hurried or client
 
     @property
     def place(self) -> str:
@@ -125,7 +115,7 @@ class BegunPosts(Documents):
         key = self._key(this)
         content = _to_json(begun)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject and s3:GetObject"):
-            is_guarded = self._has_conditions()
+            is_guarded = self._capabilities.puts.keeps_conditions
             for _ in range(TRIES):
                 if not is_guarded and (found := self._held(key)):
                     return found
@@ -150,25 +140,6 @@ class BegunPosts(Documents):
             raise
         except BucketError:  # too large to be ours, but it is there
             return Begun(None, "")
-
-    def _has_conditions(self) -> bool:
-        """Whether this S3 keeps `If-None-Match`, which several silently ignore; asked once, or by some at once."""
-        if self._keeps_conditions is None:
-            self._keeps_conditions = self._try_conditions()
-        return self._keeps_conditions
-
-    def _try_conditions(self) -> bool:
-        for _ in range(2):
-            try:
-                key = f"{self._prefix}/.callsheet/conditional-put"
-                self._put(key, b"", client=self._quick, **ONLY_IF_ABSENT)
-            except ClientError as err:
-                if s3.status_of(err) in (TAKEN, CONFLICT):
-                    return True
-                if s3.status_of(err) == 501:
-                    return False
-                raise
-        return False
 
     def _key(self, this: Try) -> str:
         if not is_job_id(this.job_id):

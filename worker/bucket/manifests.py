@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
+from worker.bucket.capabilities import Capabilities
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
 
@@ -26,10 +27,13 @@ NOT_FOUND = 404
 class Documents:
     """The bucket as it is read and written whole, in one request."""
 
-    def __init__(self, client: S3Client, name: str, prefix: str) -> None:
+    def __init__(self, client: S3Client, name: str, prefix: str, hurried: S3Client | None = None) -> None:
+        """With *hurried*, a client that gives up within seconds (`client.HURRIED`)."""
         self.name = name
         self._client = client
+        self._quick = hurried or client
         self._prefix = prefix
+        self._capabilities = Capabilities(self._quick, name, f"{prefix}/.callsheet/conditional-put")
 
     def put_manifest(self, job_id: str, accepted_at_ms: int, manifest: Mapping[str, Any]) -> None:
         """Write the job's `job.json`, over an older one."""
@@ -87,8 +91,9 @@ class Documents:
         raise BucketError("too_large", f"{self.name}/{key} is none of ours: over {DOCUMENT_BYTES} bytes")
 
     def _put(self, key: str, content: bytes | bytearray, *, client: S3Client | None = None, **options: Any) -> None:
-        """Send *content* whole with its checksum; raises botocore's errors."""
-        (client or self._client).put_object(Bucket=self.name, Key=key, **s3.body(content), **options)
+        """Send *content* in one request with its digest; raises botocore's errors."""
+        sent = self._capabilities.puts.digest.sent_with(content)
+        (client or self._client).put_object(Bucket=self.name, Key=key, **sent, **options)
 
     def _folder(self, job_id: str, accepted_at_ms: int) -> str:
         if not is_job_id(job_id):

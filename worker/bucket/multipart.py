@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from worker.bucket import client as s3
+from worker.bucket.extensions import Digest, Extensions
+from worker.errors import BucketError
 from worker.video.verified_stream import Intake
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ MOST_IN_FLIGHT = 2
 class Multipart:
     """One multipart upload. Leaving the `with` block without `complete` takes every trace of it away."""
 
-    def __init__(self, client: S3Client, bucket: str, key: str, **options: Any) -> None:
+    def __init__(self, client: S3Client, bucket: str, key: str, extensions: Extensions, **options: Any) -> None:
         self._client = client
+        self._extensions = extensions
         self._where: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._options = options
         self._parts: list[CompletedPartTypeDef] = []
@@ -38,7 +40,8 @@ class Multipart:
         self._is_complete = False
 
     def __enter__(self) -> Self:
-        begun = self._client.create_multipart_upload(**self._where, **self._options, ChecksumAlgorithm="SHA256")
+        checked: Any = {"ChecksumAlgorithm": "SHA256"} if self._extensions.digest is Digest.SHA256 else {}
+        begun = self._client.create_multipart_upload(**self._where, **self._options, **checked)
         self._where["UploadId"] = begun["UploadId"]
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix="upload")
         return self
@@ -85,9 +88,28 @@ class Multipart:
         self._spare.append(buffer)
 
     def _upload(self, number: int, buffer: bytearray, filled: int) -> tuple[CompletedPartTypeDef, bytearray]:
-        content = s3.body(exactly(buffer, filled))
-        sent = self._client.upload_part(**self._where, PartNumber=number, **content)
-        return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": content["ChecksumSHA256"]}, buffer
+        content = self._extensions.digest.sent_with(exactly(buffer, filled))
+        return self.send_part(number, content), buffer
+
+    def send_part(self, number: int, content: Mapping[str, Any]) -> CompletedPartTypeDef:
+        """Send one part; returns how it is named at the end."""
+        etag = self._client.upload_part(**self._where, PartNumber=number, **content).get("ETag") or self._etag(number)
+        part: CompletedPartTypeDef = {"PartNumber": number, "ETag": etag}
+        if self._extensions.names_digests and "ChecksumSHA256" in content:
+            part["ChecksumSHA256"] = content["ChecksumSHA256"]
+        return part
+
+    def send_whole(self, content: bytes) -> None:
+        """Send *content* as the only part."""
+        self._parts.append(self.send_part(1, self._extensions.digest.sent_with(content)))
+
+    def _etag(self, number: int) -> str:
+        """The ETag of a part, where the store did not tell it when the part came (or a proxy took the header)."""
+        listed = self._client.list_parts(**self._where, PartNumberMarker=number - 1, MaxParts=1).get("Parts", [])
+        etags = [part["ETag"] for part in listed if part.get("PartNumber") == number and part.get("ETag")]
+        if not etags:
+            raise BucketError("refused", f"{self._where['Bucket']}/{self._where['Key']}: S3 names no ETag of a part")
+        return etags[0]
 
     def _abort(self) -> None:
         """Best effort: a bucket's lifecycle rule takes what is left behind when S3 is away."""

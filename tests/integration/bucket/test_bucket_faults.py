@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.sandbox.mp4 import make
-from tests.integration.plain_s3 import Fault, PlainS3, serve
+from tests.integration.plain_s3 import Conditions, Fault, PlainS3, serve
 from tests.unit.video.films import padded
 from worker.bucket.bucket import Bucket
 from worker.bucket.client import connect
@@ -140,7 +140,7 @@ def test_a_bucket_that_is_not_ours_is_told_from_one_that_is_not_there(s3: PlainS
 
 @pytest.mark.parametrize(
     ("operation", "right"),
-    [("put", "PutObject"), ("get", "GetObject"), ("head", "ListBucket")],
+    [("put", "PutObject"), ("get", "GetObject"), ("bucket", "ListBucket")],
 )
 def test_the_probe_names_the_right_that_is_lacking(s3: PlainS3, bucket: Bucket, operation: str, right: str) -> None:
     s3.faults[operation] = Fault(403, "AccessDenied", times=9)
@@ -186,11 +186,11 @@ def test_a_passing_trouble_is_passed_over(s3: PlainS3, bucket: Bucket, key: str,
 
 
 @BOTH
-@pytest.mark.parametrize("keeps_conditions", [True, False])
+@pytest.mark.parametrize("conditions", [Conditions.KEPT, Conditions.IGNORED])
 def test_an_answer_lost_after_the_object_was_stored_does_no_harm(
-    s3: PlainS3, bucket: Bucket, key: str, content: bytes, keeps_conditions: bool
+    s3: PlainS3, bucket: Bucket, key: str, content: bytes, conditions: Conditions
 ) -> None:
-    s3.keeps_conditions = keeps_conditions
+    s3.conditions = conditions
     bucket.probe()
     s3.faults["put" if content is CLIP else "complete"] = Fault(is_answer_lost=True)
 
@@ -220,18 +220,10 @@ def test_the_loser_of_a_race_finds_the_same_bytes_and_is_content(
 # Without conditional writes
 
 
-@pytest.fixture(params=["ignored", "unknown"])
+@pytest.fixture(params=[Conditions.IGNORED, Conditions.UNKNOWN, Conditions.REFUSED])
 def old_s3(s3: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
-    s3.keeps_conditions = False
-    s3.knows_conditions = request.param == "ignored"
+    s3.conditions = request.param
     return s3
-
-
-def test_conditions_are_tried_once(s3: PlainS3, bucket: Bucket, key: str) -> None:
-    for n in (1, 2, 3):
-        bucket.store_video(bucket.video_key("job-1", 1, n, ACCEPTED_AT), [CLIP], declared_bytes=None)
-
-    assert s3.count("put", "/.callsheet/conditional-put") == 2
 
 
 def test_an_s3_without_conditions_is_known_for_it(old_s3: PlainS3, bucket: Bucket) -> None:

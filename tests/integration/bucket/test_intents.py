@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration import plain_s3
-from tests.integration.plain_s3 import Fault, PlainS3
+from tests.integration.plain_s3 import Conditions, Fault, PlainS3
 from worker.bucket.bucket import Bucket
 from worker.bucket.intents import Begun
 from worker.errors import BucketError
@@ -39,10 +39,10 @@ def bucket(s3: PlainS3) -> Iterator[Bucket]:
         client.close()
 
 
-@pytest.fixture(params=["kept", "ignored", "unknown"])
+@pytest.fixture(params=Conditions)
 def conditions(s3: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
     """An S3 that keeps conditions, one that takes no notice of them, and one that refuses them."""
-    s3.keeps_conditions, s3.knows_conditions = request.param == "kept", request.param != "unknown"
+    s3.conditions = request.param
     return s3
 
 

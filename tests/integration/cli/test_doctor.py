@@ -286,7 +286,7 @@ def test_a_bucket_that_is_not_ours_is_one_failure(callsheet_process: Run) -> Non
     assert done.returncode == 1
     assert len(failures) == 1
     assert failures[0].startswith("FAIL  bucket ")
-    assert "not open to our credentials; check CALLSHEET_BUCKET, the AWS_ variables" in failures[0]
+    assert "S3 does not know our access key; check CALLSHEET_BUCKET, the AWS_ variables" in failures[0]
 
 
 @pytest.mark.parametrize(

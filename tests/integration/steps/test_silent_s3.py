@@ -16,6 +16,7 @@ from tests.integration.steps.conftest import Scene
 from tests.integration.steps.rollbacks import another_process
 from tests.integration.steps.test_images import INLINE
 from worker.bucket.bucket import Bucket
+from worker.bucket.extensions import Digest, Extensions
 from worker.jobs.states import JobState
 from worker.services import Services
 from worker.steps import Step, batch, sweep
@@ -80,11 +81,11 @@ def test_the_clock_asks_nothing_of_s3(scene: Scene, silence: Silence, services: 
 
 
 @pytest.mark.timeout(BOUND_SECONDS)
-@pytest.mark.parametrize("conditions", [None, True], ids=["unknown", "known"])
+@pytest.mark.parametrize("known", [None, Extensions(Digest.SHA256, keeps_conditions=True)], ids=["unknown", "known"])
 def test_the_submits_of_one_message_give_their_worker_back_together(
-    scene: Scene, services: Services, conditions: bool | None
+    scene: Scene, services: Services, known: Extensions | None
 ) -> None:
-    services.bucket._keeps_conditions = conditions
+    services.bucket._capabilities._puts = known
     job_ids = [f"job-{n}" for n in range(8)]
     for job_id in job_ids:
         scene.accepted("apimart", job_id)

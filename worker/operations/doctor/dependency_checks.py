@@ -37,7 +37,7 @@ BAD_KEY = (401, 403)
 BROKER_ADVICE = "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), and that the broker is up"
 RESULTS_ADVICE = "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_URL), and that the server is up"
 REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up"
-BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights to get, put, delete and list"
+BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights that SECURITY.md names"
 
 
 def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[str, Provider]) -> list[Check]:
@@ -107,14 +107,10 @@ def archive(bucket: Bucket) -> Iterator[Finding]:
     """Check that videos can be stored, and never over others."""
     probe = bucket.probe()
     yield ok("bucket", f"{bucket.name} takes and gives objects")
-    if probe.keeps_conditions:
-        yield ok("bucket", "conditional writes are kept: no object is ever replaced")
-    else:
-        yield warn(
-            "bucket",
-            "conditional writes are ignored: every video is read back and hashed instead",
-            "nothing must be done; an S3 that keeps If-None-Match is faster",
-        )
+    if not probe.lacking():
+        yield ok("bucket", "checksums are checked and conditional writes kept: no object is ever replaced")
+    for words in probe.lacking():
+        yield warn("bucket", words, "nothing must be done; a store that does is faster")
 
 
 def records_kept(store: Store, bucket: Bucket) -> Iterator[Finding]:

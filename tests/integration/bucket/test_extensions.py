@@ -1,0 +1,189 @@
+"""Stores that lack extensions of S3: each video is archived all the same, exactly and never over another."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.mp4 import make
+from tests.integration.plain_s3 import Conditions, Digests, Fault, PlainS3, serve
+from tests.unit.video.films import padded
+from worker.bucket.bucket import Bucket
+from worker.errors import BucketError, ObjectConflict
+
+ACCEPTED_AT = 1_795_132_799_999
+CLIP = make(640, 360, 2)
+LONG = padded(CLIP, 13_000_000)
+OTHER = padded(make(320, 240, 1), 13_000_000)
+
+PARTS = [
+    {"sha256": sha256, "knows_digests_at_end": known, "conditions_at_end": conditions}
+    for sha256, known, conditions in itertools.product(Digests, (True, False), Conditions)
+]
+SINGLE: list[dict[str, Any]] = [
+    {"knows_digests_at_end": False},
+    *({"conditions_at_end": conditions} for conditions in Conditions),
+    *({"conditions": conditions, "conditions_at_end": Conditions.KEPT} for conditions in Conditions),
+    *({"sha256": Digests.REFUSED, "md5": md5} for md5 in Digests),
+    *({"sha256": Digests.IGNORED, "md5": md5} for md5 in Digests),
+    {"names_etags": False},
+    {"denies_head": True},
+    {
+        **{"sha256": Digests.REFUSED, "md5": Digests.REFUSED, "knows_digests_at_end": False},
+        **{"conditions": Conditions.REFUSED, "names_etags": False, "denies_head": True},
+    },
+]
+
+
+def name(value: dict[str, Any] | bytes) -> str:
+    if isinstance(value, bytes):
+        return "one put" if value is CLIP else "13 MB"
+    return ",".join(f"{name}={told}" for name, told in value.items())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PlainS3]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
+    server.reset()
+    for key, value in {"ENDPOINT_URL_S3": server.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(f"AWS_{key}", value)
+    return server
+
+
+@pytest.fixture
+def bucket(s3: PlainS3) -> Iterator[Bucket]:
+    bucket = Bucket.connect("videos", "callsheet")
+    yield bucket
+    for client in (bucket._client, bucket._quick):
+        client.close()
+
+
+@pytest.fixture
+def key(bucket: Bucket) -> str:
+    return bucket.video_key("job-1", 1, 1, ACCEPTED_AT)
+
+
+def store(bucket: Bucket, key: str, content: bytes) -> Any:
+    return bucket.store_video(key, [content], declared_bytes=len(content))
+
+
+def lacks(s3: PlainS3, lack: dict[str, Any]) -> None:
+    vars(s3).update(lack)
+
+
+@pytest.mark.parametrize(
+    ("lack", "content"), [*((lack, LONG) for lack in (*PARTS, *SINGLE)), *((lack, CLIP) for lack in SINGLE)], ids=name
+)
+def test_a_video_is_archived_whatever_the_store_lacks(
+    s3: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any], content: bytes
+) -> None:
+    lacks(s3, lack)
+
+    video = store(bucket, key, content)
+
+    assert s3.objects[key][0] == content
+    assert video.sha256 == hashlib.sha256(content).hexdigest()
+    assert bucket.find(key) == video
+    assert s3.uploads == {}
+
+
+@pytest.mark.parametrize("lack", SINGLE, ids=name)
+def test_other_bytes_replace_no_video_whatever_the_store_lacks(
+    s3: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any]
+) -> None:
+    lacks(s3, lack)
+    store(bucket, key, LONG)
+
+    with pytest.raises(ObjectConflict):
+        store(bucket, key, OTHER)
+
+    assert s3.objects[key][0] == LONG
+    assert s3.uploads == {}
+
+
+@pytest.mark.parametrize("lack", SINGLE, ids=name)
+def test_the_probe_of_the_doctor_passes_and_says_what_is_lacking(
+    s3: PlainS3, bucket: Bucket, lack: dict[str, Any]
+) -> None:
+    lacks(s3, lack)
+
+    told = " ".join(bucket.probe().lacking())
+
+    conditions = {s3.conditions, s3.conditions_at_end or s3.conditions}
+    assert ("conditional writes" in told) == (conditions != {Conditions.KEPT})
+    assert ("Content-MD5" in told) == (s3.sha256 is not Digests.CHECKED and s3.md5 is Digests.CHECKED)
+    assert ("no digest" in told) == (Digests.CHECKED not in (s3.sha256, s3.md5))
+    assert s3.uploads == {}
+
+
+@pytest.mark.parametrize("lack", SINGLE, ids=name)
+def test_what_a_store_lacks_is_learnt_once_and_told_once(
+    s3: PlainS3, bucket: Bucket, lack: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    lacks(s3, lack)
+    with caplog.at_level(logging.WARNING):
+        for n in (1, 2):
+            store(bucket, bucket.video_key("job-1", 1, n, ACCEPTED_AT), LONG)
+            trials = s3.count("put", "conditional-put"), s3.count("complete", "conditional-put")
+            told = [record.message for record in caplog.records].count("bucket.second_way")
+            if n == 1:
+                first = trials, told
+
+    assert (trials, told) == first
+    assert told <= 2
+
+
+@pytest.mark.parametrize("content", [CLIP, LONG], ids=["one put", "13 MB"])
+def test_a_store_that_knows_all_is_not_read_back(s3: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
+    store(bucket, key, content)
+
+    assert s3.count("get", key) == 0
+
+
+@pytest.mark.parametrize("content", [CLIP, LONG], ids=["one put", "13 MB"])
+def test_bytes_that_no_digest_protects_are_read_back(s3: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
+    class Damaging(dict[str, tuple[bytes, dict[str, str]]]):
+        def __setitem__(self, name: str, value: tuple[bytes, dict[str, str]]) -> None:
+            stored = value[0][:-1] + b"?" if name == key else value[0]
+            super().__setitem__(name, (stored, value[1]))
+
+    s3.objects = Damaging(s3.objects)
+    s3.sha256 = s3.md5 = Digests.IGNORED
+
+    with pytest.raises(ObjectConflict):
+        store(bucket, key, content)
+
+
+def test_a_refusal_that_passes_is_not_taken_for_a_lack(s3: PlainS3, bucket: Bucket) -> None:
+    s3.faults["put"] = Fault(501, "NotImplemented")
+    s3.faults["complete"] = Fault(400, "MalformedXML")
+
+    assert bucket.probe().lacking() == []
+
+
+def test_a_head_that_is_denied_is_told_with_s3s_own_code(s3: PlainS3, bucket: Bucket, key: str) -> None:
+    s3.denies_head = True
+    s3.faults["get"] = Fault(403, "RequestTimeTooSkewed", times=9)
+
+    with pytest.raises(BucketError, match="clock is wrong") as caught:
+        bucket.find(key)
+
+    assert caught.value.reason == "credentials"
+
+
+def test_a_picture_is_not_called_closed_when_our_own_credentials_are_wrong(s3: PlainS3, bucket: Bucket) -> None:
+    s3.denies_head = True
+    s3.faults["get"] = Fault(403, "InvalidAccessKeyId", times=9)
+
+    with pytest.raises(BucketError, match="access key"):
+        bucket.missing("s3://pictures/a.png")
