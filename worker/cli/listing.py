@@ -8,12 +8,12 @@ import click
 
 from worker.cli.output import emit_json, table, terminal_width
 from worker.guard.text import printable
-from worker.jobs.durations import parse_span, span
+from worker.jobs.durations import moment, parse_span, span
 from worker.jobs.states import JobState
 from worker.operations import limits
 from worker.operations.explain import View, explain, why_failed
 from worker.operations.job_document import row as row_document
-from worker.operations.search import MOST_RECORDS, Filter, search
+from worker.operations.search import Filter, collect
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
 from worker.settings.settings import PROVIDER_NAMES
@@ -50,6 +50,7 @@ class Span(click.ParamType[int]):
 @click.option("--open/--closed", "is_open", default=None, help="Open jobs, or those that nothing is owed for.")
 @click.option("--stuck", is_flag=True, help="Open jobs that do not go on as they should, and why.")
 @click.option("--since", type=Span(), metavar="SPAN", help="Accepted no longer ago: 90s, 15m, 2h or 7d.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where the list before ended, as it said.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def list_jobs(
@@ -58,10 +59,11 @@ def list_jobs(
     is_open: bool | None,
     stuck: bool,
     since: int | None,
+    cursor: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
-    """List jobs: the open ones soonest due first, else the newest first."""
+    """List jobs, the newest first."""
     if stuck and is_open is False:
         raise click.UsageError("--stuck is about open jobs: leave out --closed")
     reader = Reader.from_env(os.environ)
@@ -69,16 +71,16 @@ def list_jobs(
         states=frozenset(JobState(state) for state in states),
         provider=provider,
         is_open=is_open,
-        accepted_since=None if since is None else reader.store.now() - since * 1000,
-        only_stuck=stuck,
+        since=None if since is None else reader.store.now() - since * 1000,
+        stuck=stuck,
     )
-    found = search(reader, wanted, limit)
+    found = collect(reader, wanted, cursor, limit)
     if as_json:
-        for view in found.views:
+        for view in found.jobs:
             emit_json(row_document(view))
-    elif found.views:
+    elif found.jobs:
         head, row = (STUCK_HEAD, _stuck_row) if stuck else (HEAD, _row)
-        click.echo(table(head, [row(view) for view in found.views], width=terminal_width()))
+        click.echo(table(head, [row(view) for view in found.jobs], width=terminal_width()))
     else:
         click.echo("no job is stuck" if stuck else "no such jobs", err=True)
     for line in reader.troubles() if stuck else ():
@@ -86,10 +88,9 @@ def list_jobs(
     for standing in reader.standings().values():
         for line in limits.held_back(standing):
             click.echo(line, err=True)
-    if found.is_cut:
-        click.echo(f"looked through {MOST_RECORDS} records and no further", err=True)
-    if found.has_more:
-        click.echo(f"there are more than {limit}: raise --limit, or filter", err=True)
+    if found.next is not None and found.searched_to is not None:
+        back_to = moment(found.searched_to)
+        click.echo(f"looked back to jobs accepted at {back_to}; older ones: --cursor {found.next}", err=True)
 
 
 def _row(view: View) -> tuple[str, ...]:

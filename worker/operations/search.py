@@ -1,100 +1,197 @@
-"""Search: many jobs by filter, the open ones soonest due first, else the newest first.
+"""Search: pages of jobs, newest first, by filter and cursor.
 
-Open jobs come from the due index and are looked at only as far as wanted. Closed ones stand in no index: all records
-are looked through, up to a bound that is told.
+State and acceptance are looked up in the index of the lists. All other conditions are looked at while walking it, for a
+bounded number of records a page; a page says back to when it has looked. A cursor names the place of the last job
+looked at, which no move of any job changes: pages neither repeat a job nor leave one out that stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from heapq import nlargest
-from itertools import islice
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from worker.jobs.states import FINAL, JobState
+from worker.errors import CallsheetError
+from worker.jobs.error_codes import ErrorCode
+from worker.jobs.job import is_job_id
+from worker.jobs.states import JobState
 from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
-from worker.store import Outline, Store
+from worker.store.lists import NEWEST, RANK_STEP, Position, Sieve
 
-MOST_RECORDS = 1_000_000
-"""Records looked through where no index helps; then the search ends and says so."""
+MOST_RECORDS = 20_000
+"""Records looked at for one page, by fields of the record that Redis itself compares."""
+MOST_READ = 4_000
+"""Of these, the records that are read in whole for one page: where the condition is a matter of judgement."""
+FIRST_LOOK, LONGEST_LOOK = 100, 2_000
+"""Records looked at in one go: few at first, as a filter that fits much is served by few."""
+MOST_JOBS = 500
+"""Jobs on one page."""
+MOST_PAGES = 250
+"""Pages looked through for one list that wants more than a page holds, or finds little."""
+CURSOR = re.compile(r"([0-9]{1,13})[.](.*)")
 
 
 @dataclass(frozen=True)
 class Filter:
-    """The wanted jobs; an empty set of states means any, None that it does not matter."""
+    """The wanted jobs. An empty set of states means any; None and False, that it does not matter."""
 
     states: frozenset[JobState] = frozenset()
     provider: str | None = None
+    model: str | None = None  # the provider's own name
+    error_code: str | None = None
+    since: int | None = None  # accepted at or after, Unix ms
+    until: int | None = None  # accepted at or before, Unix ms
+    metadata: tuple[tuple[str, str], ...] = ()  # names and values of the caller's metadata, as text
     is_open: bool | None = None
-    accepted_since: int | None = None  # Unix ms
-    only_stuck: bool = False  # open jobs that do not go on as they should
+    differs: bool = False  # archived, and not as it was asked
+    stuck: bool = False  # open, and not going on as it should
 
     @property
-    def only_open(self) -> bool:
-        """True where every wanted job stands in the due index: all that are not final do."""
-        return self.is_open is True or (bool(self.states) and not self.states & FINAL)
+    def in_states(self) -> frozenset[JobState]:
+        """The states that a wanted job can be in. An expired job has its code by its state alone."""
+        possible = frozenset({JobState.EXPIRED}) if self.error_code == ErrorCode.EXPIRED else frozenset(JobState)
+        return possible & (self.states or possible)
 
-    def takes(self, outline: Outline) -> bool:
-        return (
-            (not self.states or outline.state in self.states)
-            and self.provider in (None, outline.provider)
-            and self.is_open in (None, outline.is_open)
-            and (self.accepted_since is None or outline.accepted_at >= self.accepted_since)
+    @property
+    def sieve(self) -> Sieve:
+        """The conditions that Redis compares."""
+        code = None if self.error_code == ErrorCode.EXPIRED else self.error_code
+        fields = {"provider": self.provider, "model": self.model, "error_code": code}
+        wants_open = self.is_open or self.stuck
+        return Sieve(
+            equal=tuple((name, value) for name, value in fields.items() if value is not None),
+            has=(*(("closed_at",) if self.is_open is False else ()), *(("differs",) if self.differs else ())),
+            lacks=("closed_at",) if wants_open else (),
         )
+
+    @property
+    def needs_reading(self) -> bool:
+        """True where a record must be read in whole to be judged."""
+        return bool(self.metadata) or self.stuck
 
 
 @dataclass(frozen=True)
-class Found:
-    """The jobs in their order. `has_more`: there are others beyond the limit; `is_cut`: not all were looked through."""
+class Page:
+    """Some jobs, the newest first. `next`: the cursor of the page after it; None: there is none.
 
-    views: tuple[View, ...]
-    has_more: bool = False
-    is_cut: bool = False
+    `searched_to`: every job after the cursor that was accepted at that instant (Unix ms) or later was looked at; None:
+    every job was.
+    """
+
+    jobs: tuple[View, ...]
+    next: str | None
+    searched_to: int | None
 
 
-def search(reader: Reader, wanted: Filter, limit: int) -> Found:
-    """The first *limit* of the *wanted* jobs."""
-    walk = _Walk()
-    views = list(islice(_views(reader, wanted, limit, walk), limit + 1))
-    return Found(tuple(views[:limit]), len(views) > limit, walk.is_cut)
+def page(reader: Reader, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page:
+    """The first *limit* of the *wanted* jobs after *cursor*; raises `CallsheetError` for a cursor that is none."""
+    if not 1 <= limit <= MOST_JOBS:
+        raise CallsheetError(f"limit: must be 1 to {MOST_JOBS}")
+    start = NEWEST if cursor is None else read_cursor(cursor)
+    if wanted.until is not None:
+        start = min(start, Position(wanted.until + 1, ""))
+    walk = _Walk(reader, wanted, start)
+    jobs: list[View] = []
+    for view in walk.views(limit):
+        jobs.append(view)
+        if len(jobs) == limit:
+            break
+    if len(jobs) == limit:
+        last = Position(jobs[-1].job.accepted_at, jobs[-1].job.id)
+        if walk.is_older(last):
+            return Page(tuple(jobs), write_cursor(last), last.accepted_at)
+        return Page(tuple(jobs), None, None)
+    if walk.is_done:
+        return Page(tuple(jobs), None, None)
+    return Page(tuple(jobs), write_cursor(walk.reached), walk.reached.accepted_at)
+
+
+def collect(reader: Reader, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page:
+    """*limit* of the wanted jobs as one page, however far back it must be looked for them, up to MOST_PAGES pages."""
+    jobs: list[View] = []
+    for _ in range(MOST_PAGES):
+        found = page(reader, wanted, cursor, min(MOST_JOBS, limit - len(jobs)))
+        jobs += found.jobs
+        cursor = found.next
+        if cursor is None or len(jobs) >= limit:
+            break
+    return Page(tuple(jobs), cursor, found.searched_to)
 
 
 class _Walk:
-    """A walk through records that ends at MOST_RECORDS, and remembers whether it did."""
+    """A walk back through the jobs of the wanted states. `reached`: the last one that was looked at."""
 
-    def __init__(self) -> None:
-        self.is_cut = False
+    def __init__(self, reader: Reader, wanted: Filter, start: Position) -> None:
+        self._reader = reader
+        self._lists = reader.store.lists
+        self._wanted = wanted
+        self._states = wanted.in_states
+        self._since = max(0, wanted.since or 0)
+        self.reached = start
+        self.is_done = False
 
-    def bounded(self, outlines: Iterable[Outline]) -> Iterator[Outline]:
-        for seen, outline in enumerate(outlines):
-            if seen >= MOST_RECORDS:
-                self.is_cut = True
-                return
-            yield outline
+    def views(self, limit: int) -> Iterator[View]:
+        """The wanted jobs; ends at the oldest, or when as many records were looked at as one page may."""
+        sieve, looked_at, read = self._wanted.sieve, 0, 0
+        is_bare = sieve.is_open and not self._wanted.needs_reading
+        size = limit if is_bare else max(FIRST_LOOK, min(limit, LONGEST_LOOK))
+        while not self.is_done and looked_at < MOST_RECORDS and read < MOST_READ:
+            size = min(size, MOST_RECORDS - looked_at)
+            places = self._lists.newest(self._states, after=self.reached, since=self._since, most=size)
+            fitting = self._lists.sift([place.job_id for place in places], sieve)
+            if self._wanted.needs_reading and len(fitting) > MOST_READ - read:
+                # only as far as is read
+                fitting = fitting[: MOST_READ - read]
+                places = places[: 1 + [place.job_id for place in places].index(fitting[-1])]
+            else:
+                self.is_done = len(places) < size
+            looked_at, read = looked_at + len(places), read + len(fitting)
+            if places:
+                self.reached = places[-1]
+            yield from self._judged(fitting)
+            size = min(LONGEST_LOOK, 4 * size)
+
+    def is_older(self, position: Position) -> bool:
+        """True where a job of the wanted states and time comes after *position*."""
+        return bool(self._lists.newest(self._states, after=position, since=self._since, most=1))
+
+    def _judged(self, job_ids: Sequence[str]) -> Iterator[View]:
+        """Of *job_ids*, the jobs that are wanted; one that has moved on to another state meanwhile is not."""
+        wanted = self._wanted
+        if wanted.metadata:
+            job_ids = [job_id for job_id, kept in self._reader.store.metadata(job_ids) if _has(kept, wanted.metadata)]
+        for view in self._reader.views(job_ids):
+            if view.job.state in self._states and (not wanted.stuck or why_stuck(view)):
+                yield view
 
 
-def _views(reader: Reader, wanted: Filter, limit: int, walk: _Walk) -> Iterator[View]:
-    """The wanted jobs in their order, one more than *limit* at most."""
-    store, now = reader.store, reader.store.now()
-    due = {job_id: due_at for due_at, job_id in store.open_ids()}
-    if not wanted.only_stuck:
-        found = _found(store, wanted, due, limit, walk)
-        yield from (reader.viewed(job, due.get(job.id), now) for job in store.read(found))
-        return
-    # an open job that is in no index, too, is stuck
-    wanted = replace(wanted, is_open=True)
-    ids = [outline.id for outline in walk.bounded(store.outlines()) if wanted.takes(outline)]
-    ids.sort(key=lambda job_id: due.get(job_id, 0))
-    views = (reader.viewed(job, due.get(job.id), now) for job in store.read(ids))
-    yield from (view for view in views if why_stuck(view))
+def _has(kept: dict[str, Any], wanted: Sequence[tuple[str, str]]) -> bool:
+    """Whether the caller's metadata has each name with that value; what is no text is compared as JSON."""
+    return all(name in kept and _text(kept[name]) == value for name, value in wanted)
 
 
-def _found(store: Store, wanted: Filter, due: Mapping[str, int], limit: int, walk: _Walk) -> list[str]:
-    """The ids of the wanted jobs in their order, one more than *limit* at most."""
-    if wanted.only_open:
-        fitting = (outline for outline in store.outlines(due) if wanted.takes(outline))
-        return [outline.id for outline in islice(fitting, limit + 1)]
-    fitting = (outline for outline in walk.bounded(store.outlines()) if wanted.takes(outline))
-    return [outline.id for outline in nlargest(limit + 1, fitting, key=lambda outline: outline.accepted_at)]
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def write_cursor(position: Position) -> str:
+    """*position* as a cursor: opaque text that fits into a URL."""
+    return urlsafe_b64encode(f"{position.accepted_at}.{position.job_id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> Position:
+    """The position that a cursor names; raises `CallsheetError`."""
+    try:
+        plain = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)).decode("ascii")
+    except (UnicodeError, binascii.Error):
+        plain = ""
+    found = CURSOR.fullmatch(plain)
+    if found is None or int(found[1]) >= RANK_STEP or not (found[2] == "" or is_job_id(found[2])):
+        raise CallsheetError("cursor: is none of ours; take `next` of the page before, or leave it out")
+    return Position(int(found[1]), found[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -73,6 +73,12 @@ class Reader:
             return None
         candidates = len(self.store.candidates(job_id))
         return self.viewed(job, self.store.due_at(job_id), self.store.now(), candidates)
+
+    def views(self, job_ids: Iterable[str]) -> Iterator[View]:
+        """The jobs in their order as they stand now, many at a time; one without a readable record is left out."""
+        now = self.store.now()
+        for job, due_at, candidates in self.store.read_open(job_ids):
+            yield self.viewed(job, due_at, now, candidates)
 
     def viewed(self, job: Job, due_at: int | None, now: int, candidates: int = 0) -> View:
         """*job* as it is to be explained."""

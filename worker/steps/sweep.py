@@ -32,6 +32,7 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     *waits* tells whether messages for a step wait in their queue: then those that
     whoever made a job due has sent are among them, and none is sent on top.
     """
+    services.store.lists.forget()
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):

@@ -15,6 +15,7 @@ from worker.jobs.states import MISSED, RETRIES, UNPAID, JobState
 from worker.store.callbacks import Arrivals
 from worker.store.compression import pack
 from worker.store.keys import Keys
+from worker.store.lists import RANKS
 from worker.store.move_arguments import BINDING, LISTENING, ROOM, move_given, read_reply
 from worker.store.reads import BATCH
 from worker.store.replies import Reply
@@ -27,6 +28,8 @@ TOMBSTONE_MS = 90 * DAY_MS
 MENDED = {
     "added": "was open but never due: it is due now",
     "removed": "was due but not open: its entry is removed",
+    "listed": "was not where the lists look for it: now it is",
+    "unlisted": "was listed without a record: its entry is removed",
 }
 
 
@@ -49,6 +52,7 @@ class Operations(Arrivals):
             "unpaid": ",".join(UNPAID),
             "pay_again": pay_again,
             "state": JobState.ACCEPTED,
+            "rank": RANKS[JobState.ACCEPTED],
             "path": "operator",
             "detail": detail,
             "max_old_events": ROOM["max_old_events"],
@@ -64,6 +68,7 @@ class Operations(Arrivals):
                 return "taken"
         given = {
             "fields": dict(told.fields),
+            "rank": RANKS[JobState(told.fields["state"])],
             "path": "operator",
             "detail": "restored from its manifest",
             "retention_ms": self._retention_ms,
@@ -150,20 +155,21 @@ class Operations(Arrivals):
         return {provider: int(at) for provider, at in self._hash(self._keys.paused()).items()}
 
     def mend(self) -> list[str]:
-        """Repair every breach of "open <=> exactly one due entry"; what was done, a sentence each."""
+        """Repair every breach that `audit` finds; what was done, a sentence each."""
         done = [(job_id, self._mend(job_id)) for job_id in self._suspects()]
         return [f"{job_id if is_job_id(job_id) else repr(job_id)[:80]} {MENDED[word]}" for job_id, word in done if word]
 
     def _mend(self, job_id: str) -> str:
         if is_job_id(job_id):
             try:
-                return str(self._run("mend", job_id, {}, durable=True))
+                return str(self._run("mend", job_id, {"ranks": RANKS}, durable=True))
             except UnknownLayoutError:
                 return ""
         with store_errors():
-            return (
-                "removed" if any(self._client.zrem(self._keys.due(n), job_id) for n in range(self._keys.shards)) else ""
-            )
+            for word, keys in (("removed", self._keys.due), ("unlisted", self._keys.listed)):
+                if sum(int(self._client.zrem(keys(shard), job_id)) for shard in range(self._keys.shards)):
+                    return word
+        return ""
 
     def hasten(self, job_ids: Iterable[str]) -> int:
         """Make those of *job_ids* that are open and due later due now; how many. At worst one is nudged in vain."""

@@ -13,6 +13,7 @@ from worker.jobs.job import SCHEMA_VERSION, is_job_id
 from worker.jobs.states import JobState
 from worker.store.heartbeats import Heartbeats
 from worker.store.keys import Keys
+from worker.store.lists import Lists
 from worker.store.move_arguments import to_json
 from worker.store.reads import Reads
 from worker.store.replies import Nudge
@@ -40,6 +41,7 @@ class Index(Reads):
     def __init__(self, client: redis.Redis, keys: Keys, clock: Callable[[], int] | None) -> None:
         super().__init__(client, keys)
         self._clock = clock
+        self.lists = Lists(self._scripts, keys, self._now)
         self.heartbeats = Heartbeats(lambda: self._client, self._keys.heartbeats(), self.now)
 
     @property

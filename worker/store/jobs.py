@@ -21,6 +21,7 @@ from worker.jobs.states import FINAL, SOURCES, JobState
 from worker.store.attempts import TOMBSTONE_MS
 from worker.store.compression import pack
 from worker.store.keys import Keys
+from worker.store.lists import RANKS
 from worker.store.move_arguments import open_fields, read_job, read_reply
 from worker.store.rate_limits import DAY_MS, Admission
 from worker.store.replies import Claim, Reply
@@ -73,6 +74,7 @@ class Store(Admission):
         given = {
             "version": str(SCHEMA_VERSION),
             "state": JobState.ACCEPTED,
+            "rank": RANKS[JobState.ACCEPTED],
             "path": "submit",
             "spec_sha256": spec_sha256,
             "provider": provider,
@@ -175,6 +177,7 @@ class Store(Admission):
         given = {
             "attempt": job.attempt,
             "state": JobState.SUBMITTING,
+            "rank": RANKS[JobState.SUBMITTING],
             "sources": ",".join(SOURCES[JobState.SUBMITTING]),
             "path": "submit",
             "lease": claim.token,

@@ -36,12 +36,24 @@ class Keys:
             f"{tag}tombstone:{job_id}",
         )
 
-    def shared(self, job_id: str) -> tuple[str, str, str]:
+    def shared(self, job_id: str) -> tuple[str, ...]:
         """What a job's scripts share with others': who occupies a provider, who stands in line, whose videos wait to be
-        copied."""
+        copied, the lists' index, and when closed jobs are forgotten."""
         shard = self._shard(job_id)
         tag = f"{PREFIX}{{{shard}}}:"
-        return f"{tag}occupied", f"{tag}line", self.perishing(shard)
+        return f"{tag}occupied", f"{tag}line", self.perishing(shard), self.listed(shard), self.closed(shard)
+
+    def record(self, job_id: str) -> str:
+        """The key of a job's record."""
+        return self.of(job_id)[0]
+
+    def listed(self, shard: int) -> str:
+        """The index of the lists: every job by its state and when it was accepted."""
+        return f"{PREFIX}{{{shard}}}:listed"
+
+    def closed(self, shard: int) -> str:
+        """Every closed job by when its record ends."""
+        return f"{PREFIX}{{{shard}}}:closed"
 
     def perishing(self, shard: int) -> str:
         """Whose videos wait to be copied, by when their links end."""

@@ -83,6 +83,8 @@ VALUES = {
     "tombstone": "JSON of fields",
     "line": "<provider>:<op>:<since, 15 digits>:<job id>",
     "occupied": "<provider>:<job id>",
+    "listed": "<rank of the state, 1 to 9> * 10^13 + <accepted_at>: the score of the job id",
+    "closed": "when the record ends: the score of the job id",
     "reserved": "hash of a UTC day: <job id>:<attempt>:<try> -> millionths of USD",
 }
 """How the values of the job's other keys, and its entries in shared ones, are written."""

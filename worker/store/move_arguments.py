@@ -14,6 +14,7 @@ from worker.jobs.job import Job, JobError, Link
 from worker.jobs.rate_limits import Refusal
 from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
 from worker.store.layout import is_field
+from worker.store.lists import RANKS
 from worker.store.replies import Reply
 
 ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
@@ -67,6 +68,7 @@ def move_given(
     given = {
         **rest,
         "to": to,
+        "rank": RANKS[to],
         "sources": ",".join(sources or _sources(to, error, by_operator=rest.get("path") == "operator")),
         "revisited": ",".join(REVISITED),
         "marks": ",".join(_marks(to, error, is_verdict=lease is not None)),

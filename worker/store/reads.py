@@ -13,6 +13,7 @@ from worker.jobs.job import SCHEMA_VERSION, Job, Link, is_job_id
 from worker.jobs.states import JobState
 from worker.store.compression import unpack
 from worker.store.keys import Keys, job_id_of
+from worker.store.lists import score
 from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
 from worker.store.scripts import Scripts, store_errors
 
@@ -139,6 +140,35 @@ class Reads:
                     if record and is_readable(record.get("v")):
                         yield Job.from_record(job_id, record)
 
+    def read_open(self, job_ids: Iterable[str]) -> Iterator[tuple[Job, int | None, int]]:
+        """The same, each with its due time (Unix ms; None: in no due index) and the number of its candidates."""
+        ids = iter(job_ids)
+        while batch := list(islice(ids, BATCH)):
+            with store_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                for job_id in batch:
+                    record, due, candidates, *_ = self._keys.of(job_id)
+                    pipeline.hgetall(record)
+                    pipeline.zscore(due, job_id)
+                    pipeline.hlen(candidates)
+                answers = iter(pipeline.execute())
+            for job_id, record, due_at, count in zip(batch, answers, answers, answers, strict=True):
+                if record and is_readable(record.get("v")):
+                    yield Job.from_record(job_id, record), None if due_at is None else int(due_at), int(count)
+
+    def metadata(self, job_ids: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The caller's own metadata of each job, in their order, many at a time; empty where the job has none."""
+        ids = iter(job_ids)
+        while batch := list(islice(ids, BATCH)):
+            with store_errors():
+                pipeline = cast("Any", self._client.pipeline(transaction=False))
+                for job_id in batch:
+                    pipeline.execute_command("LINDEX", self._keys.of(job_id)[4], 0, NEVER_DECODE=True)
+                kept = pipeline.execute()
+            for job_id, spec in zip(batch, kept, strict=True):
+                text = "" if spec is None else unpack(spec)
+                yield job_id, json.loads(text).get("metadata") or {} if '"metadata"' in text else {}
+
     def outlines(self, job_ids: Iterable[str] | None = None) -> Iterator[Outline]:
         """The outlines of *job_ids* in their order, without: of every record, in none."""
         names = self._names() if job_ids is None else (self._keys.of(job_id)[0] for job_id in job_ids)
@@ -172,7 +202,8 @@ class Reads:
         return count
 
     def audit(self) -> list[str]:
-        """What breaks "open <=> exactly one due entry", a sentence each; empty on a sound system."""
+        """What breaks "open <=> exactly one due entry" or "a record <=> exactly one entry of its state in the lists", a
+        sentence each; empty on a sound system."""
         return [problem for job_id in self._suspects() if (problem := self._breach(job_id))]
 
     def ping(self) -> None:
@@ -224,6 +255,13 @@ class Reads:
                 for job_id, at in cast("list[tuple[str, float]]", entries):
                     yield int(at), job_id
 
+    def _listed(self) -> Iterator[tuple[str, int]]:
+        """Every entry of the lists' index as (job id, score), in no order."""
+        with store_errors():
+            for shard in range(self._keys.shards):
+                for job_id, at in self._client.zscan_iter(self._keys.listed(shard), count=BATCH):
+                    yield job_id, int(at)
+
     def _names(self) -> Iterator[str]:
         """The key of each record, once: SCAN may name one twice."""
         seen: set[str] = set()
@@ -234,24 +272,36 @@ class Reads:
                     yield name
 
     def _suspects(self) -> list[str]:
-        """Ids that "open <=> exactly one due entry" did not hold for while all were looked through."""
-        return sorted({job.id for job in self.outlines() if job.is_open} ^ {job_id for _, job_id in self._due(last=-1)})
+        """Ids that what `audit` looks at did not hold for while all were looked through."""
+        seen = list(self.outlines())
+        unlike_due = {job.id for job in seen if job.is_open} ^ {job_id for _, job_id in self._due(last=-1)}
+        wanted = {(job.id, score(job.state, job.accepted_at)) for job in seen}
+        return sorted(unlike_due | {job_id for job_id, _ in wanted ^ set(self._listed())})
 
     def _breach(self, job_id: str) -> str | None:
         """What is wrong with one job, read in one transaction: it may have moved since it was suspected."""
         if not is_job_id(job_id):
-            return f"{job_id!r:.80} is due but can be no job"
+            return f"{job_id!r:.80} is due or listed but can be no job"
         record, due, *_ = self._keys.of(job_id)
         with store_errors():
             pipeline = self._client.pipeline(transaction=True)
-            pipeline.hmget(record, "state", "closed_at")
+            pipeline.hmget(record, "state", "closed_at", "accepted_at", "v")
             pipeline.zscore(due, job_id)
-            (state, closed_at), due_at = pipeline.execute()
+            pipeline.zscore(self._keys.listed(self._keys.shard_of(job_id)), job_id)
+            pipeline.zscore(self._keys.closed(self._keys.shard_of(job_id)), job_id)
+            (state, closed_at, accepted_at, version), due_at, listed_at, ends_at = pipeline.execute()
         if state is None:
-            return f"{job_id} is due but has no record" if due_at is not None else None
-        if closed_at is not None:
-            return f"{job_id} is closed but due" if due_at is not None else None
-        return None if due_at is not None else f"{job_id} is open ({state}) but never due"
+            # a record that has ended is taken out of the lists by the next sweep
+            left = "listed" if listed_at is not None and ends_at is None else ""
+            left = "due" if due_at is not None else left
+            return f"{job_id} is {left} but has no record" if left else None
+        if closed_at is not None and due_at is not None:
+            return f"{job_id} is closed but due"
+        if closed_at is None and due_at is None:
+            return f"{job_id} is open ({state}) but never due"
+        if is_readable(version) and listed_at != score(JobState(state), int(accepted_at or 0)):
+            return f"{job_id} is {state} but not where the lists look for it"
+        return None
 
 
 def _outline(job_id: str, row: Sequence[str | None]) -> Outline:

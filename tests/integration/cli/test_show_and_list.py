@@ -79,6 +79,7 @@ def test_an_unconfirmed_job_says_how_it_can_be_settled(callsheet: Run, store: St
         (("list", "--provider", "other"), 2, "'other' is not one of"),
         (("list", "--since", "2 hours"), 2, "such as 90s, 15m, 2h or 7d"),
         (("list", "--limit", "0"), 2, "--limit"),
+        (("list", "--cursor", "nonsense"), 1, "cursor: is none of ours"),
         (("list", "--nonsense"), 2, "No such option"),
     ],
 )
@@ -110,14 +111,14 @@ def test_every_missing_or_broken_variable_is_named_at_once(verb: tuple[str, ...]
         assert name in done.stderr
 
 
-def test_open_jobs_come_soonest_due_first(callsheet: Run, lives: Lives) -> None:
-    for job_id, due_in_ms in (("later", 90_000), ("soon", 5_000), ("middle", 30_000)):
+def test_open_jobs_come_newest_first(callsheet: Run, store: Store, lives: Lives) -> None:
+    for job_id, due_in_ms in (("first", 90_000), ("second", 5_000), ("third", 30_000)):
         lives.accept(job_id)
         lives.submit(job_id, due_in_ms=due_in_ms)
 
     done = callsheet("list", "--open")
 
-    assert ids(done.stdout) == ["soon", "middle", "later"]
+    assert ids(done.stdout) == newest_first(store, "first", "second", "third")
     assert done.stdout.startswith("job")
     assert "polled in" in done.stdout
 
@@ -177,10 +178,13 @@ def test_a_limit_is_kept_and_told(callsheet: Run, lives: Lives) -> None:
     done = callsheet("list", "--limit", "2")
 
     assert len(ids(done.stdout)) == 2
-    assert done.stderr == "there are more than 2: raise --limit, or filter\n"
+    assert "older ones: --cursor " in done.stderr
+    rest = callsheet("list", "--limit", "2", "--cursor", done.stderr.split()[-1])
+    assert sorted(ids(done.stdout) + ids(rest.stdout)) == ["j0", "j1", "j2"]
+    assert rest.stderr == ""
 
 
-def test_the_newest_come_first_where_no_index_orders_them(callsheet: Run, store: Store, lives: Lives) -> None:
+def test_the_newest_closed_jobs_come_first(callsheet: Run, store: Store, lives: Lives) -> None:
     for job_id in ("first", "second", "third"):
         lives.accept(job_id)
         lives.submit(job_id)
@@ -188,10 +192,7 @@ def test_the_newest_come_first_where_no_index_orders_them(callsheet: Run, store:
 
     done = callsheet("list", "--closed", "--limit", "2")
 
-    newest = sorted(("first", "second", "third"), key=lambda job_id: -_accepted_at(store, job_id))
-    assert [_accepted_at(store, job_id) for job_id in ids(done.stdout)] == [
-        _accepted_at(store, job_id) for job_id in newest[:2]
-    ]
+    assert ids(done.stdout) == newest_first(store, "first", "second", "third")[:2]
 
 
 def test_nothing_found_is_said_on_stderr(callsheet: Run) -> None:
@@ -200,10 +201,9 @@ def test_nothing_found_is_said_on_stderr(callsheet: Run) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no such jobs\n")
 
 
-def _accepted_at(store: Store, job_id: str) -> int:
-    job = store.get(job_id)
-    assert job is not None
-    return job.accepted_at
+def newest_first(store: Store, *job_ids: str) -> list[str]:
+    """*job_ids* by when they were accepted; of one instant, the greater id is first."""
+    return [job.id for job in sorted(store.read(job_ids), key=lambda job: (job.accepted_at, job.id), reverse=True)]
 
 
 @pytest.mark.parametrize("command", ["list", "watch j1"])

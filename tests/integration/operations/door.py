@@ -14,7 +14,7 @@ from worker.operations import cancel, pause, replay, restore, retry
 from worker.operations.doctor.examination import examine
 from worker.operations.explain import explain
 from worker.operations.job_document import details, document, row
-from worker.operations.search import Filter, search
+from worker.operations.search import Filter, page
 from worker.operations.view import Reader
 from worker.services import Services
 from worker.settings.settings import Settings
@@ -23,8 +23,8 @@ from worker.settings.settings import Settings
 def answer(verb: str, argument: str) -> object:
     reader, services = Reader.from_env(os.environ), Services.from_settings(Settings.from_env(os.environ))
     verbs: dict[str, Callable[[], object]] = {
-        "list": lambda: [row(view) for view in search(reader, Filter(), 10).views],
-        "stuck": lambda: [row(view) for view in search(reader, Filter(only_stuck=True), 10).views],
+        "list": lambda: [row(view) for view in page(reader, Filter(), limit=10).jobs],
+        "stuck": lambda: [row(view) for view in page(reader, Filter(stuck=True), limit=10).jobs],
         "show": lambda: document(known) if (known := details(reader, argument)) else None,
         "explain": lambda: explain(view) if (view := reader.view(argument)) else None,
         "cancel": lambda: cancel.cancel(argument, services).document(),

@@ -183,6 +183,7 @@ def test_an_id_of_another_attempt_of_the_job_is_taken(store: Store, lives: Lives
 
     assert reply.word == "taken"
     assert lives.job().request_ids == {1: "r1"}
+    assert store.mend() == [f"{JOB} was not where the lists look for it: now it is"]
 
 
 def test_a_bind_of_a_missing_job_says_so(lives: Lives) -> None:

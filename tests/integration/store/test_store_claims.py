@@ -304,3 +304,4 @@ def test_a_due_entry_without_a_record_is_removed_and_counted(store: Store, lives
 
     assert store.next_due_at() is None
     assert store.counters() == {"due_without_open_job": 1}
+    assert store.mend() == [f"{JOB} was listed without a record: its entry is removed"]

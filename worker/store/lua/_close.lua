@@ -14,6 +14,7 @@ local function close()
   save()
   redis.call("ZREM", DUE, job_id)
   redis.call("SET", TOMBSTONE, cjson.encode(tombstone), "PX", given.tombstone_ms)
+  redis.call("ZADD", CLOSED, text(now + given.retention_ms), job_id)
   for _, key in ipairs(MORTAL) do redis.call("PEXPIRE", key, given.retention_ms) end
 end
 

@@ -2,24 +2,28 @@
 --
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
 --       6 links string     7 tombstone string
---       8 occupied sorted set   9 line sorted set   10 perishing sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 11 a provider's limits hash
+--       8 occupied sorted set   9 line sorted set   10 perishing sorted set   11 listed sorted set
+--       12 closed sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 13 a provider's limits hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- The fields are those of `layout.py`.
+-- A script that puts another state is given its rank: the job's entry in the index of the lists moves with its record.
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, PERISHING, LIMITS = unpack(KEYS)
+local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, LIMITS =
+  unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
+local RANK_STEP = 1e13  -- more than any instant
 local WAKE_MS, LONGEST_LEASE_MS = 60000, 900000
 local MOST_REQUESTS, MOST_REQUEST_BYTES = 8, 262144
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
-local KINDS = {"hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "zset", "hash"}
+local KINDS = {"hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "zset", "zset", "zset", "hash"}
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
   if held ~= "none" and held ~= kind then
@@ -143,6 +147,9 @@ local function keep(attempt, facts)
   return news
 end
 
+-- Where the lists have the job: by its state, and of one state the newest first.
+local function list_at(rank) redis.call("ZADD", LISTED, text(rank * RANK_STEP + int("accepted_at")), job_id) end
+
 local function save()
   local woken_at = int("woken_at")
   if due_at and now < woken_at and woken_at < due_at and not leased() then due_at = woken_at end
@@ -154,11 +161,13 @@ local function save()
   if #fields > 0 then redis.call("HSET", JOB, unpack(fields)) end
   if #names > 0 then redis.call("HDEL", JOB, unpack(names)) end
   if due_at then redis.call("ZADD", DUE, text(due_at), job_id) end
+  if changed.state then list_at(given.rank) end
   if job.place then redis.call("ZADD", LINE, 0, entry_at(job.place)) end
   if #left > 0 then redis.call("ZREM", LINE, unpack(left)) end
   if reopened then
     for _, key in ipairs(MORTAL) do redis.call("PERSIST", key) end
     redis.call("DEL", TOMBSTONE)
+    redis.call("ZREM", CLOSED, job_id)
   end
 end
 

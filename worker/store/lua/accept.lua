@@ -1,7 +1,7 @@
 -- Record a job, once. Request ids that callbacks named while its record was missing are taken over: Redis has lost the
 -- job, which may be paid for, and somebody must look before it is sent again.
 --
--- given  spec_sha256, provider, model, state, path, due_in_ms, version, facts {name: value}
+-- given  spec_sha256, provider, model, state, rank, path, due_in_ms, version, facts {name: value}
 -- ARGV   4 spec JSON   5 the Celery request, or ""
 -- Returns {"applied" | "repeat" (same spec) | "conflict" (another spec), record}
 

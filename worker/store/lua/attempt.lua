@@ -1,7 +1,7 @@
 -- Begin another attempt at a job that has ended without a video. The only script that numbers attempts.
 --
 -- given  attempt (the one that ended), sources (held words that permit it), unpaid (of these: nothing was taken),
---        pay_again, state (the new attempt's), path, detail, max_old_events
+--        pay_again, state (the new attempt's), rank, path, detail, max_old_events
 -- Returns {"applied" | "late" (moved on, or an earlier one) | "asking" (a callback has yet to be looked at)
 --          | "paid" (an attempt may have been, and pay_again was not given) | "missing", record}
 

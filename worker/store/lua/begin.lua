@@ -1,6 +1,6 @@
 -- Write down that the next POST of the current attempt is about to be sent.
 --
--- given  attempt, state (of a job whose POST is under way), sources (comma-joined held words), lease, room_ms, path,
+-- given  attempt, state (of a job whose POST is under way), rank, sources (comma-joined held words), lease, room_ms, path,
 --        notes {name: value}, and limits, cost (millionths) and reserved_on (UTC day; see _limits.lua) where the provider's room is asked for
 -- Returns {"applied", record, 0, was it let through by an open breaker: 1 or 0},
 --         {"repeat" (begun already) | "late" (moved on, too little left of the lease, or paid already) | "missing", record, 0}

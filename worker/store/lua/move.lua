@@ -1,6 +1,6 @@
 -- Move a job to another state. POSTs are begun by `begin`, new attempts by `attempt`.
 --
--- given  to, sources (comma-joined held words), attempt, path, detail, due_in_ms, facts and notes {name: value},
+-- given  to, rank (of its state), sources (comma-joined held words), attempt, path, detail, due_in_ms, facts and notes {name: value},
 --        marks (comma-joined; what the target means):
 --          listens  callbacks still matter there                 binds    the request id is known from here on
 --          unpaid   no provider may have heard of the attempt    misses   it has ended without a video

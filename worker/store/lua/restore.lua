@@ -1,6 +1,6 @@
 -- Record a job that has long been archived, from its manifest, unless anything is known of it.
 --
--- given  fields {name: value}, path, detail, retention_ms, tombstone_ms
+-- given  fields {name: value}, rank, path, detail, retention_ms, tombstone_ms
 -- ARGV   4 what is known of its spec, JSON
 -- Returns {"applied" | "repeat" (there is a record, or a tombstone)}
 
