@@ -50,14 +50,16 @@ def run(job_id: str, services: Services) -> Reply:
 
 
 def _cancelled(job: Job, services: Services) -> Reply:
-    if job.state is JobState.ACCEPTED:
-        try:
-            begun = rollback_guard.rule_out(job, services, JobState.CANCELLED)
-        except BucketError as err:
-            log.warning("intent.unread", extra={"job_id": job.id, "reason": str(err)})
-            return Reply("unknown", job)
-        if begun is not None and begun.ended != JobState.CANCELLED:
-            rollback_guard.recover(job, begun, services, path="operator")
+    if job.state is not JobState.ACCEPTED:
+        # no move: Redis may be set back to `accepted` meanwhile, of which the bucket was not asked
+        return Reply("repeat" if job.state is JobState.CANCELLED else "late", job)
+    try:
+        begun = rollback_guard.rule_out(job, services, JobState.CANCELLED)
+    except BucketError as err:
+        log.warning("intent.unread", extra={"job_id": job.id, "reason": str(err)})
+        return Reply("unknown", job)
+    if begun is not None and begun.ended != JobState.CANCELLED:
+        rollback_guard.recover(job, begun, services, path="operator")
     return services.store.move(
         job.id,
         JobState.CANCELLED,

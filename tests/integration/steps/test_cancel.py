@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.steps.conftest import HOUR, JOB, Scene, once
-from tests.integration.steps.rollbacks import with_bucket
+from tests.integration.steps.rollbacks import snapshot, with_bucket
 from worker.jobs.states import JobState
 from worker.operations import cancel, retry
 from worker.steps import Step
@@ -136,6 +136,18 @@ def test_a_try_that_comes_and_goes_during_a_cancel_does_not_save_the_job(scene: 
     reply = cancel.run(JOB, busy)
 
     assert (reply.word, len(scene.created())) == ("applied", 0)
+
+
+def test_a_job_that_was_sent_is_not_cancelled_though_redis_is_set_back_meanwhile(scene: Scene) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    scene.run(Step.SUBMIT)
+    store = scene.with_store(before={"move": roll_back}, after={"get": once(roll_back)})
+
+    reply = cancel.run(JOB, scene.but(store=store))
+
+    assert (reply.word, scene.job().state) == ("late", S.ACCEPTED)
+    assert [scene.follow().request_id] == scene.created()
 
 
 def test_nobodys_job_cannot_be_cancelled(scene: Scene) -> None:
