@@ -60,6 +60,7 @@ def _cancelled(job: Job, services: Services) -> Reply:
         return Reply("unknown", job)
     if begun is not None and begun.ended != JobState.CANCELLED:
         rollback_guard.recover(job, begun, services, path="operator")
+        return Reply("late", services.store.get(job.id) or job)
     return services.store.move(
         job.id,
         JobState.CANCELLED,

@@ -150,5 +150,16 @@ def test_a_job_that_was_sent_is_not_cancelled_though_redis_is_set_back_meanwhile
     assert [scene.follow().request_id] == scene.created()
 
 
+def test_a_post_that_the_bucket_knows_is_not_cancelled_though_redis_is_set_back_again(scene: Scene) -> None:
+    scene.accepted("apimart")
+    roll_back = snapshot(scene)
+    scene.run(Step.SUBMIT)
+    roll_back()
+    store = scene.with_store(after={"bind": roll_back})
+
+    assert cancel.run(JOB, scene.but(store=store)).word == "late"
+    assert [scene.follow().request_id] == scene.created()
+
+
 def test_nobodys_job_cannot_be_cancelled(scene: Scene) -> None:
     assert cancel.run("nobody", scene.services).word == "missing"
