@@ -63,7 +63,10 @@ def _configured(env: Mapping[str, str]) -> tuple[Settings, Mapping[str, Provider
 
 
 if __name__ == "__main__":  # gunicorn's master has the environment judged before it starts workers: server.py
+    from worker.bucket.environment import session  # brings boto3, which no worker of gunicorn needs
+
     try:
         _configured(os.environ)
+        session(os.environ)  # the receiver itself asks nothing of S3; a bucket that no process can use is said by all
     except SettingsError as err:
         sys.exit(f"callsheet: {err}")

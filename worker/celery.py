@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import after_setup_logger, after_setup_task_logger, worker_before_create_process
+from celery.signals import after_setup_logger, after_setup_task_logger, celeryd_init, worker_before_create_process
 from kombu.transport import TRANSPORT_ALIASES
 
+from worker.errors import SettingsError
 from worker.logs import configure
 
 # Under kombu's own names, so that a URL stays what it is to all who read one
@@ -31,6 +32,18 @@ app.steps["worker"].add("worker.messaging.liveness:HeartbeatStep")
 @after_setup_task_logger.connect
 def _configure_logging(logger: logging.Logger, **_: Any) -> None:
     configure(logger)
+
+
+@celeryd_init.connect
+def _judge_s3(**_: Any) -> None:
+    """End the process, with one line, where boto3 cannot use what the environment says of S3."""
+    environment = import_module("worker.bucket.environment")
+    try:
+        environment.session()
+    except SettingsError as err:
+        raise SystemExit(f"callsheet: {err}") from None
+    if silent := environment.unset_region():
+        logging.getLogger(__name__).warning("bucket.region_default", extra={"reason": silent})
 
 
 @worker_before_create_process.connect

@@ -19,7 +19,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from worker.celery import app
-from worker.errors import JobFailed, ResultError, SpecConflict, SpecError, StoreError
+from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs.job import Job, is_job_id
 from worker.jobs.timing import MINUTE, Timing
 from worker.messaging import nudges
@@ -101,7 +101,7 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
     try:
         if args:
             raise SpecError(["a spec is given by keyword, not by position: kwargs={'model': ..., ...}"])
-        job = _accept(job_id, fields, capture(self.request))
+        _show(_accept(job_id, fields, capture(self.request)))
     except SpecConflict as err:
         CeleryResults(app, services().store).refuse(self.request, JobFailed("spec_conflict", str(err), "accept"))
         raise Ignore from None
@@ -109,11 +109,11 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
         problems = "; ".join(err.problems)
         log.warning("spec.refused", extra={"job_id": job_id, "problems": problems})
         raise JobFailed("spec_refused", problems, "accept") from None
-    except StoreError as err:
-        log.error("job.unrecorded", extra={"job_id": job_id, "reason": str(err)})
+    except Exception as err:  # noqa: BLE001  only a fault of the spec's own ends a job: all else may be mended
+        reason = str(err) if isinstance(err, CallsheetError) else type(err).__name__
+        log.error("job.unrecorded", extra={"job_id": job_id, "reason": reason})
         time.sleep(STORE_PAUSE_SECONDS)
-        raise Reject(str(err), requeue=True) from None
-    _show(job)
+        raise Reject(reason, requeue=True) from None
     # The result and what the caller hung on the task are the settled job's. Raising `Ignore` would say the same,
     # but Celery would then pack up a traceback, which costs more than all that was done here.
     self.request.update(ignore_result=True, callbacks=None, chain=None, chord=None)

@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -35,12 +34,12 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from worker.bucket import environment
 from worker.errors import BucketError
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-DEFAULT_REGION = "us-east-1"
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 CONFIG = Config(
@@ -90,15 +89,10 @@ STATUS_WORDS = {
 def connect() -> tuple[S3Client, S3Client]:
     """Two clients of the S3 that the environment names, a patient and a hurried one; they send nothing yet.
 
-    Raises `BucketError` when the environment makes no sense.
+    Raises `SettingsError` when the environment makes no sense.
     """
-    try:
-        session = boto3.Session()  # one, for what it reads of S3's description is large
-        region = session.region_name or DEFAULT_REGION
-        patient, hurried = (session.client("s3", region_name=region, config=config) for config in (CONFIG, HURRIED))
-    except (ValueError, BotoCoreError) as err:
-        raise BucketError("refused", "boto3 cannot use the AWS_* variables; see AWS_ENDPOINT_URL_S3") from err
-    return patient, hurried
+    session = environment.session()  # one, for what it reads of S3's description is large
+    return session.client("s3", config=CONFIG), session.client("s3", config=HURRIED)
 
 
 @contextmanager

@@ -75,10 +75,11 @@ class Inbox(Consumer):
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)
+        secrets = self._settings.message_secrets  # read at the start: what cannot be read later is no message's fault
 
         def on_message(message: Any) -> None:
             try:
-                check(message, self.app.tasks, self._settings.message_secrets)
+                check(message, self.app.tasks, secrets)
             except UnsignedMessage as err:
                 self._refuse(message, str(err), "messages_unsigned")
             except RefusedMessage as err:

@@ -16,7 +16,7 @@ from tests.unit.video.films import padded
 from worker.bucket.bucket import Bucket
 from worker.bucket.client import connect
 from worker.bucket.multipart import PART_BYTES
-from worker.errors import BucketError, ObjectConflict
+from worker.errors import BucketError, ObjectConflict, SettingsError
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -123,7 +123,7 @@ def test_missing_credentials_are_told(key: str, monkeypatch: pytest.MonkeyPatch)
 def test_an_endpoint_that_is_no_url_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "not an endpoint")
 
-    with pytest.raises(BucketError, match="AWS_ENDPOINT_URL_S3"):
+    with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL_S3"):
         Bucket.connect("videos", "callsheet")
 
 

@@ -14,6 +14,7 @@ import redis
 import requests
 
 from worker.bucket.bucket import Bucket
+from worker.bucket.environment import unset_region
 from worker.errors import BucketError, ProviderError, StoreError
 from worker.jobs.durations import span
 from worker.jobs.timing import DAY
@@ -106,7 +107,9 @@ def neighbours(client: Any) -> list[int]:
 def archive(bucket: Bucket) -> Iterator[Finding]:
     """Check that videos can be stored, and never over others."""
     probe = bucket.probe()
-    yield ok("bucket", f"{bucket.name} takes and gives objects")
+    yield ok("bucket", f"{bucket.name} takes and gives objects, in one request and in parts")
+    if silent := unset_region():
+        yield warn("bucket", silent, "set AWS_REGION")
     if not probe.lacking():
         yield ok("bucket", "checksums are checked and conditional writes kept: no object is ever replaced")
     for words in probe.lacking():
