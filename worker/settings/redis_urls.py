@@ -3,11 +3,11 @@
     cluster://[user:password@]host[:6379][,host[:port]...][?<option>=<value>]
 
 One host that answers is enough: it names the others. Over TLS it is clusters://.
-The options are those of a redis:// URL, such as ssl_ca_certs.
+Only clusters:// takes options, those of a rediss:// URL: ssl_ca_certs, ssl_certfile, ssl_keyfile.
 
     sentinel://[user:password@]host[:26379][,host[:port]...]/<name of the master>[/<database>]
 
-User and password are Redis's; the sentinels are asked without. The traffic is
+User and password are those of Redis; the sentinels are asked without, so they must not want one. The traffic is
 not encrypted, as `redis://`.
 """
 
@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 SENTINEL_SCHEME = "sentinel"
 SENTINEL_PORT = 26379
+SENTINEL_SECONDS = 1.0
+"""The longest wait for one sentinel: the next is asked then, and each of a process's clients asks for itself."""
 SENTINEL_FORM = "sentinel://[user:password@]host[:port],host[:port].../<name of the master>[/<database>]"
 
 
@@ -64,7 +66,7 @@ class Sentinels:
         """The URL, and the transport options that go with it, as Celery knows sentinels."""
         secret = f"{self.secret}@" if self.secret else ""
         urls = [f"{SENTINEL_SCHEME}://{secret}{host}:{port}/{self.database}" for host, port in self.hosts]
-        asking = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+        asking = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
         return ";".join(urls), {"master_name": self.master, "sentinel_kwargs": asking}
 
 

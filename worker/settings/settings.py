@@ -102,7 +102,7 @@ class Settings:
         settings = cls(
             redis_url=redis_url,
             broker_url=_of_celery(read, "CALLSHEET_BROKER_URL", values.broker_url, redis_url),
-            result_backend=_of_celery(read, "CALLSHEET_RESULT_BACKEND", values.redis_url, redis_url),
+            result_backend=_of_celery(read, "CALLSHEET_RESULT_BACKEND", values.result_url, redis_url),
             result_prefix=read.optional("CALLSHEET_RESULT_PREFIX", values.prefix, ""),
             bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
             bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
@@ -179,7 +179,10 @@ def _too_small_to_divide(settings: Settings) -> Iterator[str]:
 
 
 def _of_celery(read: _Reader, name: str, parse: Callable[[str], str], redis_url: str) -> str:
-    """The URL for messages or results: that of the records, unless it is a cluster."""
+    """The URL for messages or results: that of the records, unless Celery cannot use it."""
+    if redis_url.startswith("unix:"):
+        own = "a redis:// URL, as Celery cannot use a unix:// one, which CALLSHEET_REDIS_URL is"
+        return read.required(name, parse, own) or ""
     if is_cluster(redis_url):
         own = "a server of its own, as Celery cannot use a cluster, which CALLSHEET_REDIS_URL is"
         return read.required(name, parse, own) or ""

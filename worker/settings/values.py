@@ -9,7 +9,7 @@ import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from redis.connection import parse_url
 
@@ -21,6 +21,12 @@ SECRET_CHARACTERS = 32
 """Least length of a secret that signs: below it, guessing offline becomes thinkable."""
 
 
+CERT_REQS = "ssl_cert_reqs"
+_OF_TLS = frozenset({CERT_REQS, "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+OPTIONS = {"rediss": _OF_TLS, "unix": frozenset({"db"})}
+"""The options of a Redis's URL that mean the same to all who read it, by scheme."""
+
+
 def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -30,7 +36,7 @@ def store_url(text: str) -> str:
         return redis_url(text)
     for url in node_urls(text):
         _check_options(url)
-    return text
+    return without_default_options(text)
 
 
 def redis_url(text: str) -> str:
@@ -40,7 +46,13 @@ def redis_url(text: str) -> str:
         raise ValueError("must be a redis://, rediss:// or sentinel:// URL")
     else:
         _check_options(text)
-    return text
+    return without_default_options(text)
+
+
+def result_url(text: str) -> str:
+    if text.startswith("unix:"):
+        raise ValueError("must be a redis://, rediss:// or sentinel:// URL: Celery cannot use a unix:// one")
+    return redis_url(text)
 
 
 def broker_url(text: str) -> str:
@@ -50,17 +62,36 @@ def broker_url(text: str) -> str:
         raise ValueError("must be a redis://, rediss://, sentinel://, amqp:// or amqps:// URL")
     elif not text.startswith("amqp"):
         _check_options(text)
-    return text
+    return without_default_options(text)
 
 
 def _check_options(url: str) -> None:
-    """Raise unless the database and the options of a Redis's URL are ones."""
+    """Raise unless the database and the options of a Redis's URL are ones, for each of its readers.
+
+    redis-py, kombu and Celery's backend each read a URL in their own way: what one takes, another passes on as text, or
+    refuses where the first message is sent.
+    """
+    scheme, query = urlsplit(url).scheme, urlsplit(url).query
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - OPTIONS.get(scheme, frozenset()):
+        known = ", ".join(sorted(OPTIONS.get(scheme, ()))) or "none"
+        names = ", ".join(sorted(name for name in unknown if re.fullmatch("[a-z_]{1,40}", name))) or "one"
+        raise ValueError(f"has an option ({names}) that not all of its readers take; of {scheme}:// they take {known}")
+    if options.get(CERT_REQS, "required").lower().removeprefix("cert_") != "required":
+        raise ValueError(f"must not set {CERT_REQS} but to required: name your own CA by ssl_ca_certs")
     try:
-        parse_url(url)  # type: ignore[no-untyped-call]
+        parse_url(without_default_options(url))  # type: ignore[no-untyped-call]
     except ValueError:
         raise ValueError("has a database or an option that is none") from None
     if not re.fullmatch("/?[0-9]*", urlsplit(url).path) and not url.startswith("unix:"):
         raise ValueError("has a database that is no number")
+
+
+def without_default_options(url: str) -> str:
+    """*url* without `ssl_cert_reqs`: each reader spells it its own way, and its only value is what all do anyway."""
+    base, mark, query = url.partition("?")
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] != CERT_REQS)
+    return base + mark + kept if kept else base
 
 
 def https_url(text: str) -> str:
@@ -81,6 +112,10 @@ def _parts(url: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         raise ValueError("has a port that is no number: is its password percent-encoded?") from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # what stands before it was taken for the host
+        raise ValueError("has an @ behind its host: is its password percent-encoded?")
+    if not parts.hostname and parts.scheme != "unix":
+        raise ValueError("names no host")
     return parts
 
 

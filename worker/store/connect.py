@@ -11,7 +11,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from worker.errors import StoreError
-from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster
+from worker.settings.redis_urls import SENTINEL_SECONDS, Sentinels, is_by_sentinel, is_cluster
 from worker.store.cluster import Cluster
 
 
@@ -43,7 +43,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
 def _by_sentinel(url: str, options: Mapping[str, Any]) -> redis.Redis:
     """A client of whatever is the master when it connects."""
     named = Sentinels.of(url)
-    asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+    seconds = min(SENTINEL_SECONDS, options["socket_timeout"])
+    asking = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": options["retry"]}
     sentinel = Sentinel(named.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         named.master,

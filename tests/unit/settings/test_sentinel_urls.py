@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from worker.settings.redis_urls import Sentinels, in_celerys_words
 from worker.settings.values import broker_url, redis_url
+from worker.store import connect
 
 URL = "sentinel://us%3Aer:pass%40word@a.internal,b.internal:26380/callsheet/3"
 
@@ -57,3 +60,15 @@ def test_any_other_form_is_refused_and_not_quoted(read: object, url: str) -> Non
 
 def test_a_form_that_is_right_is_kept() -> None:
     assert (redis_url(URL), broker_url(URL)) == (URL, URL)
+
+
+def test_a_sentinel_that_is_silent_is_given_up_soon() -> None:
+    url = "sentinel://one,two/main"
+
+    _, options = Sentinels.of(url).for_celery()
+    pool: Any = connect(url).connection_pool
+    waits = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
+
+    for wait in (options["sentinel_kwargs"], *waits):
+        assert wait["socket_timeout"] <= 1.0
+        assert wait["socket_connect_timeout"] <= 1.0

@@ -27,6 +27,20 @@ REFUSED = {
         f"redis://u:{CANARY}@h/x",
         f"redis://u:{CANARY}@h?db={CANARY}",
         f"redis://u:{CANARY}@h?socket_timeout=soon",
+        f"redis://u:{CANARY}@h?socket_timeout=5",
+        f"redis://u:{CANARY}@h?ssl_ca_certs=/ca.pem",
+        f"redis://u:{CANARY}@h?max_connections=5",
+        f"redis://u:{CANARY}@h?{CANARY}",
+        f"rediss://u:{CANARY}@h?ssl_cert_reqs=none",
+        f"rediss://u:{CANARY}@h?ssl_cert_reqs=CERT_OPTIONAL",
+        f"rediss://u:{CANARY}@h?ssl_check_hostname=false",
+        f"rediss://u:{CANARY}@h?ssl_min_version=771",
+        "redis://:123?45@h:6379/0",
+        "redis://:123/45@h:6379/0",
+        "redis://:123#45@h:6379/0",
+        "redis://:6379/0",
+        "cluster://h?ssl_ca_certs=/ca.pem",
+        "unix:///run/redis.sock",
         "redis://h:99999",
         "redis://h:-1",
         "REDIS://h",
@@ -41,8 +55,16 @@ REFUSED = {
         "redis+socket://x",
         "pyamqp://h",
         f"amqp://u:{CANARY}@h:x",
+        "amqp://u:12/34@h/vhost",
+        "amqp://u:12?34@h/vhost",
+        f"rediss://u:{CANARY}@h?ssl_check_hostname=false",
     ],
-    "CALLSHEET_RESULT_BACKEND": [f"db+sqlite:///{CANARY}", f"redis://u:{CANARY}@h:x", "cache+memory://"],
+    "CALLSHEET_RESULT_BACKEND": [
+        f"db+sqlite:///{CANARY}",
+        f"redis://u:{CANARY}@h:x",
+        "cache+memory://",
+        "unix:///run/x",
+    ],
     "CALLSHEET_PUBLIC_URL": [
         "http://h",
         "https://",
@@ -99,9 +121,27 @@ def test_what_a_variable_may_not_be_is_told_by_its_name_alone(name: str, text: s
         "redis://h",
         "redis://:p%23ss@h:6379/1",
         "rediss://u:p@h/0?ssl_ca_certs=/ca.pem",
-        "unix:///run/redis.sock?db=1",
         "redis://h/",
     ],
 )
 def test_what_redis_itself_understands_is_taken(url: str) -> None:
     assert Settings.from_env({**NEEDED, "CALLSHEET_REDIS_URL": url}).redis_url == url
+
+
+def test_a_socket_is_taken_for_the_records_alone() -> None:
+    url = "unix:///run/redis.sock?db=1"
+    of_celery = {"CALLSHEET_BROKER_URL": "redis://h/1", "CALLSHEET_RESULT_BACKEND": "redis://h/2"}
+
+    assert Settings.from_env({**NEEDED, **of_celery, "CALLSHEET_REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("words", ["required", "CERT_REQUIRED"])
+@pytest.mark.parametrize("name", ["CALLSHEET_REDIS_URL", "CALLSHEET_BROKER_URL", "CALLSHEET_RESULT_BACKEND"])
+def test_the_wish_for_a_certificate_is_taken_in_each_readers_spelling(name: str, words: str) -> None:
+    url = f"rediss://u:p@h/0?ssl_cert_reqs={words}&ssl_ca_certs=/ca.pem"
+
+    settings = Settings.from_env({**NEEDED, name: url})
+
+    urls = {settings.redis_url, settings.broker_url, settings.result_backend}
+    assert "rediss://u:p@h/0?ssl_ca_certs=/ca.pem" in urls
+    assert not any("cert_reqs" in url for url in urls)
