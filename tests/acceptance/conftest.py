@@ -97,7 +97,7 @@ def held(backend: Backend, callsheet: Run, wait_until: WaitUntil) -> Iterator[As
         if result.state == "PENDING":
             return False
         shown = json.loads(callsheet("show", str(result.id), "--json").stdout)
-        return bool(shown["state"] == "accepted" and shown["waits_for"].startswith("gmicloud to"))
+        return bool(shown["state"] == "accepted" and shown["waits_for"]["words"].startswith("gmicloud to"))
 
     wait_until(is_held, 60)
     yield result

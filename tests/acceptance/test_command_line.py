@@ -46,7 +46,7 @@ def test_show_says_what_an_open_job_waits_for(backend: Backend, callsheet: Run, 
     shown = json.loads(callsheet("show", str(result.id), "--json").stdout)
 
     assert (shown["state"], shown["open"], shown["spec"]["model"]) == ("submitted", True, "kling-3.0-turbo-t2v")
-    assert "gmicloud" in shown["waits_for"]
+    assert "gmicloud" in shown["waits_for"]["words"]
     assert shown["due_at"]
 
 

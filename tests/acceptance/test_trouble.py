@@ -89,7 +89,7 @@ def test_a_request_that_nobody_can_confirm_is_never_sent_again(
     shown = _shown(callsheet, job_id)
     assert len(ledger.posts(job_id)) == 1
     assert shown["open"]
-    assert "again" in shown["waits_for"]
+    assert "again" in shown["waits_for"]["words"]
 
 
 def _shown(callsheet: Run, job_id: str) -> dict[str, Any]:

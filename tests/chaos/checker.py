@@ -15,11 +15,12 @@ from worker.jobs.job import Job
 
 LEAVES_TO = {
     "": {"accepted"},
-    "accepted": {"submitting", "cancelled", "failed(submit)", "unconfirmed", "submitted"},
+    "accepted": {"submitting", "cancelled", "failed(accept)", "failed(submit)", "unconfirmed", "submitted"},
     "submitting": {"submitted", "accepted", "unconfirmed", "failed(submit)"},
     "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted", "archived"},
     "submitted": {"generated", "failed(generate)", "expired"},
     "generated": {"archived", "failed(archive)"},
+    "failed(accept)": {"accepted"},
     "failed(submit)": {"accepted"},  # from here to `accepted`: only an operator's retry
     "failed(generate)": {"generated", "accepted"},
     "failed(confirm)": {"submitted", "accepted"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -10,22 +11,26 @@ from worker.cli.output import emit_json, table, terminal_width
 from worker.guard.text import printable
 from worker.jobs.durations import moment, parse_span, span
 from worker.jobs.states import JobState
+from worker.jobs.wait_codes import WaitCode
 from worker.operations import limits
 from worker.operations.explain import View, explain, why_failed
 from worker.operations.job_document import row as row_document
 from worker.operations.search import Filter, collect
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
+from worker.operations.waits import code_of
 from worker.settings.settings import PROVIDER_NAMES
 
 STUCK_HEAD = ("job", "state", "for", "provider", "stuck because", "waits for")
-HEAD = ("job", "age", "state", "%", "provider", "model", "why, and what it waits for")
+HEAD = ("job", "age", "state", "%", "provider", "model", "tenant", "cost", "waits for", "why, and what it waits for")
 
 EXAMPLES = """\b
 Examples:
   callsheet list --open
   callsheet list --stuck
   callsheet list --state failed --since 2h
+  callsheet list --code moderation --tenant acme --metadata order=1007
+  callsheet list --waits-for budget
   callsheet list --provider evolink --limit 500 --json | jq -r .job_id
 """
 
@@ -42,37 +47,55 @@ class Span(click.ParamType[int]):
             self.fail(str(err), param, ctx)
 
 
+def _pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Names and values of `KEY=VALUE`."""
+    pairs = [text.partition("=") for text in texts]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise click.BadParameter("must be KEY=VALUE, such as order=1007")
+    return tuple((key, value) for key, _, value in pairs)
+
+
 @click.command("list", epilog=EXAMPLES)
 @click.option(
     "--state", "states", type=click.Choice([str(state) for state in JobState]), multiple=True, help="Repeatable."
 )
 @click.option("--provider", type=click.Choice(PROVIDER_NAMES), help="Who makes the video.")
+@click.option("--model", metavar="NAME", help="The provider's own name of the model.")
+@click.option("--tenant", metavar="NAME", help="For whom.")
+@click.option("--code", metavar="CODE", help="Why it failed: an error code, such as moderation.")
+@click.option(
+    "--waits-for", type=click.Choice([str(code) for code in WaitCode]), metavar="CODE", help="Such as budget."
+)
+@click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=_pairs, help="Of the spec; repeatable.")
+@click.option("--differs", is_flag=True, help="Archived videos that are not as they were asked for.")
 @click.option("--open/--closed", "is_open", default=None, help="Open jobs, or those that nothing is owed for.")
 @click.option("--stuck", is_flag=True, help="Open jobs that do not go on as they should, and why.")
 @click.option("--since", type=Span(), metavar="SPAN", help="Accepted no longer ago: 90s, 15m, 2h or 7d.")
+@click.option("--until", type=Span(), metavar="SPAN", help="Accepted at least so long ago.")
 @click.option("--cursor", metavar="CURSOR", help="Go on where the list before ended, as it said.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def list_jobs(
-    states: tuple[str, ...],
-    provider: str | None,
-    is_open: bool | None,
-    stuck: bool,
-    since: int | None,
-    cursor: str | None,
-    limit: int,
-    as_json: bool,
+    since: int | None, until: int | None, cursor: str | None, stuck: bool, limit: int, as_json: bool, **asked: Any
 ) -> None:
     """List jobs, the newest first."""
-    if stuck and is_open is False:
+    if stuck and asked["is_open"] is False:
         raise click.UsageError("--stuck is about open jobs: leave out --closed")
     reader = Reader.from_env(os.environ)
+    now = reader.store.now()
     wanted = Filter(
-        states=frozenset(JobState(state) for state in states),
-        provider=provider,
-        is_open=is_open,
-        since=None if since is None else reader.store.now() - since * 1000,
+        states=frozenset(JobState(state) for state in asked["states"]),
+        provider=asked["provider"],
+        model=asked["model"],
+        tenant=asked["tenant"],
+        error_code=asked["code"],
+        since=None if since is None else now - since * 1000,
+        until=None if until is None else now - until * 1000,
+        metadata=asked["metadata"],
+        is_open=asked["is_open"],
+        differs=asked["differs"],
         stuck=stuck,
+        waits_for=asked["waits_for"] and WaitCode(asked["waits_for"]),
     )
     found = collect(reader, wanted, cursor, limit)
     if as_json:
@@ -97,7 +120,8 @@ def _row(view: View) -> tuple[str, ...]:
     job = view.job
     age = span((view.now - job.accepted_at) / 1000)
     why = "; ".join(filter(None, (why_failed(job), explain(view))))
-    return job.id, age, str(job.state), str(job.progress), job.provider, job.model, why
+    known = job.provider, job.model, job.tenant, job.cost.get("amount", ""), str(code_of(view))
+    return job.id, age, str(job.state), str(job.progress), *known, why
 
 
 def _stuck_row(view: View) -> tuple[str, ...]:

@@ -15,16 +15,17 @@ from worker.jobs.job import Job
 from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.operations import limits
-from worker.operations.explain import View, explain
+from worker.operations.explain import View
 from worker.operations.job_document import Details, details, document
 from worker.operations.outcome import checked_id, missing
 from worker.operations.view import Reader
+from worker.operations.waits import waits_for
 from worker.store import TimelineEntry
 
 EXAMPLES = """\b
 Examples:
   callsheet show order-1007
-  callsheet show order-1007 --json | jq .waits_for
+  callsheet show order-1007 --json | jq .waits_for.code
 """
 
 
@@ -55,9 +56,12 @@ def text(known: Details) -> str:
 def _standing(view: View) -> Iterator[tuple[str, str]]:
     job = view.job
     progress = f" at {job.progress} %" if job.state is JobState.SUBMITTED else ""
-    yield "job", job.id
+    yield "job", f"{job.id}, for {job.tenant}" if job.tenant else job.id
     yield "state", f"{job.state}{progress}, for {span((view.now - job.state_at) / 1000)} (since {moment(job.state_at)})"
-    yield "waits for", explain(view)
+    waits = waits_for(view)
+    yield "waits for", waits.words
+    ways = f"; settled by {', '.join(waits.settled_by)}" if waits.settled_by else ""
+    yield "", f"({waits.code}{ways})"
     yield "made by", f"{job.provider}, model {job.model}, attempt {job.attempt}, POSTs begun in it: {job.try_no}"
     ids = [f"{request_id} (attempt {attempt})" for attempt, request_id in sorted(job.request_ids.items())]
     yield "request id", ", ".join(ids) or "not known"

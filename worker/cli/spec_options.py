@@ -35,6 +35,10 @@ FIELDS = (
     click.option(
         "--shot", "shots", metavar="SECONDS:PROMPT", multiple=True, help="One shot of a storyboard; repeat it."
     ),
+    click.option("--tenant", metavar="NAME", help="For whom: lists and money go by it."),
+    click.option("--max-cost", metavar="USD", help="Refuse it rather than pay more, or an unknown price."),
+    click.option("--give-up-after", metavar="SECONDS", help="From now on; then it is not submitted any more."),
+    click.option("--not-before", metavar="INSTANT", help="Such as 2026-12-01T08:00:00Z or Unix seconds."),
     click.option(
         "--metadata", metavar="KEY=VALUE", multiple=True, help="Returned untouched with the result; repeat it."
     ),
@@ -51,8 +55,9 @@ def spec_options(verb: F) -> F:
 def spec_from_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The spec that *options* describe; what was not given is left out."""
     spec = {name: value for name, value in options.items() if value is not None and value != ()}
-    if "duration" in spec:
-        spec["duration"] = _number(spec["duration"])
+    for name in ("duration", "give_up_after", "not_before"):
+        if name in spec:
+            spec[name] = _number(spec[name])
     if "shots" in spec:
         spec["shots"] = [_shot(text) for text in spec["shots"]]
     if "metadata" in spec:

@@ -33,6 +33,8 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
     # the end of our own patience
+    GAVE_UP = "gave_up"
+    OVER_MAX_COST = "over_max_cost"
     SUBMIT_DEADLINE = "submit_deadline"
     OUTCOME_UNKNOWN = "outcome_unknown"
     EXPIRED = "expired"
@@ -130,6 +132,12 @@ MEANINGS: dict[ErrorCode, Meaning] = {
             "`callsheet retry` later; lower `<PROVIDER>_REQUESTS_PER_MINUTE` or `<PROVIDER>_MAX_CONCURRENT`",
         ),
         C.UNAVAILABLE: ("the provider had no capacity or was broken", TERMS, "`callsheet retry` later"),
+        C.GAVE_UP: ("the time that `give_up_after` of its spec allows was over first", "no", "`callsheet retry`"),
+        C.OVER_MAX_COST: (
+            "its price has risen above `max_cost` of its spec, or is no longer known",
+            "no",
+            "send it anew with a greater `max_cost`",
+        ),
         C.SUBMIT_DEADLINE: ("no provider took it in time", "no", "end what the message names; then `callsheet retry`"),
         C.OUTCOME_UNKNOWN: (
             "whether the provider took the request could not be learned",

@@ -92,6 +92,10 @@ class Job:
     model: str = ""
     spec_sha256: str = ""
     accepted_at: int = 0
+    tenant: str = ""
+    kind: str = ""  # seconds and resolution that are made and billed: 5/720p
+    not_before: int | None = None  # nothing is submitted before that instant
+    give_up_after: int | None = None  # seconds from acceptance; nothing is submitted any more after that
     state_at: int = 0  # when it entered its state
     begun_at: int | None = None  # when the last POST of this attempt was begun
     kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
@@ -108,6 +112,7 @@ class Job:
     nudges: int = 0
     contradictions: int = 0  # callbacks that the provider's own answer denied
     waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
+    waits: str = ""  # the code of that, where the state does not tell it: one of `WaitCode`
     refused_at: int | None = None  # when its provider last refused it as it refuses everybody
     unusable: str = ""  # the provider says that it is done, but so that it cannot be used: `no_video` or `bad_link`
     place: str = ""  # where it stands in its provider's line, while it does
@@ -137,6 +142,11 @@ class Job:
     def request_id(self) -> str | None:
         """The provider's id for the current attempt, once it is known."""
         return self.request_ids.get(self.attempt)
+
+    @property
+    def give_up_at(self) -> int | None:
+        """When its first attempt is not submitted any more, Unix ms; None: the spec names no time."""
+        return None if self.give_up_after is None else self.accepted_at + 1000 * self.give_up_after
 
     @property
     def held(self) -> str:
@@ -173,6 +183,10 @@ class Job:
             model=record.get("model", ""),
             spec_sha256=record.get("spec_sha256", ""),
             accepted_at=_int(record, "accepted_at", 0),
+            tenant=record.get("tenant", ""),
+            kind=record.get("kind", ""),
+            not_before=_instant(record, "not_before"),
+            give_up_after=_instant(record, "give_up_after"),
             state_at=_int(record, "state_at", 0),
             begun_at=_instant(record, "begun_at"),
             kept_in=record.get("kept_in", ""),
@@ -189,6 +203,7 @@ class Job:
             nudges=_int(record, "nudges", 0),
             contradictions=_int(record, "contradictions", 0),
             waiting_for=record.get("waiting_for", ""),
+            waits=record.get("waits", ""),
             refused_at=_instant(record, "refused_at"),
             unusable=record.get("unusable", ""),
             place=record.get("place", ""),

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from worker.errors import SpecError
 from worker.guard.bounded_json import value_problems
 from worker.guard.text import shown_name
+from worker.jobs import order_terms
 from worker.jobs.images import normal_image
+from worker.jobs.order_terms import GIVE_UP_SECONDS
 from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
 
 SPEC_BYTES = 6 * 1024 * 1024
@@ -80,6 +82,10 @@ class JobSpec(BaseModel):
     sound: bool | None = None
     watermark: bool | None = None
     shots: Annotated[tuple[Shot, ...], Field(strict=False)] | None = Field(None, repr=False)
+    tenant: Annotated[str, BeforeValidator(order_terms.tenant)] | None = None
+    max_cost: Annotated[str, BeforeValidator(order_terms.max_cost)] | None = None  # USD, decimal text
+    give_up_after: Annotated[int, Field(ge=GIVE_UP_SECONDS[0], le=GIVE_UP_SECONDS[1])] | None = None  # seconds
+    not_before: Annotated[str, BeforeValidator(order_terms.not_before)] | None = None  # RFC 3339
     notify_url: Annotated[str, AfterValidator(_refuse_notify)] | None = Field(None, repr=False)
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(None, repr=False)
 
@@ -160,6 +166,7 @@ _WORDS = {
     "tuple_type": "must be a list",
     "model_type": "must be an object with seconds and prompt",
     "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "string_too_long": "has more than {max_length} characters",
     "value_error": "{error}",
 }

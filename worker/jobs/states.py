@@ -28,11 +28,12 @@ S = JobState
 FINAL = frozenset({S.ARCHIVED, S.FAILED, S.EXPIRED, S.CANCELLED})
 """States that are told to the caller. A final job may still be open: see `jobs.Job.is_open`."""
 
-STAGES = ("submit", "confirm", "generate", "archive")
-"""The stages at which a job fails. `confirm`: whether the POST was taken never became known
-(code `outcome_unknown`); it, `generate` and `archive` may still turn out well (late truth)."""
+STAGES = ("accept", "submit", "confirm", "generate", "archive")
+"""The stages at which a job fails. `accept`: the caller's own time to begin is over. `confirm`: whether the POST was
+taken never became known (code `outcome_unknown`); it, `generate` and `archive` may still turn out well (late truth)."""
 
 FAILS: dict[str, frozenset[str]] = {
+    "accept": frozenset({S.ACCEPTED}),
     "submit": frozenset({S.ACCEPTED, S.SUBMITTING, S.UNCONFIRMED}),
     "confirm": frozenset({S.UNCONFIRMED}),
     "generate": frozenset({S.SUBMITTED, S.EXPIRED}),
@@ -58,27 +59,28 @@ A failed job's plain word "failed" is in no set: a provider's own "failed" is un
 
 RETRIES: dict[JobState, frozenset[str]] = {
     S.ACCEPTED: frozenset(
-        {"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED, S.CANCELLED}
+        {"failed(accept)", "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}
+        | {S.EXPIRED, S.CANCELLED}
     ),  # only as a new attempt
     S.SUBMITTED: frozenset({S.EXPIRED}),
     S.GENERATED: frozenset({"failed(archive)"}),
 }
 """The same for an operator's `retry`."""
 
-UNPAID = frozenset({"failed(submit)", S.CANCELLED})
+UNPAID = frozenset({"failed(accept)", "failed(submit)", S.CANCELLED})
 """The ends of an attempt that no provider has taken: another attempt pays nothing twice."""
 
 REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
 """The ends of an earlier attempt that may have a video: it is asked once the current one ends without."""
 
 ADOPTS = frozenset(
-    {S.ACCEPTED, S.UNCONFIRMED, "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}
-    | {S.EXPIRED, S.CANCELLED}
+    {S.ACCEPTED, S.UNCONFIRMED, S.EXPIRED, S.CANCELLED}
+    | {"failed(accept)", "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}
 )
 """What a job may hold when a manifest in the bucket proves its video: no request of it is known to run."""
 
 RUNS = frozenset({S.SUBMITTED, S.GENERATED})
 """What a job holds while its request is known."""
 
-MISSED = frozenset({"failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)", S.EXPIRED, S.CANCELLED})
+MISSED = RETRIES[S.ACCEPTED]
 """The ends of the current attempt after which the video of an earlier one may be archived in its stead."""

@@ -43,6 +43,7 @@ class Timing:
 
     submit_deadline_seconds: float = 6 * HOUR  # accepted, and no provider would take it
     line_deadline_seconds: float = 7 * DAY  # accepted, and it was never its turn: also a paused provider's job ends
+    longest_rest_seconds: float = 2 * HOUR  # no job's next look is farther ahead (`due_index.FARTHEST_MS`)
     unconfirmed_deadline_seconds: float = 2 * HOUR  # a generation ends long before, with its callback
     generate_deadline_seconds: float = 6 * HOUR
     link_life_seconds: float = 24 * HOUR  # where the provider names no end
@@ -112,6 +113,27 @@ class Timing:
         delay = self.retry_seconds(job.failures, rng)
         left = (self.link_end(job) - now) / 1000
         return min(delay, 30.0) if 0 < left < HOUR else delay
+
+    def rest_ms(self, now: int, until: int) -> int:
+        """How long a job rests that waits until an instant; instants are Unix ms."""
+        return max(0, min(until - now, int(self.longest_rest_seconds * 1000)))
+
+    def wait_ms(self, job: Job, now: int, seconds: float) -> int:
+        """How long a job rests that waits to be submitted: *seconds*, or until its spec has it given up, if that is
+        sooner. *now* is Unix ms."""
+        rest = ms(seconds)
+        if job.give_up_at is None or job.attempt > 1:
+            return rest
+        return min(rest, max(0, job.give_up_at + 1 - now))
+
+    def submit_until(self, job: Job, since: int) -> int:
+        """When an attempt begun at *since* is given up that waits to be submitted; instants are Unix ms.
+
+        Waiting for its turn is nobody's fault and has a long deadline; what comes after it, and after `not_before`, has
+        one of its own.
+        """
+        longest = self.line_deadline_seconds if job.place else self.submit_deadline_seconds
+        return max(since, job.waited_until or 0, job.not_before or 0) + int(longest * 1000)
 
     def link_end(self, job: Job) -> int:
         """When the video's link is taken to be dead, Unix ms."""

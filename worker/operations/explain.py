@@ -15,7 +15,11 @@ from worker.jobs.job import Job
 from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
+from worker.jobs.wait_codes import WaitCode
 from worker.operations import overdue
+
+OUTPUTS = {WaitCode.RESULT: "its result", WaitCode.MANIFEST: "its manifest"}
+"""What a final job has still to hand out, in words."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,50 @@ def explain(view: View) -> str:
     return f"{sentence}. {_lateness(view)}".removesuffix(". ")
 
 
+def deadline(view: View) -> int | None:
+    """When the job's wait ends by itself at the latest, Unix ms; None: by no time."""
+    job, timing = view.job, view.timing
+    if not job.is_open or (job.is_final and unwritten(job)):
+        return None
+    if job.is_final:
+        return job.look_until
+    if job.state is JobState.ACCEPTED:
+        return job.not_before if is_scheduled(view) else _submit_until(view)
+    if job.state is JobState.SUBMITTING:
+        return job.lease_until or view.due_at or view.now
+    if job.state is JobState.UNCONFIRMED:
+        return _after(job.begun_at or job.accepted_at, timing.unconfirmed_deadline_seconds)
+    if job.state is JobState.SUBMITTED:
+        return _after(job.submitted_at or job.accepted_at, timing.generate_deadline_seconds)
+    return timing.archive_verdict_at(job)
+
+
+def is_scheduled(view: View) -> bool:
+    """True where the job's spec says that it begins later."""
+    return view.job.not_before is not None and view.job.not_before > view.now
+
+
+def _submit_until(view: View) -> int:
+    """When the attempt is given up that waits to be submitted: by our patience, or by that of its spec."""
+    job = view.job
+    ours = view.timing.submit_until(job, job.accepted_at)
+    return ours if job.give_up_at is None or job.attempt > 1 else min(ours, job.give_up_at)
+
+
 def _accepted(view: View) -> str:
-    timing = view.timing
-    longest = timing.line_deadline_seconds if view.job.place else timing.submit_deadline_seconds
-    end = _after(view.job.accepted_at, longest)
+    job, end = view.job, _submit_until(view)
     if view.is_leased:
-        return f"a worker that is preparing its POST to {view.job.provider}"
-    what = view.job.waiting_for or "a worker to submit it"
-    if view.job.place:
-        return f"{what}; called when it is its turn; given up as failed(submit) {_in(view, end)}"
-    return f"{what}; {_next(view, 'tried')}; given up as failed(submit) {_in(view, end)}"
+        return f"a worker that is preparing its POST to {job.provider}"
+    if is_scheduled(view):
+        return f"its time: it is not submitted before {moment(job.not_before or 0)}, {_in(view, job.not_before or 0)}"
+    what = job.waiting_for or "a worker to submit it"
+    verdict = "failed(accept)" if end == job.give_up_at else "failed(submit)"
+    next_look = "called when it is its turn" if job.place else _next(view, "tried")
+    return f"{what}; {next_look}; given up as {verdict} {_in(view, end)}"
 
 
 def _submitting(view: View) -> str:
-    job, end = view.job, view.job.lease_until or view.due_at or view.now
+    job, end = view.job, deadline(view) or view.now
     if job.unsent_by and not job.lease:
         return f"{job.waiting_for}; nothing was sent; {_next(view, 'tried')}"
     return (
@@ -85,9 +119,7 @@ def _submitting(view: View) -> str:
 
 
 def _unconfirmed(view: View) -> str:
-    job = view.job
-    begun_at = job.begun_at or job.accepted_at
-    end = _after(begun_at, view.timing.unconfirmed_deadline_seconds)
+    job, end = view.job, deadline(view) or view.now
     ways = []
     if view.candidates:
         ways.append(f"one of {view.candidates} request ids told by callbacks proving to be its own")
@@ -104,8 +136,7 @@ def _unconfirmed(view: View) -> str:
 
 
 def _submitted(view: View) -> str:
-    job = view.job
-    end = _after(job.submitted_at or job.accepted_at, view.timing.generate_deadline_seconds)
+    job, end = view.job, deadline(view) or view.now
     first = f"{job.provider} to finish the video ({job.progress} %): "
     if job.unusable:
         what = UNUSABLE.get(job.unusable, "")
@@ -144,7 +175,7 @@ def _link_end(view: View) -> str:
 
 
 def _final(view: View) -> str:
-    owed = _owed(view.job)
+    owed = [OUTPUTS[code] for code in unwritten(view.job)]
     if owed:
         why = f" ({view.job.waiting_for})" if view.job.failures and view.job.waiting_for else ""
         return f"{' and '.join(owed)} to be written{why}; {_next(view, 'tried')}"
@@ -166,13 +197,13 @@ def _hope(view: View) -> str:
     return "its last look"
 
 
-def _owed(job: Job) -> list[str]:
-    owed = []
-    if job.told_ver < job.ver:
-        owed.append("its result")
-    if job.manifest_ver is not None and job.manifest_ver < job.ver:
-        owed.append("its manifest")
-    return owed
+def unwritten(job: Job) -> list[WaitCode]:
+    """The outputs that a final job has still to hand out."""
+    pending = {
+        WaitCode.RESULT: job.told_ver < job.ver,
+        WaitCode.MANIFEST: job.manifest_ver is not None and job.manifest_ver < job.ver,
+    }
+    return [code for code, is_pending in pending.items() if is_pending]
 
 
 def _closed(view: View) -> str:

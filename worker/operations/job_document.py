@@ -15,9 +15,10 @@ from worker.jobs.durations import iso
 from worker.jobs.rate_limits import Standing
 from worker.jobs.result import error_document, error_of
 from worker.operations import limits
-from worker.operations.explain import View, explain
+from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
+from worker.operations.waits import waits_for
 from worker.store import TimelineEntry
 
 IMAGE_FIELDS = ("first_frame", "last_frame")
@@ -63,55 +64,44 @@ def _picture(value: str) -> str:
 
 
 def row(view: View) -> dict[str, Any]:
-    """The job in a list: where it stands, why it failed or is stuck, what it costs."""
+    """The job for a program, as lists have it: where it stands, why it failed or is stuck, what it costs, for whom."""
     job = view.job
     error = error_of(job)
     return {
         "job_id": job.id,
         "state": str(job.state),
+        "since": iso(job.state_at),
+        "accepted_at": iso(job.accepted_at),
         "open": job.is_open,
+        "waits_for": waits_for(view).document(),
+        "stuck": why_stuck(view),
+        "due_at": iso(view.due_at) if view.due_at is not None else None,
         "progress": job.progress,
+        "attempt": job.attempt,
         "provider": job.provider,
         "model": job.model,
-        "attempt": job.attempt,
+        "tenant": job.tenant or None,
         "request_id": job.request_id,
-        "accepted_at": iso(job.accepted_at),
-        "since": iso(job.state_at),
-        "due_at": iso(view.due_at) if view.due_at is not None else None,
-        "stuck": why_stuck(view),
-        "waits_for": explain(view),
         "error": error_document(error) if error else None,
         "failures": job.failures,
         "last_failure": job.waiting_for if job.failures else None,
         "cost": dict(job.cost),
+        "differs": [asdict(difference) for difference in job.differs],
     }
 
 
 def document(known: Details) -> dict[str, Any]:
-    """The job for a program."""
+    """The job for a program, with all that is known of it."""
     view, job = known.view, known.view.job
-    error = error_of(job)
     return {
-        "job_id": job.id,
-        "state": str(job.state),
-        "since": iso(job.state_at),
-        "open": job.is_open,
-        "waits_for": explain(view),
-        "stuck": why_stuck(view),
-        "due_at": iso(view.due_at) if view.due_at is not None else None,
-        "progress": job.progress,
-        "attempt": job.attempt,
+        **row(view),
+        "ver": job.ver,
         "try": job.try_no,
-        "provider": job.provider,
-        "model": job.model,
-        "request_id": job.request_id,
         "request_ids": {str(attempt): request_id for attempt, request_id in job.request_ids.items()},
         "generated_by": job.generated_by or None,
         "link_expires_at": iso(job.link_expires_at) if job.link_expires_at else None,
         "videos": [asdict(video) for video in job.videos],
-        "cost": dict(job.cost),
         "usage": dict(job.usage),
-        "error": error_document(error) if error else None,
         "spec": dict(known.spec),
         "polls": job.polls,
         "contradictions": job.contradictions,

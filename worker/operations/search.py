@@ -19,9 +19,11 @@ from worker.errors import CallsheetError
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import is_job_id
 from worker.jobs.states import JobState
+from worker.jobs.wait_codes import WaitCode
 from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
+from worker.operations.waits import code_of
 from worker.store.lists import NEWEST, RANK_STEP, Position, Sieve
 
 MOST_RECORDS = 20_000
@@ -44,6 +46,7 @@ class Filter:
     states: frozenset[JobState] = frozenset()
     provider: str | None = None
     model: str | None = None  # the provider's own name
+    tenant: str | None = None
     error_code: str | None = None
     since: int | None = None  # accepted at or after, Unix ms
     until: int | None = None  # accepted at or before, Unix ms
@@ -51,6 +54,7 @@ class Filter:
     is_open: bool | None = None
     differs: bool = False  # archived, and not as it was asked
     stuck: bool = False  # open, and not going on as it should
+    waits_for: WaitCode | None = None
 
     @property
     def in_states(self) -> frozenset[JobState]:
@@ -62,8 +66,8 @@ class Filter:
     def sieve(self) -> Sieve:
         """The conditions that Redis compares."""
         code = None if self.error_code == ErrorCode.EXPIRED else self.error_code
-        fields = {"provider": self.provider, "model": self.model, "error_code": code}
-        wants_open = self.is_open or self.stuck
+        fields = {"provider": self.provider, "model": self.model, "tenant": self.tenant, "error_code": code}
+        wants_open = self.is_open or self.stuck or self.waits_for not in (None, WaitCode.NOTHING)
         return Sieve(
             equal=tuple((name, value) for name, value in fields.items() if value is not None),
             has=(*(("closed_at",) if self.is_open is False else ()), *(("differs",) if self.differs else ())),
@@ -73,7 +77,7 @@ class Filter:
     @property
     def needs_reading(self) -> bool:
         """True where a record must be read in whole to be judged."""
-        return bool(self.metadata) or self.stuck
+        return bool(self.metadata) or self.stuck or self.waits_for is not None
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ class _Walk:
         if wanted.metadata:
             job_ids = [job_id for job_id, kept in self._reader.store.metadata(job_ids) if _has(kept, wanted.metadata)]
         for view in self._reader.views(job_ids):
-            if view.job.state in self._states and (not wanted.stuck or why_stuck(view)):
+            is_fit = wanted.waits_for in (None, code_of(view)) and (not wanted.stuck or why_stuck(view))
+            if view.job.state in self._states and is_fit:
                 yield view
 
 

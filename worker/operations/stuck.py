@@ -10,7 +10,7 @@ from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.states import JobState
 from worker.jobs.timing import HOUR, MINUTE
 from worker.operations import overdue
-from worker.operations.explain import View
+from worker.operations.explain import View, is_scheduled
 
 MANY_FAILURES = 3
 LONG_SECONDS = {
@@ -27,7 +27,8 @@ LINK_SECONDS = 6 * HOUR
 
 def why_stuck(view: View) -> str | None:
     """Why the job is stuck; None when it goes on as it should. The first reason found is the gravest."""
-    job, for_seconds = view.job, (view.now - view.job.state_at) / 1000
+    job = view.job
+    for_seconds = (view.now - max(job.state_at, job.not_before or 0)) / 1000
     if not job.is_open:
         return None
     if view.due_at is None:
@@ -52,6 +53,8 @@ def why_stuck(view: View) -> str | None:
         return None
     if job.failures >= MANY_FAILURES:
         return f"{job.failures} tries in a row failed" + (f": {job.waiting_for}" if job.waiting_for else "")
+    if is_scheduled(view):
+        return None
     if for_seconds > LONG_SECONDS[job.state]:
         return f"{job.state} for {span(for_seconds)}"
     return None

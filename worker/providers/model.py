@@ -63,6 +63,10 @@ class ModelRules:
         """How many seconds will be made and billed."""
         return spec.seconds if spec.seconds is not None else int(self.defaults.get("duration", 5))
 
+    def kind(self, spec: JobSpec) -> str:
+        """The seconds and the resolution that will be made, which is what a generation's time goes by: `5/720p`."""
+        return f"{self.duration(spec)}/{spec.resolution or self.defaults.get('resolution', '')}"
+
     def cost(self, spec: JobSpec) -> dict[str, str] | None:
         """The price of *spec*, the vendor's list price unless another is configured; None where it is not known."""
         resolution = spec.resolution or self.defaults.get("resolution", "")

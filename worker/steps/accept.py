@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import SpecConflict, SpecError
+from worker.jobs import order_terms
 from worker.jobs.job import is_job_id
 from worker.jobs.spec import JobSpec
 from worker.providers.choice import choose_provider, read_spec
+from worker.providers.model import ModelRules
 from worker.services import Services
 from worker.store import Reply
 
@@ -34,8 +36,8 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     try:
         spec = read_spec(fields, services.providers)
         provider, model = choose_provider(spec, services.providers)
-        cost = services.providers[provider].models[model].cost(spec)
-        _check_budget(cost, services.settings.daily_budget, provider, model)
+        rules = services.providers[provider].models[model]
+        _check_terms(spec, rules, services)
     except SpecError as err:
         if not is_job_id(job_id):
             raise SpecError([BAD_ID, *err.problems]) from None
@@ -45,7 +47,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     else:
         if not is_job_id(job_id):
             raise SpecError([BAD_ID])
-        reply = _record(job_id, spec, provider, model, cost, services, request)
+        reply = _record(job_id, spec, rules, services, request)
     if reply.word == "conflict":
         services.store.count("spec_conflicts")
         log.warning("job.conflicted", extra={"job_id": job_id})
@@ -54,34 +56,43 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     return reply
 
 
-def _check_budget(cost: Mapping[str, str] | None, budget: Decimal | None, provider: str, model: str) -> None:
-    """Refuse what could never be submitted within the daily budget."""
-    if budget is None:
-        return
-    if cost is None:
-        what = f"model: the price of {provider} {model} is unknown, and CALLSHEET_DAILY_BUDGET is set"
-        raise SpecError([f"{what}: set {provider.upper()}_PRICES"])
-    if Decimal(cost["amount"]) > budget:
-        raise SpecError([f"duration: costs {cost['amount']} USD at {provider}, and CALLSHEET_DAILY_BUDGET is {budget}"])
+def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
+    """Refuse what could never be submitted on its own terms, or within the daily budget; raises `SpecError`."""
+    cost, budget = rules.cost(spec), services.settings.daily_budget
+    problems = []
+    for name, most in (("CALLSHEET_DAILY_BUDGET", budget), ("max_cost", spec.max_cost and Decimal(spec.max_cost))):
+        if not most:
+            continue
+        if cost is None:
+            what = f"model: the price of {rules.title} is unknown, and {name} is set"
+            problems.append(f"{what}: set {rules.provider.upper()}_PRICES")
+        elif Decimal(cost["amount"]) > most:
+            problems.append(f"duration: costs {cost['amount']} USD at {rules.provider}, and {name} is {most}")
+    if spec.not_before and order_terms.instant(spec.not_before) - services.store.now() > order_terms.AHEAD_MS:
+        problems.append("not_before: lies more than 30 days ahead")
+    if problems:
+        raise SpecError(problems)
 
 
-def _record(
-    job_id: str,
-    spec: JobSpec,
-    provider: str,
-    model: str,
-    cost: Mapping[str, str] | None,
-    services: Services,
-    request: str | None,
-) -> Reply:
+def _record(job_id: str, spec: JobSpec, rules: ModelRules, services: Services, request: str | None) -> Reply:
+    cost = rules.cost(spec)
+    begins_at = order_terms.instant(spec.not_before) if spec.not_before else None
+    facts = {
+        "cost": json.dumps(cost, separators=(",", ":")) if cost else None,
+        "kind": rules.kind(spec),
+        "tenant": spec.tenant,
+        "give_up_after": None if spec.give_up_after is None else str(spec.give_up_after),
+        "not_before": None if begins_at is None else str(begins_at),
+    }
     return services.store.accept(
         job_id,
         spec_json=spec.canonical_json(),
         spec_sha256=spec.sha256,
-        provider=provider,
-        model=model,
+        provider=rules.provider,
+        model=rules.name,
         request=request,
-        facts={"cost": json.dumps(cost, separators=(",", ":"))} if cost else {},
+        due_in_ms=0 if begins_at is None else services.timing.rest_ms(services.store.now(), begins_at),
+        facts={name: value for name, value in facts.items() if value},
     )
 
 

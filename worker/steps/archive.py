@@ -25,6 +25,7 @@ from worker.errors import (
 from worker.jobs.job import Job, JobError, rows_json
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.jobs.wait_codes import WaitCode
 from worker.services import Services
 from worker.steps import Step
 from worker.steps.copy_videos import Copied, copy_generated, find_copied
@@ -152,6 +153,8 @@ def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) 
     log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
     delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
+    if isinstance(err, BucketError):
+        notes["waits"] = str(WaitCode.BUCKET)
     if failing_since is not None:
         notes["failing_since"] = str(failing_since)
     # the bucket's failure is no mark against this job's link
@@ -189,7 +192,8 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
     except BucketError as unknown:
         # without a look at the bucket there is no verdict
         delay = services.timing.retry_seconds(job.failures, services.rng)
-        notes = {"failures": str(job.failures + 1), "waiting_for": f"the bucket to answer: {unknown}"[:200]}
+        words = f"the bucket to answer: {unknown}"[:200]
+        notes = {"failures": str(job.failures + 1), "waiting_for": words, "waits": str(WaitCode.BUCKET)}
         services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
         return None
     if copied.videos:

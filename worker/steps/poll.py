@@ -20,6 +20,7 @@ from worker.jobs.rate_limits import Operation
 from worker.jobs.spec import words_in
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.jobs.wait_codes import WaitCode
 from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
@@ -53,11 +54,12 @@ def look(claim: Claim, services: Services) -> Step | None:
         return _apply(claim, heard[0], "callback", services)
     provider = services.providers.get(job.provider)
     if provider is None or job.request_id is None:
-        return _try_later(claim, services, f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY")
+        reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"
+        return _try_later(claim, services, reason, waits=WaitCode.CONFIGURATION)
     try:
         event = provider_turns.in_turn(claim, services, partial(provider.fetch, job.request_id), is_urgent=bool(heard))
     except NoRoomError as err:
-        provider_turns.wait_in_line(claim, Operation.POLL, err.detail, services, is_urgent=bool(heard))
+        provider_turns.wait_in_line(claim, Operation.POLL, err.code, err.detail, services, is_urgent=bool(heard))
         return None
     except NoSuchRequestError as err:
         return _unknown_there(claim, services, err)
@@ -230,7 +232,14 @@ def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) ->
     )
 
 
-def _try_later(claim: Claim, services: Services, reason: str, retry_after: float | None = None) -> Step | None:
+def _try_later(
+    claim: Claim,
+    services: Services,
+    reason: str,
+    retry_after: float | None = None,
+    *,
+    waits: WaitCode = WaitCode.PROVIDER,
+) -> Step | None:
     job = claim.job
     if _is_overdue(claim, services):
         return _expire(claim, services, job.unusable)
@@ -238,7 +247,7 @@ def _try_later(claim: Claim, services: Services, reason: str, retry_after: float
         delay = services.timing.look_again_seconds
     else:
         delay = services.timing.retry_seconds(job.failures, services.rng, retry_after)
-    notes = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waiting_for": reason}
+    notes = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waiting_for": reason, "waits": str(waits)}
     services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
     return None
 

@@ -15,6 +15,7 @@ from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, Refuse
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.rate_limits import Limits, Operation, Permit, Place, Refusal, in_words
 from worker.jobs.timing import ms
+from worker.jobs.wait_codes import OF_REFUSAL
 from worker.providers.diagnosis import LOCKS_OUT
 from worker.services import Services
 from worker.store import Claim
@@ -45,12 +46,17 @@ def at_once(job_id: str, provider: str, services: Services, request: Callable[[]
     return _begun(job_id, limits, permit, services, request)
 
 
-def wait_in_line(claim: Claim, op: Operation, reason: str, services: Services, *, is_urgent: bool = False) -> None:
-    """End the claim; the job is called when it is its turn, those first that have waited longest."""
+def wait_in_line(
+    claim: Claim, op: Operation, why: str, reason: str, services: Services, *, is_urgent: bool = False
+) -> None:
+    """End the claim; the job is called when it is its turn, those first that have waited longest. *why* is a key of
+    `rate_limits.REASONS`."""
     job = claim.job
     since = 0 if is_urgent else (job.refused_at or job.accepted_at) if op is Operation.SUBMIT else claim.now
-    due_in_ms = ms(services.timing.in_line_seconds * services.rng.uniform(0.9, 1.1))
-    services.store.rest(claim, due_in_ms=due_in_ms, notes={"waiting_for": reason}, waits=Place(op, since))
+    seconds = services.timing.in_line_seconds * services.rng.uniform(0.9, 1.1)
+    due_in_ms = services.timing.wait_ms(job, claim.now, seconds) if op is Operation.SUBMIT else ms(seconds)
+    notes = {"waiting_for": reason, "waits": str(OF_REFUSAL[why])}
+    services.store.rest(claim, due_in_ms=due_in_ms, notes=notes, waits=Place(op, since))
     log.info("job.lined_up", extra={"job_id": job.id, "reason": reason})
 
 

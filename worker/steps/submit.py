@@ -19,11 +19,13 @@ from worker.bucket.intents import Begun
 from worker.errors import BucketError, NotTakenError, ProviderError, RefusedError, StoreError
 from worker.jobs.callback_token import callback_url
 from worker.jobs.durations import moment
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits, Operation, Refusal, in_words
 from worker.jobs.spec import JobSpec, parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Provider, Submission
 from worker.services import Services
 from worker.steps import Step, provider_turns, rollback_guard, submit_report
@@ -46,36 +48,46 @@ def run(job_id: str, services: Services) -> Step | None:
     job = claim.job
     if job.state is JobState.SUBMITTING:
         return _abandoned(claim, services)
-    if claim.candidates or _is_overdue(claim, services):
-        return _not_to_be_sent(claim, services)
+    ended = _ended(claim, services)
+    if claim.candidates or ended:
+        return _not_to_be_sent(claim, ended, services)
+    if job.not_before is not None and job.not_before > claim.now:
+        services.store.rest(claim, due_in_ms=services.timing.rest_ms(claim.now, job.not_before))
+        return None
     return _submit(claim, services)
 
 
-def _not_to_be_sent(claim: Claim, services: Services) -> Step | None:
+def _not_to_be_sent(claim: Claim, ended: str, services: Services) -> Step | None:
     """A callback tells of a POST that is not on record, or the time to send it is over: the bucket has the word."""
     job = claim.job
     try:
-        begun = rollback_guard.rule_out(job, services, "" if claim.candidates else "submit_deadline")
+        begun = rollback_guard.rule_out(job, services, "" if claim.candidates else ended)
     except BucketError as err:
-        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}")
+        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", WaitCode.BUCKET)
     if begun is not None:
         return rollback_guard.recover(job, begun, services, path="sweep", lease=claim.token)
     if claim.candidates:
         detail = "a callback came for a POST that is not on record"
         return rollback_guard.unconfirm(job, None, services, detail, path="callback", lease=claim.token)
-    message = f"no provider took it in time; {job.waiting_for}".strip("; ")
-    return submit_report.failed(job, services, "submit_deadline", message, lease=claim.token)
+    first = {ErrorCode.GAVE_UP: f"give_up_after of its spec, {job.give_up_after} s, is over"}
+    message = f"{first.get(ErrorCode(ended), 'no provider took it in time')}; {job.waiting_for}".strip("; ")
+    return submit_report.failed(job, services, ended, message, lease=claim.token)
 
 
-def _is_overdue(claim: Claim, services: Services) -> bool:
-    """Whether no provider would take this attempt in time; a later one has a time of its own."""
+def _ended(claim: Claim, services: Services) -> str:
+    """The code of what ends this attempt, as no provider would take it in time; empty: nothing does."""
     job, timing = claim.job, services.timing
-    # waiting for its turn is nobody's fault and has a long deadline of its own; then what comes after it counts
-    longest = ms(timing.line_deadline_seconds if job.place else timing.submit_deadline_seconds)
-    if claim.now - max(job.accepted_at, job.waited_until or 0) <= longest:
-        return False
+
+    def ends(since: int) -> str:
+        if job.give_up_after is not None and claim.now > since + 1000 * job.give_up_after:
+            return ErrorCode.GAVE_UP
+        return ErrorCode.SUBMIT_DEADLINE if claim.now > timing.submit_until(job, since) else ""
+
+    if not ends(job.accepted_at) or job.attempt == 1:
+        return ends(job.accepted_at)
+    # a later attempt has a time of its own
     own = (entry.at for entry in services.store.timeline(job.id) if entry.attempt == job.attempt)
-    return claim.now - next(own, job.accepted_at) > longest
+    return ends(next(own, job.accepted_at))
 
 
 def _submit(claim: Claim, services: Services) -> Step | None:
@@ -83,22 +95,26 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     paused_at = services.store.paused().get(job.provider)
     if paused_at is not None:
         reason = f"{job.provider} to be resumed: paused by an operator since {moment(paused_at)}"
-        provider_turns.wait_in_line(claim, Operation.SUBMIT, reason, services)
+        provider_turns.wait_in_line(claim, Operation.SUBMIT, "paused", reason, services)
         return None
     provider = services.providers.get(job.provider)
     if provider is None:
-        return _wait(claim, services, f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY")
+        reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"
+        return _wait(claim, services, reason, WaitCode.CONFIGURATION)
     spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
     try:
         images = resolve_images(job, spec, provider, services.bucket)
     except RefusedError as err:
         return submit_report.failed(job, services, err.code, err.detail, lease=claim.token)
     except BucketError as err:
-        return _wait(claim, services, f"its images to be presigned: {err}")
+        return _wait(claim, services, f"its images to be presigned: {err}", WaitCode.BUCKET)
     limits, cost = services.limits(job.provider), _cost(job, provider, spec)
+    if why := _too_dear(cost, spec):
+        return submit_report.failed(job, services, ErrorCode.OVER_MAX_COST, why, lease=claim.token)
     if cost is None and limits.daily_budget is not None:
         name = job.provider.upper()
-        return _wait(claim, services, f"a price of {job.model}, which the daily budget needs: set {name}_PRICES")
+        reason = f"a price of {job.model}, which the daily budget needs: set {name}_PRICES"
+        return _wait(claim, services, reason, WaitCode.CONFIGURATION)
     url = _callback_url(job, provider, services)
     post = partial(provider.submit, spec, images=images, callback_url=url)
     try:
@@ -116,11 +132,14 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     except StoreError as err:
         # not known to be written, and somebody else's by now, perhaps: it is not taken back
         log.error("intent.unanswered", extra={"job_id": job.id, "reason": str(err)})
-        return submit_report.insist(services, partial(_wait, claim, services, "the record to be written again"))
+        return submit_report.insist(
+            services, partial(_wait, claim, services, "the record to be written again", WaitCode.WORKER)
+        )
     if intent.refusal is not None:
         return _busy(claim, services, intent.refusal, limits)
     if not intent.applied or intent.job is None:
-        return _wait(claim, services, "another try: preparing it took too long, or a callback came first")
+        reason = "another try: preparing it took too long, or a callback came first"
+        return _wait(claim, services, reason, WaitCode.WORKER)
     return _send(claim, intent, services, post, spec)
 
 
@@ -135,7 +154,7 @@ def _send(
     except BucketError as err:
         # nothing was sent, and `_abandoned` knows it by that name
         reason = f"the bucket to keep that it is sent: {err}"
-        return submit_report.insist(services, partial(_wait, claim, services, reason, unsent_by=name))
+        return submit_report.insist(services, partial(_wait, claim, services, reason, WaitCode.BUCKET, unsent_by=name))
     if last is not None:
         recover = partial(rollback_guard.recover, job, last, services, path="sweep", lease=claim.token)
         return submit_report.insist(services, recover)
@@ -176,7 +195,7 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
         services.bucket.withhold(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
         begun = rollback_guard.last_begun(job, services)
     except BucketError as err:
-        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", unsent_by=name)
+        return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", WaitCode.BUCKET, unsent_by=name)
     if begun is not None:
         return rollback_guard.believe(job, begun, services, lost, path="sweep", lease=claim.token)
     if claim.candidates:
@@ -218,11 +237,11 @@ def _post(intent: Reply, services: Services, post: Callable[[], Submission], spe
     return submit_report.Outcome(report, request_id=submission.request_id)
 
 
-def _wait(claim: Claim, services: Services, reason: str, **more: str) -> Step | None:
+def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, **more: str) -> Step | None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200], **more}
-    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200], "waits": str(waits), **more}
+    services.store.rest(claim, due_in_ms=services.timing.wait_ms(job, claim.now, delay), notes=notes)
     log.warning("submit.postponed", extra={"job_id": job.id, "reason": reason})
     return None
 
@@ -231,8 +250,8 @@ def _busy(claim: Claim, services: Services, refusal: Refusal, limits: Limits) ->
     """Nothing was begun: the job waits for its turn, unless a turn would not help it."""
     reason = in_words(refusal, limits)
     if refusal.why == "price":
-        return _wait(claim, services, reason)
-    provider_turns.wait_in_line(claim, Operation.SUBMIT, reason, services)
+        return _wait(claim, services, reason, WaitCode.BUDGET)
+    provider_turns.wait_in_line(claim, Operation.SUBMIT, refusal.why, reason, services)
     return None
 
 
@@ -241,6 +260,13 @@ def _cost(job: Job, provider: Provider, spec: JobSpec) -> Decimal | None:
     rules = provider.models.get(job.model)
     cost = rules.cost(spec) if rules else None
     return Decimal(cost["amount"]) if cost else None
+
+
+def _too_dear(cost: Decimal | None, spec: JobSpec) -> str:
+    """Why the POST would pass what the spec allows it to cost; empty: it would not."""
+    if spec.max_cost is None or (cost is not None and cost <= Decimal(spec.max_cost)):
+        return ""
+    return f"{'its price is unknown' if cost is None else f'it costs {cost} USD'}, and max_cost is {spec.max_cost} USD"
 
 
 def _callback_url(job: Job, provider: Provider, services: Services) -> str | None:

@@ -15,10 +15,12 @@ from typing import cast
 
 from worker.bucket.intents import Begun
 from worker.errors import BucketError, NotTakenError, ProviderError, RefusedError, StoreError
+from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError
 from worker.jobs.spec import JobSpec
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Submission
 from worker.services import Services
 from worker.steps import Step, provider_turns
@@ -157,7 +159,7 @@ def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
         try_no=job.try_no,
         path="submit",
         due_in_ms=ms(delay),
-        notes={"waiting_for": waiting_for, **refused_at},
+        notes={"waiting_for": waiting_for, "waits": str(WaitCode.PROVIDER), **refused_at},
         detail=f"{err.code}: {err.detail}",
     )
     log.warning("submit.not_taken", extra={"job_id": job.id, "code": err.code, "reason": err.detail})
@@ -168,7 +170,8 @@ def failed(
     job: Job, services: Services, code: str, message: str, *, provider_code: str = "", lease: str | None = None
 ) -> Step | None:
     """No provider will make it."""
-    error = JobError("submit", code, message, provider_code)
+    stage = "accept" if code == ErrorCode.GAVE_UP and job.state is JobState.ACCEPTED else "submit"
+    error = JobError(stage, code, message, provider_code)
     log.error("submit.failed", extra={"job_id": job.id, "code": code, "reason": message})
     reply = services.store.move(
         job.id, JobState.FAILED, attempt=job.attempt, path="submit", lease=lease, error=error, detail=code

@@ -28,7 +28,7 @@ from worker.store.replies import Claim, Reply
 
 log = logging.getLogger(__name__)
 
-FREE = frozenset({JobState.ACCEPTED, "failed(submit)"})
+FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
 """Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
 
 

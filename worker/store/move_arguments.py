@@ -105,7 +105,7 @@ def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[st
         "listens": word in BINDING or word in REVIVING,
         "final": to in FINAL,
         "misses": to in (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED),
-        "unpaid": to is JobState.CANCELLED or (word == "failed(submit)" and is_verdict),
+        "unpaid": to is JobState.CANCELLED or (word in ("failed(accept)", "failed(submit)") and is_verdict),
         "perishes": to is JobState.GENERATED,
     }
     return [mark for mark, is_so in marks.items() if is_so]

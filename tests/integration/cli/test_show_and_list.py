@@ -47,7 +47,8 @@ def test_the_json_of_a_job_is_one_document(callsheet: Run, lives: Lives) -> None
     shown = json.loads(callsheet("show", "j1", "--json").stdout)
 
     assert (shown["state"], shown["open"], shown["due_at"]) == ("archived", False, None)
-    assert shown["waits_for"].startswith("nothing: the video is in the bucket")
+    assert shown["waits_for"]["code"] == "nothing"
+    assert shown["waits_for"]["words"].startswith("nothing: the video is in the bucket")
     assert [move["target"] for move in shown["timeline"]] == [
         "accepted", "submitting", "submitted", "generated", "archived"
     ]  # fmt: skip
@@ -61,8 +62,10 @@ def test_an_unconfirmed_job_says_how_it_can_be_settled(callsheet: Run, store: St
     store.move("j1", JobState.UNCONFIRMED, attempt=1, path="submit", due_in_ms=60_000)
     store.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
 
-    words = json.loads(callsheet("show", "j1", "--json").stdout)["waits_for"]
+    waits = json.loads(callsheet("show", "j1", "--json").stdout)["waits_for"]
+    words = waits["words"]
 
+    assert (waits["code"], waits["settled_by"]) == ("reconcile", ["candidate", "list", "deadline"])
     assert "one of 1 request ids told by callbacks" in words
     assert "gmicloud's list of requests" in words
     assert "a callback of gmicloud" not in words

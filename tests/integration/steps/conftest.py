@@ -58,11 +58,12 @@ SPECS: dict[str, dict[str, Any]] = {
 
 LEAVES_TO = {
     "": {"accepted", "archived"},  # archived: restored from its manifest
-    "accepted": {"submitting", "cancelled", "failed(submit)", "unconfirmed", "submitted", "archived"},
+    "accepted": {"submitting", "cancelled", "failed(accept)", "failed(submit)", "unconfirmed", "submitted", "archived"},
     "submitting": {"submitted", "accepted", "unconfirmed", "failed(submit)"},
     "unconfirmed": {"submitted", "failed(confirm)", "failed(submit)", "accepted", "archived"},
     "submitted": {"generated", "failed(generate)", "expired", "archived"},  # archived: by the bucket's own manifest
     "generated": {"archived", "failed(archive)"},
+    "failed(accept)": {"accepted", "archived"},
     "failed(submit)": {"accepted", "archived"},
     "failed(generate)": {"generated", "accepted", "archived"},
     "failed(confirm)": {"submitted", "accepted", "archived"},

@@ -20,6 +20,7 @@ LEASE = MINUTE
 JOB = "job-1"
 ANY_STATE = tuple(S)
 VIDEO = Video("s3://bucket/job-1/1-1.mp4", 1000, "ab" * 32, 5.0, 1920, 1080)
+GAVE_UP = JobError("accept", "gave_up", "its time to begin is over")
 REFUSED = JobError("submit", "refused", "the provider said no")
 OUTCOME_UNKNOWN = JobError("confirm", "outcome_unknown", "nobody ever told")
 GENERATION_FAILED = JobError("generate", "nsfw", "the provider gave up")
@@ -116,6 +117,10 @@ class Lives:
         facts = {"videos": videos_json((VIDEO,))}
         return self.store.move(job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=owes_manifest)
 
+    def given_up(self, job_id: str = JOB) -> Job:
+        self.accepted(job_id)
+        return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="submit", error=GAVE_UP))
+
     def refused(self, job_id: str = JOB) -> Job:
         self.submitting(job_id)
         return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="submit", error=REFUSED))
@@ -167,6 +172,7 @@ BRINGS: dict[str, Callable[[Lives], object]] = {
     "submitted": Lives.submitted,
     "generated": Lives.generated,
     "archived": Lives.archived,
+    "failed(accept)": Lives.given_up,
     "failed(submit)": Lives.refused,
     "failed(confirm)": Lives.outcome_unknown,
     "failed(generate)": Lives.generation_failed,

@@ -17,6 +17,7 @@ LEAVES_TO = {
     "archived": set(),
     "expired": {S.GENERATED, S.FAILED},
     "cancelled": set(),
+    "failed(accept)": set(),
     "failed(submit)": set(),
     "failed(confirm)": {S.SUBMITTED},
     "failed(generate)": {S.GENERATED},
@@ -46,7 +47,7 @@ def test_nothing_that_may_be_paid_for_is_cancelled() -> None:
     assert SOURCES[S.CANCELLED] == {S.ACCEPTED}
 
 
-def test_every_stage_of_a_failed_job_is_one_of_four() -> None:
+def test_every_stage_of_a_failed_job_is_one_of_five() -> None:
     assert {f"failed({stage})" for stage in STAGES} == {held for held in LEAVES_TO if held.startswith("failed")}
 
 

@@ -15,6 +15,7 @@ end
 
 for name, value in pairs(given.notes) do put(name, value) end
 drop("lease", "lease_until", "leased_at", "nudges")
+if not given.notes.waits then drop("waits") end
 if given.waits then
   local place = place_for(given.waits.op, given.waits.since)
   if place ~= job.place then leave_line() end

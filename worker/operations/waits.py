@@ -1,0 +1,105 @@
+"""What a job waits for, as data: a code of a closed list, its sentence, until when, and what can settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.jobs.durations import iso
+from worker.jobs.job import Job
+from worker.jobs.states import JobState
+from worker.jobs.wait_codes import Settler, WaitCode
+from worker.operations.explain import View, deadline, explain, is_scheduled, unwritten
+
+S = Settler
+
+SETTLED_BY: dict[WaitCode, tuple[Settler, ...]] = {
+    WaitCode.WORKER: (S.WORKER, S.DEADLINE),
+    WaitCode.SCHEDULED: (S.TIME,),
+    WaitCode.PROVIDER_TURN: (S.PROVIDER, S.DEADLINE),
+    WaitCode.RATE_LIMIT: (S.TIME, S.DEADLINE),
+    WaitCode.BUDGET: (S.TIME, S.OPERATOR, S.DEADLINE),
+    WaitCode.BREAKER: (S.PROVIDER, S.DEADLINE),
+    WaitCode.PAUSED: (S.OPERATOR, S.DEADLINE),
+    WaitCode.CONFIGURATION: (S.OPERATOR, S.DEADLINE),
+    WaitCode.PROVIDER: (S.PROVIDER, S.DEADLINE),
+    WaitCode.BUCKET: (S.BUCKET,),
+    WaitCode.POST_ANSWER: (S.PROVIDER, S.DEADLINE),
+    WaitCode.CALLBACK_OR_POLL: (S.CALLBACK, S.POLL, S.DEADLINE),
+    WaitCode.GENERATION: (S.POLL, S.DEADLINE),
+    WaitCode.ARCHIVE: (S.BUCKET, S.PROVIDER, S.DEADLINE),
+    WaitCode.RESULT: (S.RESULT_BACKEND,),
+    WaitCode.MANIFEST: (S.BUCKET,),
+    WaitCode.NOTIFICATION: (S.RECEIVER, S.DEADLINE),
+    WaitCode.LATE_VIDEO: (S.POLL, S.CALLBACK, S.BUCKET, S.DEADLINE),
+    WaitCode.NOTHING: (),
+}
+"""What can end each wait; for `reconcile` it depends on the job."""
+
+CODES = frozenset(str(code) for code in WaitCode)
+
+
+@dataclass(frozen=True)
+class Waits:
+    """One job's wait. `until`: when it ends by itself at the latest, Unix ms; None: it does not, or not by a time."""
+
+    code: WaitCode
+    words: str
+    until: int | None
+    settled_by: tuple[Settler, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The wait for a program."""
+        return {
+            "code": str(self.code),
+            "words": self.words,
+            "until": None if self.until is None else iso(self.until),
+            "settled_by": [str(settler) for settler in self.settled_by],
+        }
+
+
+def waits_for(view: View) -> Waits:
+    """What the job waits for at the moment of *view*."""
+    code = code_of(view)
+    return Waits(code, explain(view), deadline(view), tuple(_settlers(view, code)))
+
+
+def code_of(view: View) -> WaitCode:
+    """The code alone."""
+    job = view.job
+    if not job.is_open:
+        return WaitCode.NOTHING
+    if job.is_final:
+        return _after_the_end(view)
+    if job.state is JobState.UNCONFIRMED:
+        return WaitCode.RECONCILE
+    if job.state is JobState.SUBMITTING and not (job.unsent_by and not job.lease):
+        return WaitCode.POST_ANSWER
+    noted = _noted(job)
+    if job.state is JobState.GENERATED:
+        return noted if noted is WaitCode.BUCKET else WaitCode.ARCHIVE
+    if job.state is JobState.SUBMITTED:
+        return noted or (WaitCode.CALLBACK_OR_POLL if view.calls_back else WaitCode.GENERATION)
+    if is_scheduled(view):
+        return WaitCode.SCHEDULED
+    return noted or WaitCode.WORKER
+
+
+def _after_the_end(view: View) -> WaitCode:
+    owed = unwritten(view.job)
+    if owed:
+        return owed[0]
+    return WaitCode.RECONCILE if view.candidates else WaitCode.LATE_VIDEO
+
+
+def _noted(job: Job) -> WaitCode | None:
+    """The code that the last step has noted; None: none, or one of a later version."""
+    return WaitCode(job.waits) if job.waits in CODES else None
+
+
+def _settlers(view: View, code: WaitCode) -> Sequence[Settler]:
+    if code is not WaitCode.RECONCILE:
+        return SETTLED_BY[code]
+    possible = {S.CANDIDATE: bool(view.candidates), S.CALLBACK: view.calls_back, S.LIST: view.can_list}
+    return [*(settler for settler, is_so in possible.items() if is_so), S.DEADLINE]
