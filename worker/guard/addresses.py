@@ -56,7 +56,7 @@ def is_public(address: Address) -> bool:
     delivers it as such: mapped (`::ffff:0:0/96`) and NAT64 (`64:ff9b::/96`).
     Compatible, translated, 6to4, Teredo and local-use NAT64 addresses never are.
     """
-    inner = _delivered_as(address)
+    inner = delivered_as(address)
     if isinstance(inner, ipaddress.IPv4Address):
         usable = inner.is_global and not inner.is_multicast and not inner.is_reserved
         return usable and not _in_any(inner, DENIED_V4)
@@ -70,11 +70,11 @@ def is_private_name(host: str) -> bool:
 
 def is_opened(address: Address, networks: Iterable[Network]) -> bool:
     """Whether the operator opened a network that holds *address*."""
-    inner = _delivered_as(address)
+    inner = delivered_as(address)
     return any(candidate in network for network in networks for candidate in {address, inner})
 
 
-def _delivered_as(address: Address) -> Address:
+def delivered_as(address: Address) -> Address:
     """The address at which a packet to *address* arrives."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

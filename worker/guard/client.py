@@ -1,4 +1,4 @@
-"""An HTTPS client that goes only where the policy allows: the guard against SSRF.
+"""An HTTP client that goes only where its policy allows: the guard against SSRF.
 
 Every hop's URL is read by one grammar (`urls.py`), every address its host resolves to must pass the policy
 (`addresses.py`), and the connection goes to the very address that was checked, with the certificate verified for
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from worker.errors import DownloadError
 from worker.guard.addresses import Address, Network, is_opened, is_public
@@ -26,6 +26,7 @@ from worker.guard.urls import HTTPS_PORT, HttpsUrl
 Resolve = Callable[[str, int], Sequence[Address]]
 Dial = Callable[[Address, int, float], socket.socket]
 
+GET, POST = "GET", "POST"
 MOST_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsheet", "Connection": "close"}
@@ -33,28 +34,55 @@ HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "callsh
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a GET, its body on its way."""
+    """The answer to a request, its body on its way."""
 
     head: Head
     body: Body
 
 
+class Policy(Protocol):
+    """Where a request may go. Both methods raise `DownloadError` where it may not."""
+
+    def check_name(self, url: HttpsUrl) -> None:
+        """Judge *url* before its host is resolved."""
+
+    def check_addresses(self, url: HttpsUrl, addresses: Sequence[Address]) -> None:
+        """Judge all that the host of *url* resolves to; the connection goes to one of them."""
+
+
+@dataclass(frozen=True)
+class LinkPolicy:
+    """The policy for links of videos; the fields are the parameters of `Downloader`."""
+
+    allow_networks: tuple[Network, ...] = ()
+    media_hosts: tuple[str, ...] = ()
+
+    def check_name(self, url: HttpsUrl) -> None:
+        if self.media_hosts and not _is_among(url.host, self.media_hosts):
+            raise DownloadError("host", f"{url.host} is not among CALLSHEET_MEDIA_HOSTS")
+
+    def check_addresses(self, url: HttpsUrl, addresses: Sequence[Address]) -> None:
+        opened = [is_opened(address, self.allow_networks) for address in addresses]
+        if url.port != HTTPS_PORT and not all(opened):
+            raise DownloadError("port", f"{url.host} is asked for on a port other than {HTTPS_PORT}")
+        if not all(ok or is_public(address) for ok, address in zip(opened, addresses, strict=True)):
+            raise DownloadError("address", f"{url.host} is not a public address; see CALLSHEET_ALLOW_NETWORKS")
+
+
 class GuardedClient:
-    """Sends GETs; threads may share it. The parameters are those of `Downloader`."""
+    """Sends requests to where *policy* allows; threads may share it. The other parameters are those of `Downloader`."""
 
     def __init__(
         self,
+        policy: Policy,
         *,
         ca_file: str | None,
-        allow_networks: Sequence[Network],
-        media_hosts: Sequence[str],
         limits: Limits,
         resolve: Resolve | None,
         dial: Dial | None,
     ) -> None:
+        self._policy = policy
         self._ca_file = ca_file
-        self._allow_networks = tuple(allow_networks)
-        self._media_hosts = tuple(media_hosts)
         self._limits = limits
         self._resolve = resolve or _resolve
         self._dial = dial or _dial
@@ -76,8 +104,26 @@ class GuardedClient:
                 url = _next_hop(url, head)
         raise DownloadError("redirects", f"more than {MOST_REDIRECTS} redirects")
 
+    def post(
+        self,
+        url: HttpsUrl,
+        headers: Mapping[str, str],
+        content: bytes,
+        pace: Pace,
+        watchdog: Watchdog,
+        held: ExitStack,
+    ) -> Answer:
+        """The answer to one POST of *content*, whatever its status: a redirect is not followed. *held* closes its
+        connection. Raises `DownloadError`."""
+        connection = self._connect(url, self._admitted(url), pace, watchdog)
+        held.callback(connection.close)
+        length = {"Content-Length": str(len(content))}
+        with watchdog.call():
+            head = _ask(url, {**headers, **length}, connection, pace, method=POST, content=content)
+        return Answer(head, Body(head, connection))
+
     def _connect(self, url: HttpsUrl, addresses: Iterable[Address], pace: Pace, watchdog: Watchdog) -> Connection:
-        """A verified TLS connection to the first of *addresses* that takes one."""
+        """A connection to the first of *addresses* that takes one, by TLS and verified unless *url* is plain HTTP."""
         failure: OSError | None = None
         for address in addresses:
             try:
@@ -85,6 +131,9 @@ class GuardedClient:
             except OSError as err:
                 failure = err
                 continue
+            if url.scheme == "http":
+                watchdog.guard(raw)
+                return Connection(raw, pace, watchdog)
             return Connection(self._secured(raw, url, pace, watchdog), pace, watchdog)
         raise DownloadError("connect", f"{url.host} does not take a connection") from failure
 
@@ -111,15 +160,10 @@ class GuardedClient:
         return tls
 
     def _admitted(self, url: HttpsUrl) -> Sequence[Address]:
-        """Where *url* may be fetched from; raises when any of its host's addresses is out of bounds."""
-        if self._media_hosts and not _is_among(url.host, self._media_hosts):
-            raise DownloadError("host", f"{url.host} is not among CALLSHEET_MEDIA_HOSTS")
+        """Where a request for *url* may go; raises when any of its host's addresses is out of bounds."""
+        self._policy.check_name(url)
         addresses = [url.address] if url.address else self._resolved(url)
-        opened = [is_opened(address, self._allow_networks) for address in addresses]
-        if url.port != HTTPS_PORT and not all(opened):
-            raise DownloadError("port", f"{url.host} is asked for on a port other than {HTTPS_PORT}")
-        if not all(ok or is_public(address) for ok, address in zip(opened, addresses, strict=True)):
-            raise DownloadError("address", f"{url.host} is not a public address; see CALLSHEET_ALLOW_NETWORKS")
+        self._policy.check_addresses(url, addresses)
         return addresses
 
     def _resolved(self, url: HttpsUrl) -> Sequence[Address]:
@@ -149,13 +193,21 @@ class GuardedClient:
         return context
 
 
-def _ask(url: HttpsUrl, headers: Mapping[str, str], connection: Connection, pace: Pace) -> Head:
-    """Send the GET and read the answer's head."""
+def _ask(
+    url: HttpsUrl,
+    headers: Mapping[str, str],
+    connection: Connection,
+    pace: Pace,
+    *,
+    method: str = GET,
+    content: bytes = b"",
+) -> Head:
+    """Send the request and read the answer's head."""
     pace.next_head()
     fields = {"Host": url.authority, **HEADERS, **headers}
-    lines = [f"GET {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     try:
-        connection.send("\r\n".join((*lines, "", "")).encode("ascii"))
+        connection.send("\r\n".join((*lines, "", "")).encode("ascii") + content)
         head = read_head(connection)
     except OSError as err:
         raise DownloadError("cut", f"{url.host} closed the connection instead of answering") from err

@@ -1,4 +1,4 @@
-"""A TLS connection with a deadline, a least rate and size limits.
+"""A connection with a deadline, a least rate and size limits.
 
 The time-out of a socket starts anew with every byte, so a host that drips bytes could hold a worker for ever.
 The limits therefore sit below every parser, where bytes arrive; and a watchdog in a thread of its own shuts the
@@ -94,7 +94,7 @@ class Watchdog:
     def check(self) -> None:
         """Raise `DownloadError("timeout")` once the socket was shut down."""
         if self._has_bitten:
-            raise DownloadError("timeout", "the download lasted longer than its limits allow")
+            raise DownloadError("timeout", "it lasted longer than its limits allow")
 
     def _watch(self) -> None:
         while not self._is_over.wait(max(0.0, self._due_at() - self._clock())):
@@ -165,17 +165,17 @@ class Pace:
 
 
 class Connection:
-    """The bytes of a TLS connection, each wait for them timed and counted.
+    """The bytes of a connection, each wait for them timed and counted.
 
-    *tls* must be made with `suppress_ragged_eofs=False`: only then a connection that just ends can be told from one
-    that ended in order.
+    A TLS socket must be made with `suppress_ragged_eofs=False`: only then a connection that just ends can be told from
+    one that ended in order.
     """
 
-    def __init__(self, tls: ssl.SSLSocket, pace: Pace, watchdog: Watchdog) -> None:
-        self._tls = tls
+    def __init__(self, sock: socket.socket, pace: Pace, watchdog: Watchdog) -> None:
+        self._socket = sock
         self._pace = pace
         self._watchdog = watchdog
-        self._arriving = _Arriving(tls, pace, watchdog)
+        self._arriving = _Arriving(sock, pace, watchdog)
         self._buffer = io.BufferedReader(self._arriving)
 
     @property
@@ -185,8 +185,8 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send all of *data*."""
-        self._tls.settimeout(self._pace.allowance())
-        self._tls.sendall(data)
+        self._socket.settimeout(self._pace.allowance())
+        self._socket.sendall(data)
 
     def read(self, most_bytes: int) -> bytes:
         """The next bytes, *most_bytes* unless the end or a failure comes before; none at the end.
@@ -207,15 +207,15 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket."""
-        self._watchdog.close(self._tls)
+        self._watchdog.close(self._socket)
 
 
 class _Arriving(io.RawIOBase):
     """The bytes as they arrive, for a `BufferedReader`, which would forget those before a failure: it sees an end."""
 
-    def __init__(self, tls: ssl.SSLSocket, pace: Pace, watchdog: Watchdog) -> None:
+    def __init__(self, sock: socket.socket, pace: Pace, watchdog: Watchdog) -> None:
         super().__init__()
-        self._tls = tls
+        self._socket = sock
         self._pace = pace
         self._watchdog = watchdog
         self._failure: OSError | DownloadError | None = None
@@ -241,10 +241,10 @@ class _Arriving(io.RawIOBase):
 
     def _wait(self, buffer: Any) -> int:
         allowance = self._pace.allowance()
-        if allowance != self._tls.gettimeout():
-            self._tls.settimeout(allowance)
+        if allowance != self._socket.gettimeout():
+            self._socket.settimeout(allowance)
         try:
-            received = self._tls.recv_into(buffer)
+            received = self._socket.recv_into(buffer)
             self.ended_in_order = not received
         except ssl.SSLEOFError:
             received = 0

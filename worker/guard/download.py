@@ -33,7 +33,7 @@ from http import HTTPStatus
 
 from worker.errors import DownloadError, LinkDeadError
 from worker.guard.addresses import Network
-from worker.guard.client import Answer, Dial, GuardedClient, Resolve
+from worker.guard.client import Answer, Dial, GuardedClient, LinkPolicy, Resolve
 from worker.guard.connection import Limits, Pace, Watchdog
 from worker.guard.decoding import decoded
 from worker.guard.response import BodyEnd, Head
@@ -174,9 +174,8 @@ class Downloader:
         self._clock = clock
         self._sleep = sleep
         self._client = GuardedClient(
+            LinkPolicy(tuple(allow_networks), tuple(media_hosts)),
             ca_file=ca_file,
-            allow_networks=allow_networks,
-            media_hosts=media_hosts,
             limits=self._limits,
             resolve=resolve,
             dial=dial,

@@ -3,7 +3,8 @@
 URL parsers disagree, and the disagreement is the attack (SSRF): one part of a program checks one host, another
 connects to a second. So a link is read once, by the parser of the WHATWG URL standard that Node.js uses (ada), which
 also mends what browsers mend: case, spaces, non-ASCII letters, tabs, fragments, numbers in disguise (`0x7f.1`). Only
-https with a plain host passes, and what is sent is put together again from the parts that were checked.
+https with a plain host passes (and http where the caller asks for it), and what is sent is put together again from the
+parts that were checked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from worker.errors import DownloadError
 from worker.guard.addresses import Address
 
 HTTPS_PORT = 443
+PORTS = {"https": HTTPS_PORT, "http": 80}
+"""Scheme -> the port that a URL of it means where it names none."""
 LONGEST_URL = 8192
 LONGEST_HOST = 253
 
@@ -36,11 +39,13 @@ class HttpsUrl:
     port: int
     target: str = field(repr=False)  # path and query, as they stand in the request line
     address: Address | None  # set when the host is an address, however it was written
+    scheme: str = "https"  # or http, where `parse` was asked for that
 
     @classmethod
-    def parse(cls, text: str) -> HttpsUrl:
-        """Read an absolute URL; raises `DownloadError("url")`, which never holds the text, unless it is https."""
-        return cls._read(text, None)
+    def parse(cls, text: str, *, may_be_plain: bool = False) -> HttpsUrl:
+        """Read an absolute URL; raises `DownloadError("url")`, which never holds the text, unless it is https (or
+        http, with *may_be_plain*)."""
+        return cls._read(text, None, may_be_plain=may_be_plain)
 
     def redirected(self, location: str) -> HttpsUrl:
         """Read the *location* of a redirect, absolute or relative to this URL; refuses as `parse` does.
@@ -50,7 +55,7 @@ class HttpsUrl:
         return self._read(quote(location, safe=string.printable, encoding="latin-1"), self.text)
 
     @classmethod
-    def _read(cls, text: str, base: str | None) -> HttpsUrl:
+    def _read(cls, text: str, base: str | None, *, may_be_plain: bool = False) -> HttpsUrl:
         if len(text) > LONGEST_URL:
             raise DownloadError("url", f"the link is over {LONGEST_URL} characters")
         try:
@@ -58,27 +63,28 @@ class HttpsUrl:
         except ValueError:
             # its text quotes the link
             raise DownloadError("url", "the link is not a URL that a browser would open") from None
-        if url.protocol != "https:":
-            raise DownloadError("url", "the link is not an https:// URL")
+        scheme = url.protocol.removesuffix(":")
+        if scheme != "https" and not (may_be_plain and scheme == "http"):
+            raise DownloadError("url", f"the link is not an https:// {'or http:// ' if may_be_plain else ''}URL")
         if url.username or url.password:
             raise DownloadError("url", "the link carries a user or a password")
         host, address = _host(url.hostname)
-        port = int(url.port or HTTPS_PORT)
+        port = int(url.port or PORTS[scheme])
         target = url.pathname + url.search
         if port == 0 or TARGET.fullmatch(target) is None or len(target) > LONGEST_URL:
             raise DownloadError("url", f"the link has port 0, or over {LONGEST_URL} characters once percent-encoded")
-        return cls(host, port, target, address)
+        return cls(host, port, target, address, scheme)
 
     @property
     def authority(self) -> str:
         """Host and port as a `Host` header names them."""
         host = f"[{self.host}]" if isinstance(self.address, ipaddress.IPv6Address) else self.host
-        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def text(self) -> str:
         """The URL, put together again. It may carry a signature: never log it."""
-        return f"https://{self.authority}{self.target}"
+        return f"{self.scheme}://{self.authority}{self.target}"
 
 
 def _host(text: str) -> tuple[str, Address | None]:

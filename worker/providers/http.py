@@ -15,12 +15,10 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -29,6 +27,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from worker.errors import NotTakenError, ProviderError, SettingsError, UnconfirmedError
+from worker.guard.retry_after import http_date, retry_after_seconds
 
 POST_SECONDS = (5.0, 60.0)  # to connect; from the last byte sent to the last byte read
 GET_SECONDS = (5.0, 20.0)
@@ -128,7 +127,7 @@ class Api:
         request = requests.Request(method, self._base_url + path, **options).prepare()
         with session.get_adapter(str(request.url)).send(request, stream=True, timeout=timeout) as response:
             body = self._read(response)
-        told_at = _http_date(response.headers.get("Date", ""))
+        told_at = http_date(response.headers.get("Date", ""))
         self.clock_ms = None if told_at is None else int(told_at * 1000)
         return Answer(response.status_code, body, self._retry_after(response.headers))
 
@@ -142,16 +141,10 @@ class Api:
 
     def _retry_after(self, headers: Mapping[str, str]) -> float | None:
         """Seconds from a Retry-After of seconds or of a date; a date counts from the answer's own Date."""
-        text = headers.get("Retry-After", "").strip()
-        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
-            wait = float(text)
-        else:
-            then = _http_date(text)
-            if then is None:
-                return None
-            wait = then - (_http_date(headers.get("Date", "")) or self._now())
+        text, answered_at = headers.get("Retry-After", ""), headers.get("Date", "")
+        wait = retry_after_seconds(text, answered_at=answered_at, now=self._now())
         low, high = RETRY_AFTER_SECONDS
-        return min(max(wait, low), high)
+        return None if wait is None else min(max(wait, low), high)
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
@@ -263,10 +256,3 @@ def _was_stale(err: requests.ConnectionError) -> bool:
     """Whether a kept connection may have been closed by the other side before our request reached it."""
     cause = err.args[0] if err.args else None
     return isinstance(cause, urllib3.exceptions.ProtocolError)
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
