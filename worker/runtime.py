@@ -15,6 +15,7 @@ from worker.messaging.results import CeleryResults
 from worker.services import Services
 from worker.settings.settings import Settings
 from worker.steps import Step, sweep
+from worker.steps.notify_pool import NotifyPool
 from worker.steps.places import Places
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,16 @@ def places() -> Places:
 @cache
 def _places(_pid: int) -> Places:
     return Places(services(), nudge)
+
+
+def notify_pool() -> NotifyPool:
+    """This process's threads that send notifications; a forked child gets its own."""
+    return _notify_pool(os.getpid())
+
+
+@cache
+def _notify_pool(_pid: int) -> NotifyPool:
+    return NotifyPool(services(), nudge)
 
 
 def starter() -> Publisher:

@@ -13,6 +13,7 @@ from worker.guard.download import Downloader
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits
 from worker.jobs.timing import DAY, Timing, ms
+from worker.notifications.delivery import Notifications
 from worker.providers.base import CallbackTrust, Provider
 from worker.settings.settings import Settings
 from worker.store import Store, connect
@@ -48,6 +49,7 @@ class Services:
     providers: Mapping[str, Provider]
     downloader: Downloader
     bucket: Bucket
+    notifications: Notifications
     results: Results = field(default_factory=NoResults)
     timing: Timing = field(default_factory=Timing)
     rng: random.Random = field(default_factory=random.Random)
@@ -70,6 +72,7 @@ class Services:
                 media_hosts=settings.media_hosts,
             ),
             bucket=Bucket.connect(settings.bucket, settings.bucket_prefix),
+            notifications=Notifications.from_settings(settings),
             results=results(store) if results else NoResults(),
         )
 

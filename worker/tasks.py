@@ -24,7 +24,7 @@ from worker.jobs.job import Job, is_job_id
 from worker.jobs.timing import MINUTE, Timing
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, CeleryResults, capture
-from worker.runtime import nudge, places, services, starter, ticked
+from worker.runtime import notify_pool, nudge, places, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
 log = logging.getLogger(__name__)
@@ -183,6 +183,12 @@ def run_archive() -> None:
 def run_settle(job_ids: list[str]) -> None:
     """Pay what is owed for each final job."""
     _take(Step.SETTLE, job_ids)
+
+
+@_internal("notify", hard_seconds=5 * MINUTE)
+def run_notify(job_ids: list[str]) -> None:
+    """Hand the notifications of final jobs to this process's threads, which hold no slot while a receiver is slow."""
+    notify_pool().offer(_named(job_ids))
 
 
 @_internal("sweep", hard_seconds=5 * MINUTE)

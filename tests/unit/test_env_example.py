@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.settings.settings import NOT_YET, PROVIDER_NAMES, Settings
+from worker.settings.settings import PROVIDER_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "env.example"
@@ -27,13 +27,6 @@ def test_no_variable_is_explained_that_nobody_reads() -> None:
     unread = _explained().keys() - _read_by_the_code()
 
     assert {name for name in unread if not OF_LIBRARIES.fullmatch(name)} == set()
-
-
-def test_every_variable_that_is_not_available_yet_is_listed_as_such() -> None:
-    listed = EXAMPLE.read_text().partition("--- Not in this version")[2].split()
-
-    assert set(NOT_YET) <= set(listed)
-    assert set(NOT_YET) & _explained().keys() == set()
 
 
 def test_the_example_is_a_configuration_that_is_accepted(tmp_path: Path) -> None:
@@ -61,7 +54,7 @@ def _read_by_the_code() -> set[str]:
     own = [file for file in files if "local" not in file.relative_to(ROOT).parts]
     found = {name for file in own for name in _read_in(ast.parse(file.read_text()))}
     found |= set(re.findall(r"\$\{?([A-Z0-9_]+)", (ROOT / "Procfile").read_text()))
-    return found - OF_THE_TERMINAL - set(NOT_YET)
+    return found - OF_THE_TERMINAL
 
 
 def _read_in(tree: ast.AST) -> Iterator[str]:

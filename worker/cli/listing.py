@@ -70,6 +70,7 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
 @click.option("--differs", is_flag=True, help="Archived videos that are not as they were asked for.")
 @click.option("--open/--closed", "is_open", default=None, help="Open jobs, or those that nothing is owed for.")
 @click.option("--stuck", is_flag=True, help="Open jobs that do not go on as they should, and why.")
+@click.option("--dead-notifications", is_flag=True, help="Jobs whose receiver never took their notification.")
 @click.option("--since", type=Span(), metavar="SPAN", help="Accepted no longer ago: 90s, 15m, 2h or 7d.")
 @click.option("--until", type=Span(), metavar="SPAN", help="Accepted at least so long ago.")
 @click.option("--cursor", metavar="CURSOR", help="Go on where the list before ended, as it said.")
@@ -96,6 +97,7 @@ def list_jobs(
         differs=asked["differs"],
         stuck=stuck,
         waits_for=asked["waits_for"] and WaitCode(asked["waits_for"]),
+        dead_notification=asked["dead_notifications"],
     )
     found = collect(reader, wanted, cursor, limit)
     if as_json:

@@ -49,7 +49,7 @@ def show(job_id: str, as_json: bool) -> None:
 def text(known: Details) -> str:
     """The job for a person."""
     view, spec = known.view, known.spec
-    of_job = [*_standing(view), *_outcome(view.job), *_asked(spec), *_heard(view, known.events)]
+    of_job = [*_standing(view), *_outcome(view.job), *_asked(spec), *_heard(view, known.events), *_notified(known)]
     return "\n".join(fields(rows) for rows in ([*of_job, *_moves(known.timeline)], [*_limits(known)]) if rows)
 
 
@@ -100,6 +100,18 @@ def _heard(view: View, events: int) -> Iterator[tuple[str, str]]:
     yield "heard", f"{job.polls} polls, {events} callback events kept, {view.candidates} candidate request ids"
     if job.contradictions:
         yield "", f"{job.contradictions} callbacks that the provider's own answer denied"
+
+
+def _notified(known: Details) -> Iterator[tuple[str, str]]:
+    label = "notified"
+    for tried in known.deliveries:
+        answer = f"answered {tried['status']}" if tried["status"] else tried.get("error", "")
+        said = f": {tried['words']}" if tried.get("words") else ""
+        yield (
+            label,
+            f"{iso(tried['at'])}  version {tried['ver']}, by {tried['path']}: {answer}{said} ({tried['ms']} ms)",
+        )
+        label = ""
 
 
 def _limits(known: Details) -> Iterator[tuple[str, str]]:

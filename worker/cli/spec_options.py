@@ -39,6 +39,7 @@ FIELDS = (
     click.option("--max-cost", metavar="USD", help="Refuse it rather than pay more, or an unknown price."),
     click.option("--give-up-after", metavar="SECONDS", help="From now on; then it is not submitted any more."),
     click.option("--not-before", metavar="INSTANT", help="Such as 2026-12-01T08:00:00Z or Unix seconds."),
+    click.option("--notify-url", metavar="URL", help="Where its end is told by a signed POST."),
     click.option(
         "--metadata", metavar="KEY=VALUE", multiple=True, help="Returned untouched with the result; repeat it."
     ),

@@ -136,6 +136,9 @@ class Job:
     told: str = ""  # which callbacks of the caller's own canvas were sent: success or failure
     told_ver: int = 0
     manifest_ver: int | None = None  # None: no manifest is owed
+    notified_ver: int | None = None  # which version the receiver took; None: no notification is wanted
+    notify_tries: str = ""  # of the tries at the present version, see `worker/jobs/notification.py`
+    notify_dead: int = 0  # the version whose notification was given up
     is_tombstone: bool = False
 
     @property
@@ -225,6 +228,9 @@ class Job:
             told=record.get("told", ""),
             told_ver=_int(record, "told_ver", 0),
             manifest_ver=_instant(record, "manifest_ver"),
+            notified_ver=_instant(record, "notified_ver"),
+            notify_tries=record.get("notify_tries", ""),
+            notify_dead=_int(record, "notify_dead", 0),
             is_tombstone=record.get("tombstone") == "1",
         )
 

@@ -15,9 +15,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from worker.errors import SpecError
+from worker.errors import DownloadError, SpecError
 from worker.guard.bounded_json import value_problems
 from worker.guard.text import shown_name
+from worker.guard.urls import HttpsUrl
 from worker.jobs import order_terms
 from worker.jobs.images import normal_image
 from worker.jobs.order_terms import GIVE_UP_SECONDS
@@ -26,10 +27,9 @@ from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
 SPEC_BYTES = 6 * 1024 * 1024
 """Two inline pictures of 2 MiB, in base64, and room for words."""
 METADATA_BYTES = 16 * 1024
+URL_CHARACTERS = 2048
 PROBLEMS = 100
 """Most problems told at once."""
-
-NO_NOTIFICATIONS = "notifications are not available in this version; leave notify_url out"
 
 
 def _not_blank(text: str) -> str:
@@ -44,8 +44,12 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def _refuse_notify(_url: str) -> str:
-    raise ValueError(NO_NOTIFICATIONS)
+def _web_url(text: str) -> str:
+    """The URL as it is sent to; where it may lead is the operator's to say (`CALLSHEET_NOTIFY_HOSTS`)."""
+    try:
+        return HttpsUrl.parse(text, may_be_plain=True).text
+    except DownloadError as err:
+        raise ValueError(err.detail.replace("the link is", "is").replace("the link", "it")) from None
 
 
 Words = Annotated[str, AfterValidator(_not_blank)]
@@ -86,7 +90,9 @@ class JobSpec(BaseModel):
     max_cost: Annotated[str, BeforeValidator(order_terms.max_cost)] | None = None  # USD, decimal text
     give_up_after: Annotated[int, Field(ge=GIVE_UP_SECONDS[0], le=GIVE_UP_SECONDS[1])] | None = None  # seconds
     not_before: Annotated[str, BeforeValidator(order_terms.not_before)] | None = None  # RFC 3339
-    notify_url: Annotated[str, AfterValidator(_refuse_notify)] | None = Field(None, repr=False)
+    notify_url: Annotated[str, Field(max_length=URL_CHARACTERS), AfterValidator(_web_url)] | None = Field(
+        None, repr=False
+    )
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(None, repr=False)
 
     @property

@@ -40,6 +40,7 @@ class Timing:
     archive_express_seconds: float = 120.0  # a copy that takes longer makes room for those that nobody has tried
     archive_longest_seconds: float = 20 * HOUR  # 2 GiB at the least rate take 18.2 h (worker/guard/connection.py)
     settle_lease_seconds: float = 30.0
+    notify_lease_seconds: float = 60.0  # a POST takes at most 15 s, after its host was resolved
 
     submit_deadline_seconds: float = 6 * HOUR  # accepted, and no provider would take it
     line_deadline_seconds: float = 7 * DAY  # accepted, and it was never its turn: also a paused provider's job ends

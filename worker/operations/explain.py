@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from worker.jobs import notification
 from worker.jobs.durations import moment, span
 from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.job import Job
@@ -16,6 +17,7 @@ from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
 from worker.jobs.wait_codes import WaitCode
+from worker.notifications.schedule import TOTAL_SECONDS
 from worker.operations import overdue
 
 OUTPUTS = {WaitCode.RESULT: "its result", WaitCode.MANIFEST: "its manifest"}
@@ -71,6 +73,9 @@ def deadline(view: View) -> int | None:
     job, timing = view.job, view.timing
     if not job.is_open or (job.is_final and unwritten(job)):
         return None
+    if notification.is_pending(job):
+        first_at = notification.tries_of(job).first_at
+        return _after(first_at, TOTAL_SECONDS) if first_at else None
     if job.is_final:
         return job.look_until
     if job.state is JobState.ACCEPTED:
@@ -179,7 +184,16 @@ def _final(view: View) -> str:
     if owed:
         why = f" ({view.job.waiting_for})" if view.job.failures and view.job.waiting_for else ""
         return f"{' and '.join(owed)} to be written{why}; {_next(view, 'tried')}"
+    if notification.is_pending(view.job):
+        return _notification(view)
     return f"{_hope(view)}; {_next(view, 'looked at')}, and so on {_until(view)}"
+
+
+def _notification(view: View) -> str:
+    tries = notification.tries_of(view.job)
+    failed = f" ({tries.count} tries failed)" if tries.count else ""
+    when = f"tried {_in(view, tries.next_at)}" if tries.next_at > view.now else _next(view, "tried")
+    return f"its notification to be taken by its receiver{failed}; {when}"
 
 
 def _hope(view: View) -> str:
@@ -213,6 +227,8 @@ def _closed(view: View) -> str:
         JobState.EXPIRED: "the provider never finished, and it is no longer asked",
     }
     end = ends.get(view.job.state, "it ended without a video and the result is told")
+    if notification.is_dead(view.job):
+        end += f", but its notification was given up: callsheet renotify {view.job.id}"
     return f"{end}; closed {span((view.now - (view.job.closed_at or view.now)) / 1000)} ago"
 
 

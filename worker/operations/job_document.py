@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from worker.jobs import notification
 from worker.jobs.durations import iso
 from worker.jobs.rate_limits import Standing
 from worker.jobs.result import error_document, error_of
@@ -21,7 +22,7 @@ from worker.operations.view import Reader
 from worker.operations.waits import waits_for
 from worker.store import TimelineEntry
 
-IMAGE_FIELDS = ("first_frame", "last_frame")
+LINK_FIELDS = ("first_frame", "last_frame", "notify_url")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Details:
     spec: Mapping[str, Any] = field(default_factory=dict)  # with pictures described
     timeline: tuple[TimelineEntry, ...] = ()
     events: int = 0
+    deliveries: tuple[Mapping[str, Any], ...] = ()  # tries at its notifications, the latest 20
     standing: Standing | None = None  # of its provider, while the job is not final
 
 
@@ -45,14 +47,15 @@ def details(reader: Reader, job_id: str) -> Details | None:
         view=view,
         spec=shown_spec(json.loads(store.spec_json(job_id) or "{}")),
         timeline=tuple(store.timeline(job_id)),
+        deliveries=tuple(store.deliveries(job_id)),
         events=len(store.events(job_id)),
         standing=None if view.job.is_final else reader.standings().get(view.job.provider),
     )
 
 
 def shown_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """*spec* with its pictures described: their links may be signed, and their content is long."""
-    return {name: _picture(value) if name in IMAGE_FIELDS else value for name, value in spec.items()}
+    """*spec* with its pictures and links described: those may be signed or hold a token, and pictures are long."""
+    return {name: _picture(value) if name in LINK_FIELDS else value for name, value in spec.items()}
 
 
 def _picture(value: str) -> str:
@@ -87,6 +90,7 @@ def row(view: View) -> dict[str, Any]:
         "last_failure": job.waiting_for if job.failures else None,
         "cost": dict(job.cost),
         "differs": [asdict(difference) for difference in job.differs],
+        "notification": notification.standing(job),
     }
 
 
@@ -107,6 +111,8 @@ def document(known: Details) -> dict[str, Any]:
         "contradictions": job.contradictions,
         "events": known.events,
         "candidates": view.candidates,
+        "notification": notification.standing(job),
+        "deliveries": [{**tried, "at": iso(tried["at"])} for tried in known.deliveries],
         "timeline": [{**asdict(entry), "at": iso(entry.at)} for entry in known.timeline],
         **({} if known.standing is None else {"limits": limits.document(known.standing)}),
     }

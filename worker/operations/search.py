@@ -18,6 +18,7 @@ from typing import Any
 from worker.errors import CallsheetError
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import is_job_id
+from worker.jobs.notification import is_dead
 from worker.jobs.states import JobState
 from worker.jobs.wait_codes import WaitCode
 from worker.operations.explain import View
@@ -55,6 +56,7 @@ class Filter:
     differs: bool = False  # archived, and not as it was asked
     stuck: bool = False  # open, and not going on as it should
     waits_for: WaitCode | None = None
+    dead_notification: bool = False  # told to a receiver that never took it
 
     @property
     def in_states(self) -> frozenset[JobState]:
@@ -67,10 +69,15 @@ class Filter:
         """The conditions that Redis compares."""
         code = None if self.error_code == ErrorCode.EXPIRED else self.error_code
         fields = {"provider": self.provider, "model": self.model, "tenant": self.tenant, "error_code": code}
+        present = {
+            "closed_at": self.is_open is False,
+            "differs": self.differs,
+            "notify_dead": self.dead_notification,
+        }
         wants_open = self.is_open or self.stuck or self.waits_for not in (None, WaitCode.NOTHING)
         return Sieve(
             equal=tuple((name, value) for name, value in fields.items() if value is not None),
-            has=(*(("closed_at",) if self.is_open is False else ()), *(("differs",) if self.differs else ())),
+            has=tuple(name for name, is_wanted in present.items() if is_wanted),
             lacks=("closed_at",) if wants_open else (),
         )
 
@@ -171,8 +178,9 @@ class _Walk:
         if wanted.metadata:
             job_ids = [job_id for job_id, kept in self._reader.store.metadata(job_ids) if _has(kept, wanted.metadata)]
         for view in self._reader.views(job_ids):
-            is_fit = wanted.waits_for in (None, code_of(view)) and (not wanted.stuck or why_stuck(view))
-            if view.job.state in self._states and is_fit:
+            if view.job.state not in self._states or (wanted.dead_notification and not is_dead(view.job)):
+                continue
+            if wanted.waits_for in (None, code_of(view)) and (not wanted.stuck or why_stuck(view)):
                 yield view
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.jobs import notification
 from worker.jobs.durations import iso
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
@@ -90,6 +91,8 @@ def _after_the_end(view: View) -> WaitCode:
     owed = unwritten(view.job)
     if owed:
         return owed[0]
+    if notification.is_pending(view.job):
+        return WaitCode.NOTIFICATION
     return WaitCode.RECONCILE if view.candidates else WaitCode.LATE_VIDEO
 
 

@@ -8,12 +8,14 @@ reads the environment, but for boto3 (`AWS_*`) and Flower (`FLOWER_*`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
 
-from worker.errors import SettingsError
+from worker.errors import DownloadError, SettingsError
+from worker.guard.destinations import Destination, DestinationPolicy
+from worker.guard.urls import HttpsUrl
 from worker.jobs.rate_limits import Limits
 from worker.settings import values as values
 from worker.settings.misspelt import misspelt
@@ -28,9 +30,6 @@ BASE_URLS = {
     "evolink": "https://api.evolink.ai",
     "apimart": "https://api.apimart.ai",
 }
-
-NOT_YET = ("CALLSHEET_NOTIFY_SECRETS",)
-"""Variables of the design that no code honours yet: refused, so that nobody relies on them."""
 
 OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 """Variables of ours that deploy/gunicorn.conf.py reads."""
@@ -77,6 +76,9 @@ class Settings:
     allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
     retention_days: int
     daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
+    notify_secrets: tuple[str, ...] = field(default=(), repr=False)  # all sign; empty: nothing is notified
+    notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
+    notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
     shards: int = 1  # of the records; for ever
 
     @classmethod
@@ -117,10 +119,11 @@ class Settings:
             retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
             daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
+            notify_secrets=read.optional("CALLSHEET_NOTIFY_SECRETS", values.webhook_secrets, NONE),
+            notify_url=read.optional("CALLSHEET_NOTIFY_URL", str, None),
+            notify_hosts=read.optional("CALLSHEET_NOTIFY_HOSTS", values.destinations, ()),
         )
-        for name in NOT_YET:
-            if env.get(name):
-                read.problems.append(f"{name} is not available in this version: unset it")
+        read.problems += _notify_problems(settings, read.bad)
         read.problems += _too_small_to_divide(settings)
         read.problems += misspelt(env, read.known, ("CALLSHEET", *map(str.upper, PROVIDER_NAMES)))
         if read.problems:
@@ -143,7 +146,7 @@ class _Reader:
         self.problems: list[str] = []
         self.bad: set[str] = set()
         self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
-        self.known |= {*OF_THE_RECEIVER, *NOT_YET}
+        self.known |= {*OF_THE_RECEIVER}
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
         self.known.add(name)
@@ -164,6 +167,23 @@ class _Reader:
             self.problems.append(f"{name} is not set: give {what}")
             return None
         return self.optional(name, parse, None)
+
+
+def _notify_problems(settings: Settings, bad: Collection[str]) -> Iterator[str]:
+    """Say why CALLSHEET_NOTIFY_URL could never be sent to."""
+    url = settings.notify_url
+    if url is None:
+        return
+    if not settings.notify_secrets and "CALLSHEET_NOTIFY_SECRETS" not in bad:
+        yield (
+            "CALLSHEET_NOTIFY_SECRETS is not set, but CALLSHEET_NOTIFY_URL is: set at least one secret "
+            "(whsec_ and the base64 of 24 to 64 random bytes; comma-separated, all sign)"
+        )
+    try:
+        DestinationPolicy(settings.notify_hosts).check_name(HttpsUrl.parse(url, may_be_plain=True))
+    except DownloadError as err:
+        if "CALLSHEET_NOTIFY_HOSTS" not in bad:
+            yield f"CALLSHEET_NOTIFY_URL cannot be sent to: {err.detail}"
 
 
 def _too_small_to_divide(settings: Settings) -> Iterator[str]:

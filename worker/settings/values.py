@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from base64 import b64decode
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from redis.connection import parse_url
 
+from worker.guard.destinations import Destination
 from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster, node_urls
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+WEBHOOK_SECRET_BYTES = (24, 64)
+"""Least and greatest length of a secret of Standard Webhooks."""
 
 SECRET_CHARACTERS = 32
 """Least length of a secret that signs: below it, guessing offline becomes thinkable."""
@@ -124,6 +129,37 @@ def secrets(text: str) -> tuple[str, ...]:
     if not found or any(len(secret) < SECRET_CHARACTERS for secret in found):
         raise ValueError(f"must hold only secrets of {SECRET_CHARACTERS} characters or more, comma-separated")
     return found
+
+
+def webhook_secrets(text: str) -> tuple[str, ...]:
+    """Read the secrets of Standard Webhooks: `whsec_` and base64."""
+    found = tuple(split(text))
+    if not found or not all(map(_is_webhook_secret, found)):
+        least, most = WEBHOOK_SECRET_BYTES
+        raise ValueError(
+            f"must hold only secrets of Standard Webhooks, comma-separated: whsec_ and the base64 of {least} to {most} "
+            'bytes, such as "whsec_$(openssl rand -base64 32)"'
+        )
+    return found
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    least, most = WEBHOOK_SECRET_BYTES
+    try:
+        key = b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return secret.startswith("whsec_") and least <= len(key) <= most
+
+
+def destinations(text: str) -> tuple[Destination, ...]:
+    try:
+        return tuple(Destination.parse(part) for part in split(text))
+    except ValueError as err:
+        raise ValueError(
+            f"must be hosts, comma-separated, such as backend.internal, backend.internal:8443, .internal or "
+            f"http://10.0.0.5:8080 ({err})"
+        ) from None
 
 
 def api_key(text: str) -> str:

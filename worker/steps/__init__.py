@@ -20,6 +20,7 @@ class Step(StrEnum):
     POLL = "poll"
     ARCHIVE = "archive"
     SETTLE = "settle"
+    NOTIFY = "notify"
 
 
 _STEP = {
@@ -35,9 +36,12 @@ NAMELESS = frozenset({Step.ARCHIVE})
 """Steps whose messages name no job: the step itself knows whose turn it is."""
 
 
-def step_for(state: JobState, *, was_called: bool = False) -> Step:
-    """The step that a due job in *state* needs; *was_called*: a callback came that nobody has looked at."""
+def step_for(state: JobState, *, was_called: bool = False, is_for_notification: bool = False) -> Step:
+    """The step that a due job in *state* needs; *was_called*: a callback came that nobody has looked at.
+
+    *is_for_notification*: nothing but the notification of its end is pending.
+    """
     if state in FINAL:
-        return Step.SETTLE
+        return Step.NOTIFY if is_for_notification else Step.SETTLE
     step = _STEP[state]
     return Step.CONFIRM if was_called and step is Step.POLL else step

@@ -57,7 +57,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
 
 
 def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
-    """Refuse what could never be submitted on its own terms, or within the daily budget; raises `SpecError`."""
+    """Refuse what could never be submitted or told on its own terms, or within the daily budget; raises `SpecError`."""
     cost, budget = rules.cost(spec), services.settings.daily_budget
     problems = []
     for name, most in (("CALLSHEET_DAILY_BUDGET", budget), ("max_cost", spec.max_cost and Decimal(spec.max_cost))):
@@ -70,6 +70,8 @@ def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
             problems.append(f"duration: costs {cost['amount']} USD at {rules.provider}, and {name} is {most}")
     if spec.not_before and order_terms.instant(spec.not_before) - services.store.now() > order_terms.AHEAD_MS:
         problems.append("not_before: lies more than 30 days ahead")
+    if spec.notify_url and (refusal := services.notifications.refusal(spec.notify_url)):
+        problems.append(f"notify_url: {refusal}")
     if problems:
         raise SpecError(problems)
 
@@ -93,6 +95,7 @@ def _record(job_id: str, spec: JobSpec, rules: ModelRules, services: Services, r
         request=request,
         due_in_ms=0 if begins_at is None else services.timing.rest_ms(services.store.now(), begins_at),
         facts={name: value for name, value in facts.items() if value},
+        notifies=services.notifications.wants(spec.notify_url),
     )
 
 

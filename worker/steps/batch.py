@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from worker.errors import CallsheetError
 from worker.services import Services
-from worker.steps import Step, confirm, deliver, poll, submit
+from worker.steps import Step, confirm, deliver, notify, poll, submit
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = {Step.SUBMIT: 8, Step.CONFIRM: 8, Step.POLL: 8, Step.SETTLE: 4}
+AT_ONCE = {Step.SUBMIT: 8, Step.CONFIRM: 8, Step.POLL: 8, Step.SETTLE: 4, Step.NOTIFY: 4}
 """Jobs of one message that are worked on together."""
 
 RUNS: Mapping[Step, Callable[[str, Services], Step | None]] = {
@@ -24,6 +24,7 @@ RUNS: Mapping[Step, Callable[[str, Services], Step | None]] = {
     Step.CONFIRM: confirm.run,
     Step.POLL: poll.run,
     Step.SETTLE: deliver.run,
+    Step.NOTIFY: notify.run,
 }
 """The steps that are taken for a job that a message names."""
 

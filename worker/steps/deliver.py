@@ -1,5 +1,7 @@
 """Deliver: hand out the result and the manifest of a final job, then close it, or look at it once more.
 
+The notification, a third output that is pending, has a step of its own (`notify.py`): receivers may be slow.
+
 Both are written from the record, and marked as delivered only if the record has
 not moved on meanwhile. A final job with nothing pending whose video may still
 come is looked at slowly (`revisit.py`).
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 
 from worker.errors import BucketError, ResultError
+from worker.jobs import notification
 from worker.jobs.job import Job
 from worker.jobs.manifest import manifest_of
 from worker.jobs.result import error_of
@@ -37,6 +40,7 @@ def run(job_id: str, services: Services) -> Step | None:
     step = revisit.look(claim, services)
     if step is None:
         _settled(claim, "", services)
+        return _notify(claim)
     return step
 
 
@@ -57,9 +61,15 @@ def _deliver(claim: Claim, services: Services) -> Step | None:
     if delivered and not _settled(claim, ",".join(delivered), services):
         return None
     if refusals:
-        return _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
-    _log_end(job)
-    return None
+        _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
+    else:
+        _log_end(job)
+    return _notify(claim)
+
+
+def _notify(claim: Claim) -> Step | None:
+    """The step for the notification, if a try at it is due; it waits for no other output."""
+    return Step.NOTIFY if notification.is_due(claim.job, claim.now) else None
 
 
 def _log_end(job: Job) -> None:
@@ -89,12 +99,11 @@ def _settled(claim: Claim, delivered: str, services: Services) -> bool:
     return reply.word != "late"
 
 
-def _postpone(claim: Claim, services: Services, reason: str) -> Step | None:
+def _postpone(claim: Claim, services: Services, reason: str) -> None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
     services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
-    return None
 
 
 def _is_unspent(job: Job, services: Services) -> bool:

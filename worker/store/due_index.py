@@ -88,7 +88,10 @@ class Index(Reads):
             keys = [self._keys.due(shard), self._keys.counters(shard), *(self._keys.of(job_id)[0] for job_id in ids)]
             args: list[str | int] = [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), FARTHEST_MS, *ids]
             rows = self._scripts.run("nudge", keys, args)
-            nudged += [Nudge(job_id, JobState(state), provider, call == 1) for job_id, state, provider, call in rows]
+            nudged += [
+                Nudge(job_id, JobState(state), provider, call == 1, notify == 1)
+                for job_id, state, provider, call, notify in rows
+            ]
         return nudged
 
     def most_urgent(self, *, untried_only: bool = False) -> Iterator[str]:

@@ -23,7 +23,8 @@ from worker.store.compression import pack
 from worker.store.keys import Keys
 from worker.store.lists import RANKS
 from worker.store.move_arguments import open_fields, read_job, read_reply
-from worker.store.rate_limits import DAY_MS, Admission
+from worker.store.notifications import Deliveries
+from worker.store.rate_limits import DAY_MS
 from worker.store.replies import Claim, Reply
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
 """Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
 
 
-class Store(Admission):
+class Store(Deliveries):
     """The job records of one Redis.
 
     *clock* (Unix ms) replaces the server's time in tests; *monotonic* (seconds)
@@ -66,8 +67,11 @@ class Store(Admission):
         request: str | None = None,
         due_in_ms: int = 0,
         facts: Mapping[str, str] | None = None,
+        notifies: bool = False,
     ) -> Reply:
         """Record a job, once. `repeat`: that very job exists (or did: a tombstone); *request* is kept (`save_request`).
+
+        With *notifies* a notification is pending once the job is final.
 
         `conflict`: the id belongs to another spec.
         """
@@ -81,6 +85,7 @@ class Store(Admission):
             "model": model,
             "due_in_ms": due_in_ms,
             "facts": open_fields(facts),
+            **({"notifies": True} if notifies else {}),
         }
         return read_reply(job_id, self._run("accept", job_id, given, pack(spec_json), request or "", durable=True))
 

@@ -34,6 +34,7 @@ class Keys:
             f"{tag}history:{job_id}",
             f"{tag}links:{job_id}",
             f"{tag}tombstone:{job_id}",
+            f"{tag}deliveries:{job_id}",
         )
 
     def shared(self, job_id: str) -> tuple[str, ...]:

@@ -65,6 +65,9 @@ FIELDS = {
     "closed_at": "nothing more to do",
     "told_ver": "which version was told",
     "manifest_ver": "which version was written to job.json; absent: no manifest is wanted",
+    "notified_ver": "which version was taken by the receiver of notifications; absent: none is wanted",
+    "notify_tries": "<ver>:<tries that failed>:<first try at>:<next one at>",
+    "notify_dead": "the version whose notification was given up",
     "told": "the word whose callbacks were sent, and for which Celery requests: success 1f3a -",
     "tombstone": "1 in a tombstone, which keeps some of these fields as JSON",
 }
@@ -86,6 +89,7 @@ VALUES = {
     "events": "hash: fingerprint -> <terminal> <attempt> <stored at> <request id as JSON>\\n<event JSON>",
     "candidates": "hash: request id -> <first seen>[ denied]",
     "tombstone": "JSON of fields",
+    "deliveries": "list: tries at notifications, JSON of at, ver, status, ms, error, words, path",
     "line": "<provider>:<op>:<since, 15 digits>:<job id>",
     "occupied": "<provider>:<job id>",
     "listed": "<rank of the state, 1 to 9> * 10^13 + <accepted_at>: the score of the job id",

@@ -37,7 +37,7 @@ OWN_FIELDS = frozenset(
     {
         *("v", "state", "ver", "attempt", "try_no", "spec_sha256", "accepted_at", "state_at", "submitted_at", "path"),
         *("lease", "lease_until", "leased_at", "call", "woken_at", "nudges", "contradictions", "told_ver"),
-        *("manifest_ver",),
+        *("manifest_ver", "notified_ver", "notify_tries", "notify_dead"),
         *("place", "reserved", "reserved_on"),
         *("final_at", "closed_at", "look_until", "tombstone"),
         *("error_stage", "error_code", "error_message", "error_provider_code"),

@@ -39,13 +39,13 @@ class Reads:
 
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""
-        job, _, _, _, _, _, tombstone = self._keys.of(job_id)
+        job, *_, tombstone, _ = self._keys.of(job_id)
         record = self._hash(job) or json.loads(self._text(tombstone) or "{}")
         return Job.from_record(job_id, record) if record else None
 
     def knows(self, job_id: str) -> bool:
         """Whether there is a record of the job, or its tombstone."""
-        record, *_, tombstone = self._keys.of(job_id)
+        record, *_, tombstone, _ = self._keys.of(job_id)
         with store_errors():
             return bool(self._client.exists(record, tombstone))
 
@@ -83,6 +83,12 @@ class Reads:
         """The callbacks kept, in the order they came."""
         kept = self._hash(self._keys.of(job_id)[3])
         return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
+
+    def deliveries(self, job_id: str) -> list[dict[str, Any]]:
+        """The tries at the job's notifications, the latest 20, in the order they were made."""
+        with store_errors():
+            lines = cast("list[str]", self._client.lrange(self._keys.of(job_id)[7], 0, -1))
+        return [json.loads(line) for line in lines]
 
     def counters(self) -> dict[str, int]:
         """Every counter's value."""

@@ -85,6 +85,7 @@ class Nudge:
     state: JobState
     provider: str
     was_called: bool = False  # a callback came that nobody has looked at
+    is_for_notification: bool = False  # all else that is pending for it is delivered
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "newest": (),
     "next": PROVIDER,
     "note": RECORD,
+    "notified": CLOSING,
     "nudge": (),
     "own": (),
     "recall": EVENTS,

@@ -33,6 +33,7 @@ from worker.jobs.job import Job
 from worker.jobs.spec import JobSpec, parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import DAY, HOUR, MINUTE, ms
+from worker.notifications.delivery import Notifications
 from worker.providers.base import Provider, ProviderEvent, Submission
 from worker.providers.http import new_session, trust
 from worker.services import Services
@@ -526,6 +527,7 @@ def scene(
         providers=provider_adapters.build(settings, provider_session),
         downloader=Downloader(ca_file=settings.ca_file, allow_networks=settings.allow_networks),
         bucket=Bucket(bucket_client, settings.bucket, settings.bucket_prefix),
+        notifications=Notifications.from_settings(settings),
         results=told,
         rng=random.Random(SEED),
         monotonic=lambda: clock.now,

@@ -192,7 +192,7 @@ def test_steps_started_in_any_order_at_any_time_do_no_harm(scene: Scene, seed: i
     for provider, job_id in zip(PROVIDERS, jobs, strict=True):
         scene.accepted(provider, job_id)
 
-    for _ in range(150):
+    for _ in range(200):
         scene.run(rng.choice(list(Step)), rng.choice(jobs))
         scene.advance(rng.choice((0, 0, 1, 5)))
 

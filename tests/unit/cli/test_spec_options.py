@@ -26,7 +26,7 @@ def test_every_field_of_a_spec_has_an_option() -> None:
 
     from worker.cli.spec_options import spec_options
 
-    assert {parameter.name for parameter in spec_options(verb).params} == set(JobSpec.model_fields) - {"notify_url"}
+    assert {parameter.name for parameter in spec_options(verb).params} == set(JobSpec.model_fields)
 
 
 def test_a_duration_becomes_a_number() -> None:

@@ -89,7 +89,10 @@ def test_the_duration_of_a_storyboard_is_the_sum_of_its_shots() -> None:
         ({"metadata": {"a": "é" * 9_000}}, "metadata: is over 16384 bytes as JSON"),
         ({"first_frame": "http://example.com/a.png"}, "first_frame: must be an https:// URL, s3://"),
         ({"last_frame": ""}, "last_frame: must be an https:// URL"),
-        ({"notify_url": "https://example.com"}, "notify_url: notifications are not available in this version"),
+        ({"notify_url": "ftp://example.com"}, "notify_url: is not an https:// or http:// URL"),
+        ({"notify_url": "backend"}, "notify_url: is not a URL that a browser would open"),
+        ({"notify_url": "https://user:pw@example.com"}, "notify_url: it carries a user or a password"),
+        ({"notify_url": "https://example.com/" + "x" * 2048}, "notify_url: has more than 2048 characters"),
         ({"durations": 5}, "durations: is not a field of a spec; fields are model, provider"),
     ],
     ids=lambda value: value[:60] if isinstance(value, str) else None,
@@ -170,7 +173,7 @@ def test_all_problems_are_told_at_once() -> None:
             "prompt": "p",
             "shots": [{"seconds": 0, "prompt": "a;b"}, {}],
             "first_frame": "ftp://x",
-            "notify_url": "https://example.com",
+            "notify_url": "ftp://example.com",
         }
     )
 

@@ -39,6 +39,8 @@ ALARMS = {
     "spec_conflicts": "a job id came again with another spec: the sender uses ids twice",
     "unknown_statuses": "a provider used a status that its adapter does not know: compare its documents",
     "callbacks_unknown_status": "a callback used a status that its adapter does not know: compare its documents",
+    "notifications_dead": "receivers never took notifications, which were given up: callsheet list "
+    "--dead-notifications, then callsheet renotify JOB",
     "steps_stalled": "steps hung and were given up, their jobs tried again: look for step.stalled in the logs",
     "requests_unknown_there": "a provider no longer knows requests that it gave us ids for",
     "due_without_open_job": "the due index named jobs that are not open: was the Redis changed by hand?",

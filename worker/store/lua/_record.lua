@@ -1,10 +1,10 @@
 -- What stands in front of every script about one job (scripts.py prepends it): its record, and how to change it.
 --
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
---       6 links string     7 tombstone string
---       8 occupied sorted set   9 line sorted set   10 perishing sorted set   11 listed sorted set
---       12 closed sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 13 a provider's limits hash
+--       6 links string     7 tombstone string   8 deliveries list
+--       9 occupied sorted set   10 line sorted set   11 perishing sorted set   12 listed sorted set
+--       13 closed sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 14 a provider's limits hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- The fields are those of `layout.py`.
@@ -12,10 +12,10 @@
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, LIMITS =
+local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, DELIVERIES, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, LIMITS =
   unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
-local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES}
+local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES, DELIVERIES}
 local BEFORE_MOVES, MOST_MOVES = 2, 200
 local RANK_STEP = 1e13  -- more than any instant
 local WAKE_MS, LONGEST_LEASE_MS = 60000, 900000
@@ -23,7 +23,9 @@ local MOST_REQUESTS, MOST_REQUEST_BYTES = 8, 262144
 local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
-local KINDS = {"hash", "zset", "hash", "hash", "list", "string", "string", "zset", "zset", "zset", "zset", "zset", "hash"}
+local KINDS = {
+  "hash", "zset", "hash", "hash", "list", "string", "string", "list", "zset", "zset", "zset", "zset", "zset", "hash",
+}
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
   if held ~= "none" and held ~= kind then

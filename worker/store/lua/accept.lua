@@ -1,7 +1,8 @@
 -- Record a job, once. Request ids that callbacks named while its record was missing are taken over: Redis has lost the
 -- job, which may be paid for, and somebody must look before it is sent again.
 --
--- given  spec_sha256, provider, model, state, rank, path, due_in_ms, version, facts {name: value}
+-- given  spec_sha256, provider, model, state, rank, path, due_in_ms, version, facts {name: value}, notifies: its end is to
+--        be told by a notification
 -- ARGV   4 spec JSON   5 the Celery request, or ""
 -- Returns {"applied" | "repeat" (same spec) | "conflict" (another spec), record}
 
@@ -24,6 +25,7 @@ put("model", given.model)
 put("accepted_at", text(now))
 put("state_at", text(now))
 put("path", given.path)
+if given.notifies then put("notified_ver", "0") end
 for name, value in pairs(given.facts) do put(name, value) end
 due_at = now + given.due_in_ms
 local is_known_by_callbacks = redis.call("HLEN", CANDIDATES) > 0

@@ -5,8 +5,9 @@
 --       4 the layout of records that may be touched
 --       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks
 --       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due   7.. job ids
--- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0}, ...} of those that were
---         due, but for those whose own first message may still wait;
+-- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0, is it a try at its
+--         notification that it is due for: 1 or 0}, ...} of those that were due, but for those whose own first message
+--         may still wait;
 --         an entry without an open record is removed and counted
 
 local now = tonumber(ARGV[1])
@@ -16,6 +17,12 @@ if not now then
 end
 local function waits(word) return string.find("," .. ARGV[5] .. ",", "," .. word .. ",", 1, true) ~= nil end
 
+-- Whether no later try at the notification of that version is planned (`_close.lua`).
+local function is_try_due(ver, tries)
+  local tried, at = string.match(tries or "", "^(%d+):%d+:%d+:(%d+)$")
+  return tried ~= ver or tonumber(at) <= now or tonumber(at) > now + 18000000
+end
+
 local nudged, moved, void, seen = {}, {}, {}, {}
 local due = redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 7))
 for i = 3, #KEYS do
@@ -23,8 +30,9 @@ for i = 3, #KEYS do
   local is_due = due_at <= now or due_at < math.huge and due_at > now + ARGV[6]
   if is_due and not seen[job_id] then
     seen[job_id] = true
-    local state, provider, nudges, closed_at, version, state_at, call =
-      unpack(redis.call("HMGET", KEYS[i], "state", "provider", "nudges", "closed_at", "v", "state_at", "call"))
+    local state, provider, nudges, closed_at, version, state_at, call, ver, told, manifest, notified, tries, dead =
+      unpack(redis.call("HMGET", KEYS[i], "state", "provider", "nudges", "closed_at", "v", "state_at", "call",
+        "ver", "told_ver", "manifest_ver", "notified_ver", "notify_tries", "notify_dead"))
     if state and version ~= ARGV[4] then
       -- of a layout that is not known here: the Callsheet that wrote it sweeps, too
     elseif state and not closed_at then
@@ -33,7 +41,11 @@ for i = 3, #KEYS do
       redis.call("HINCRBY", KEYS[i], "nudges", 1)
       -- whoever moves a job that is due at once, or stores a callback, nudges it
       local was_sent = call == "new" and waits("call") or due_at == tonumber(state_at) and waits(state)
-      if nudges or not was_sent then nudged[#nudged + 1] = {job_id, state, provider, call and 1 or 0} end
+      if nudges or not was_sent then
+        local is_wanted = notified and notified ~= ver and dead ~= ver and not call
+        local is_turn = is_wanted and told == ver and (not manifest or manifest == ver) and is_try_due(ver, tries)
+        nudged[#nudged + 1] = {job_id, state, provider, call and 1 or 0, is_turn and 1 or 0}
+      end
     else
       void[#void + 1] = job_id
     end

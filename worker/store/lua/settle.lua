@@ -30,7 +30,7 @@ if listed(given.paid, "result") then put("told_ver", job.ver) end
 if listed(given.paid, "manifest") and job.manifest_ver then put("manifest_ver", job.ver) end
 if given.paid == "" and job.call == "seen" then drop("call") end
 
-if int("told_ver") < given.ver or (job.manifest_ver and int("manifest_ver") < given.ver) then
+if is_result_pending() or is_manifest_pending() then
   if not leased() then due_at = now end
   return answer("applied")
 end
@@ -39,8 +39,9 @@ if job.call or redis.call("HLEN", CANDIDATES) > 0 then
   if job.lease then release(now) end
   return answer("applied")
 end
-if int("look_until") > now then
-  release(now + given.rest_in_ms)
+local look_at = next_look()
+if look_at then
+  release(look_at)
   return answer("applied")
 end
 

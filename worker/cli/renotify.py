@@ -1,0 +1,31 @@
+"""`callsheet renotify`: send a job's notification once more."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from worker.cli.verdict import give
+from worker.operations import renotify as operation
+from worker.services import Services
+from worker.settings.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  callsheet renotify order-1007
+  callsheet list --dead-notifications --json | jq -r .job_id | xargs -n1 callsheet renotify
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("job_id", metavar="JOB")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def renotify(job_id: str, as_json: bool) -> None:
+    """Send a job's notification once more, and say what its receiver answered.
+
+    The webhook-id is that of the earlier tries, and their schedule goes on
+    unless this one is taken. Exits with 3 when it is not.
+    """
+    services = Services.from_settings(Settings.from_env(os.environ))
+    give(operation.renotify(job_id, services), as_json=as_json)

@@ -1,0 +1,60 @@
+"""Renotify: send a job's notification once more, now, and say what its receiver answered.
+
+It changes no schedule: a notification that is still tried goes on being tried, unless this one was taken.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from worker.errors import CallsheetError
+from worker.jobs.timing import ms
+from worker.notifications.delivery import Delivery, Notifications
+from worker.notifications.signature import message_id
+from worker.operations.outcome import Outcome, checked_id, found
+from worker.services import Services
+from worker.steps.notify import tried
+
+
+def renotify(job_id: str, services: Services) -> Outcome:
+    """Send the notification of a job that has ended; raises `CallsheetError` where there is no such job."""
+    job = found(services.store.get(checked_id(job_id)), job_id)
+    if job.is_tombstone:
+        raise CallsheetError(f"only the tombstone of {job.id} is left, which does not say where it is told")
+    if not job.is_final:
+        return Outcome(job.id, "not_ended", f"{job.id} has not ended: it is {job.state}", is_done=False)
+    spec_json = services.store.spec_json(job.id)
+    if not services.notifications.wants(json.loads(spec_json or "{}").get("notify_url")):
+        words = f"{job.id} is told nowhere: its spec names no notify_url, and CALLSHEET_NOTIFY_URL is not set"
+        return Outcome(job.id, "nowhere", words, is_done=False)
+    services.store.make_durable(job.id)
+    delivery = services.notifications.send(job, spec_json)
+    services.store.notified(
+        job,
+        "delivered" if delivery.is_delivered else "manual",
+        tried(job, delivery, services.store.now(), "operator"),
+        rest_in_ms=ms(services.timing.look_again_seconds),
+    )
+    return _outcome(job.id, delivery, message_id(job.id, job.ver))
+
+
+def send_test(url: str, notifications: Notifications) -> Outcome:
+    """Send a signed message that tells of no job to *url*, as a notification would be sent."""
+    refusal = notifications.refusal(url)
+    if refusal is not None:
+        raise CallsheetError(f"nothing can be sent there: the URL {refusal}")
+    return _outcome("the test", notifications.send_test(url), "")
+
+
+def _outcome(what: str, delivery: Delivery, webhook_id: str) -> Outcome:
+    facts: dict[str, Any] = {"status": delivery.status, "ms": delivery.milliseconds, "answer": delivery.words}
+    if webhook_id:
+        facts["webhook_id"] = webhook_id
+    if delivery.is_delivered:
+        took = f"the receiver took it in {delivery.milliseconds} ms ({delivery.outcome})"
+        return Outcome(what, "delivered", f"{what} is told: {took}", facts=facts)
+    why = f"the receiver {delivery.outcome}" if delivery.status is not None else delivery.outcome
+    return Outcome(
+        what, "failed", f"{what} is not told: {why}", is_done=False, facts={**facts, "error": delivery.error}
+    )
