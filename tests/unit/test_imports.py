@@ -14,7 +14,7 @@ LAYERS = (
     {"worker.cli", "worker.control", "worker.tasks", "webhook"},  # the doors do not know each other
     {"worker.client", "worker.runtime", "worker.celeryconfig"},
     {"worker.operations", "worker.messaging"},
-    {"worker.celery"},
+    {"worker.celery", "worker.probes"},
     {"worker.steps"},
     {"worker.heartbeat"},
     {"worker.services"},
@@ -28,6 +28,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 KNOW_CELERY_OR_FLASK = {
     "worker.celery",
+    "worker.probes",
     "worker.celeryconfig",
     "worker.tasks",
     "worker.control",

@@ -72,6 +72,9 @@ class Keys:
         """What was spent by UTC day, and the POSTs of *day* that reserved it: one budget for all shards."""
         return f"{PREFIX}{{0}}:spent", f"{PREFIX}{{0}}:reserved:{day}"
 
+    def probe(self, shard: int) -> str:
+        return f"{PREFIX}{{{shard}}}:probe"
+
     def due(self, shard: int) -> str:
         return f"{PREFIX}{{{shard}}}:due"
 

@@ -17,6 +17,7 @@ from worker.store.lists import score
 from worker.store.replies import Outline, ServerFacts, StoredEvent, TimelineEntry
 from worker.store.scripts import Scripts, store_errors
 
+PROBE_MS = 10_000
 BATCH = 500
 OUTLINE = ("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until", "leased_at")
 """The fields that an outline is made of."""
@@ -216,6 +217,15 @@ class Reads:
         """Return if Redis answers."""
         with store_errors():
             self._client.ping()
+
+    def try_write(self) -> None:
+        """Write a probe to each shard, which expires by itself; raises `StoreError` where Redis takes no write.
+
+        A read-only replica, a Redis without memory and one without its replicas all answer a PING.
+        """
+        with store_errors():
+            for shard in range(self._keys.shards):
+                self._client.set(self._keys.probe(shard), 1, px=PROBE_MS)
 
     def server_facts(self) -> ServerFacts:
         """What `doctor` judges the server by."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import redis
 import requests
 
+from worker import probes
 from worker.bucket.bucket import Bucket
 from worker.bucket.environment import unset_region
 from worker.errors import BucketError, ProviderError, StoreError
@@ -35,8 +36,12 @@ CLOCKS_SECONDS = 5.0
 BAD_KEY = (401, 403)
 """What a provider answers that does not take our key."""
 
-BROKER_ADVICE = "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), and that the broker is up"
-RESULTS_ADVICE = "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_URL), and that the server is up"
+BROKER_ADVICE = (
+    "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), the broker, and its user's rights (SECURITY.md)"
+)
+RESULTS_ADVICE = (
+    "check CALLSHEET_RESULT_BACKEND (without it: CALLSHEET_REDIS_URL), the server, its user's rights (SECURITY.md)"
+)
 REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up"
 BUCKET_ADVICE = "check CALLSHEET_BUCKET, the AWS_ variables, and the rights that SECURITY.md names"
 
@@ -65,16 +70,18 @@ def broker() -> Iterator[Finding]:
 
     with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
-        yield ok("broker", f"{connection.transport.driver_type} answers")
+        probes.broker(connection)
+        yield ok("broker", f"{connection.transport.driver_type} takes and gives messages and broadcasts")
 
 
 def result_backend() -> Iterator[Finding]:
     """Check that results can be written."""
     from worker.celery import app
 
-    client: Any = app.backend.client  # type: ignore[attr-defined]  # Redis is the only result backend
-    client.ping()
-    yield ok("results", "the result backend answers")
+    backend: Any = app.backend  # Redis is the only result backend
+    client = backend.client
+    probes.results(client, backend.get_key_for_task("callsheet-probe"))
+    yield ok("results", "the result backend takes results and tells of them")
     if app.conf.result_backend_transport_options.get("global_keyprefix"):
         return
     for number in neighbours(client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from worker.errors import StoreError
 from worker.jobs.durations import moment, span
 from worker.jobs.job import is_job_id
 from worker.jobs.timing import DAY
@@ -85,8 +86,18 @@ def redis(store: Store) -> Iterator[Finding]:
     store.ping()
     facts = store.server_facts()
     yield ok("Redis", f"{facts.version} answers")
+    yield from takes_writes(store)
     yield durability(facts)
     yield eviction(facts)
+
+
+def takes_writes(store: Store) -> Iterator[Finding]:
+    """Check that Redis takes a write: a replica, one without memory or without its replicas does not."""
+    try:
+        store.try_write()
+    except StoreError as err:
+        advice = "look at Redis: a replica instead of the master, maxmemory, min-replicas-to-write, its user's rights"
+        yield fail("Redis", f"takes no write: {err}", advice)
 
 
 def durability(facts: ServerFacts) -> Finding:
