@@ -51,11 +51,20 @@ def test_the_command_starts_where_nothing_is_in_the_way(tmp_path: Path) -> None:
 def test_another_celery_application_in_the_same_environment_meets_no_settings_of_ours(tmp_path: Path) -> None:
     code = "from celery import current_app; print(current_app.conf.broker_url)"
 
-    done = run("-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    done = run("-c", code, cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
 
 
-def test_only_the_command_lies_directly_on_the_path() -> None:
+def test_celery_finds_our_settings_in_a_checkout() -> None:
+    code = "from celery import current_app; print(current_app.conf.task_default_queue)"
+    env = {"CALLSHEET_REDIS_URL": "redis://h", "CALLSHEET_BUCKET": "bucket", "EVOLINK_API_KEY": "key"}
+
+    done = run("-c", code, cwd=ROOT, **env)
+
+    assert (done.returncode, done.stdout) == (0, "callsheet\n"), done.stderr
+
+
+def test_only_the_command_is_installed_directly_on_the_path() -> None:
     assert PROJECT["tool"]["setuptools"]["py-modules"] == ["callsheet"]
-    assert sorted(file.name for file in ROOT.glob("*.py")) == ["callsheet.py"]
+    assert sorted(file.name for file in ROOT.glob("*.py")) == ["callsheet.py", "celeryconfig.py"]
