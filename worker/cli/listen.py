@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import click
 
@@ -52,8 +52,8 @@ def listen(port: int, status: int, count: int | None, secrets: str | None, as_js
             receiver.handle_request()
 
 
-class _Receiver(ThreadingHTTPServer):
-    """Prints what comes."""
+class _Receiver(HTTPServer):
+    """Prints what comes, one message after the other."""
 
     def __init__(self, port: int, secrets: tuple[str, ...], status: int, *, as_json: bool) -> None:
         super().__init__(("127.0.0.1", port), _Handler)

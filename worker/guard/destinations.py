@@ -51,18 +51,18 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str) -> Destination:
-        """Read one entry; raises `ValueError`, which says what is wrong with it."""
+        """Read one entry; raises `ValueError`, which says what is wrong with it and does not hold it."""
         is_suffix = text.startswith(".")
         bare = text.removeprefix(".")
         has_scheme = not is_suffix and re.match(r"https?://", bare, re.IGNORECASE) is not None
         try:
             url = HttpsUrl.parse(bare if has_scheme else f"https://{bare}", may_be_plain=True)
         except DownloadError:
-            raise ValueError(f"{text!r} is none") from None
+            raise ValueError("is none") from None
         if url.target != "/" or (is_suffix and url.address is not None):
-            raise ValueError(f"{text!r} is none")
+            raise ValueError("is none")
         if url.address is not None and not (is_public(url.address) or _is_enterable(url.address)):
-            raise ValueError(f"{text} is an address that is never sent to")
+            raise ValueError("is an address that is never sent to")
         return cls(url.host, url.port, url.scheme, is_suffix)
 
     def takes(self, url: HttpsUrl) -> bool:

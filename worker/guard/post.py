@@ -70,5 +70,6 @@ class Poster:
             start = b""
             if answer.head.status not in BODILESS:
                 with suppress(DownloadError, OSError), watchdog.call():
-                    start = answer.body.read(ANSWER_BYTES)
+                    while len(start) < ANSWER_BYTES and (piece := answer.body.read(ANSWER_BYTES - len(start))):
+                        start += piece
             return Posted(answer.head, start)

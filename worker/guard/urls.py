@@ -87,6 +87,11 @@ class HttpsUrl:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
+def predicate(refusal: DownloadError) -> str:
+    """Why a URL was refused, as it is said behind the URL's name: `is not an https:// URL`."""
+    return refusal.detail.replace("the link's host is", "names a host that is").removeprefix("the link ")
+
+
 def _host(text: str) -> tuple[str, Address | None]:
     """The host as it is asked for, and the address that it is, if it is one."""
     name = text.removesuffix(".")

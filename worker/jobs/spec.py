@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from worker.errors import DownloadError, SpecError
 from worker.guard.bounded_json import value_problems
 from worker.guard.text import shown_name
-from worker.guard.urls import HttpsUrl
+from worker.guard.urls import HttpsUrl, predicate
 from worker.jobs import order_terms
 from worker.jobs.images import normal_image
 from worker.jobs.order_terms import GIVE_UP_SECONDS
@@ -49,7 +49,7 @@ def _web_url(text: str) -> str:
     try:
         return HttpsUrl.parse(text, may_be_plain=True).text
     except DownloadError as err:
-        raise ValueError(err.detail.replace("the link is", "is").replace("the link", "it")) from None
+        raise ValueError(predicate(err)) from None
 
 
 Words = Annotated[str, AfterValidator(_not_blank)]

@@ -12,7 +12,7 @@ from worker.errors import DownloadError
 from worker.guard.post import Poster
 from worker.guard.retry_after import retry_after_seconds
 from worker.guard.text import clean
-from worker.guard.urls import HttpsUrl
+from worker.guard.urls import HttpsUrl, predicate
 from worker.jobs.durations import iso
 from worker.jobs.job import Job
 from worker.notifications.hosts import HostLimits
@@ -95,7 +95,7 @@ class Notifications:
         try:
             self._poster.parse(notify_url)
         except DownloadError as err:
-            return err.detail
+            return predicate(err)
         return None
 
     def host_of(self, spec_json: str | None) -> str:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from worker.errors import DownloadError, SettingsError
 from worker.guard.destinations import Destination, DestinationPolicy
-from worker.guard.urls import HttpsUrl
+from worker.guard.urls import HttpsUrl, predicate
 from worker.jobs.rate_limits import Limits
 from worker.settings import values as values
 from worker.settings.misspelt import misspelt
@@ -183,7 +183,7 @@ def _notify_problems(settings: Settings, bad: Collection[str]) -> Iterator[str]:
         DestinationPolicy(settings.notify_hosts).check_name(HttpsUrl.parse(url, may_be_plain=True))
     except DownloadError as err:
         if "CALLSHEET_NOTIFY_HOSTS" not in bad:
-            yield f"CALLSHEET_NOTIFY_URL cannot be sent to: {err.detail}"
+            yield f"CALLSHEET_NOTIFY_URL {predicate(err)}"
 
 
 def _too_small_to_divide(settings: Settings) -> Iterator[str]:

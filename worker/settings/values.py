@@ -153,13 +153,16 @@ def _is_webhook_secret(secret: str) -> bool:
 
 
 def destinations(text: str) -> tuple[Destination, ...]:
-    try:
-        return tuple(Destination.parse(part) for part in split(text))
-    except ValueError as err:
-        raise ValueError(
-            f"must be hosts, comma-separated, such as backend.internal, backend.internal:8443, .internal or "
-            f"http://10.0.0.5:8080 ({err})"
-        ) from None
+    found = []
+    for number, part in enumerate(split(text), 1):
+        try:
+            found.append(Destination.parse(part))
+        except ValueError as err:
+            raise ValueError(
+                f"must be hosts, comma-separated, such as backend.internal, backend.internal:8443, .internal or "
+                f"http://10.0.0.5:8080 (entry {number} {err})"
+            ) from None
+    return tuple(found)
 
 
 def api_key(text: str) -> str:

@@ -91,7 +91,7 @@ def test_the_duration_of_a_storyboard_is_the_sum_of_its_shots() -> None:
         ({"last_frame": ""}, "last_frame: must be an https:// URL"),
         ({"notify_url": "ftp://example.com"}, "notify_url: is not an https:// or http:// URL"),
         ({"notify_url": "backend"}, "notify_url: is not a URL that a browser would open"),
-        ({"notify_url": "https://user:pw@example.com"}, "notify_url: it carries a user or a password"),
+        ({"notify_url": "https://user:pw@example.com"}, "notify_url: carries a user or a password"),
         ({"notify_url": "https://example.com/" + "x" * 2048}, "notify_url: has more than 2048 characters"),
         ({"durations": 5}, "durations: is not a field of a spec; fields are model, provider"),
     ],

@@ -9,6 +9,7 @@ from worker.errors import SettingsError
 from worker.settings.settings import Settings
 
 CANARY = "s3cr3t-that-nobody-may-read"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEEDED = {
     "CALLSHEET_REDIS_URL": "redis://localhost",
     "CALLSHEET_BUCKET": "videos",
@@ -100,6 +101,14 @@ REFUSED = {
     "CALLSHEET_MEDIA_HOSTS": ["*", "*.x.com", "x", "http://x.com", "x.com:443", "x.com/", "\u00e9.com", ".com", "a..b"],
     "CALLSHEET_CA_FILE": ["/nope", "/"],
     "CALLSHEET_CONFIRM_CALLBACKS": ["yes", "1", CANARY],
+    "CALLSHEET_NOTIFY_SECRETS": [
+        *("x", CANARY, "whsec_", f"whsec_{CANARY}", "whsec_" + "A" * 28, "whsec_" + "A" * 92, ","),
+        f"{WEBHOOK_SECRET},{CANARY}",
+    ],
+    "CALLSHEET_NOTIFY_HOSTS": [
+        *("ftp://h", "h/path", f"u:{CANARY}@h", "*.h", "h:x", "169.254.169.254", "http://[fd00:ec2::254]", "a,,b c"),
+    ],
+    "CALLSHEET_NOTIFY_URL": ["x", "http://backend.example.com/", "https://10.0.0.1/", f"https://u:{CANARY}@h.de/"],
 }
 
 
@@ -145,3 +154,20 @@ def test_the_wish_for_a_certificate_is_taken_in_each_readers_spelling(name: str,
     urls = {settings.redis_url, settings.broker_url, settings.result_backend}
     assert "rediss://u:p@h/0?ssl_ca_certs=/ca.pem" in urls
     assert not any("cert_reqs" in url for url in urls)
+
+
+def test_a_url_for_notifications_needs_a_secret_and_a_place_that_may_be_sent_to() -> None:
+    private = {"CALLSHEET_NOTIFY_URL": "http://backend.internal:8080/hook"}
+    listed = {**private, "CALLSHEET_NOTIFY_HOSTS": "other.example.com,http://backend.internal:8080"}
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({**NEEDED, **private})
+    settings = Settings.from_env({**NEEDED, **listed, "CALLSHEET_NOTIFY_SECRETS": WEBHOOK_SECRET})
+
+    assert [problem.partition(" ")[0] for problem in caught.value.problems] == [
+        "CALLSHEET_NOTIFY_SECRETS",
+        "CALLSHEET_NOTIFY_URL",
+    ]
+    assert "adds http://backend.internal:8080 to CALLSHEET_NOTIFY_HOSTS" in str(caught.value)
+    assert settings.notify_url == private["CALLSHEET_NOTIFY_URL"]
+    assert WEBHOOK_SECRET not in repr(settings)
