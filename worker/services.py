@@ -71,7 +71,7 @@ class Services:
                 allow_networks=settings.allow_networks,
                 media_hosts=settings.media_hosts,
             ),
-            bucket=Bucket.connect(settings.bucket, settings.bucket_prefix),
+            bucket=Bucket.connect(settings.bucket, settings.bucket_prefix, settings.encryption),
             notifications=Notifications.from_settings(settings),
             results=results(store) if results else NoResults(),
         )

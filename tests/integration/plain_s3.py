@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 MD5 = "Content-MD5"
+KEPT = ("x-amz-meta-", "x-amz-server-side-encryption")
 OF_A_PART = ("PartNumber", "ETag", "ChecksumSHA256")
 CONDITION_FAILED = (412, "PreconditionFailed")
 
@@ -223,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _kept_headers(self) -> dict[str, str]:
-        kept = {name: value for name, value in self.headers.items() if name.lower().startswith("x-amz-meta-")}
+        kept = {name: value for name, value in self.headers.items() if name.lower().startswith(KEPT)}
         return {**kept, "Content-Type": self.headers.get("Content-Type", "")}
 
     def _fail(self, status: int, code: str) -> None:

@@ -55,6 +55,11 @@ def test_image_and_unit_start_the_procfiles_own_line(process: str, tmp_path: Pat
     assert outputs == [f"started {process}\n"] * 2
 
 
+def test_no_process_is_the_first_of_its_container_which_takes_no_sigterm_before_it_has_a_handler() -> None:
+    assert {COMPOSE["services"][name]["init"] for name in PROCESSES} == {True}
+    assert {pod(name)["shareProcessNamespace"] for name in PROCESSES} == {True}
+
+
 @pytest.mark.parametrize("service", COMPOSE["services"].values(), ids=COMPOSE["services"])
 def test_a_composed_container_may_do_next_to_nothing(service: dict[str, Any]) -> None:
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])

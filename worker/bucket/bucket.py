@@ -78,10 +78,10 @@ class Bucket(BegunPosts):
     """One bucket and our prefix in it. Threads may share it."""
 
     @classmethod
-    def connect(cls, name: str, prefix: str) -> Bucket:
+    def connect(cls, name: str, prefix: str, encryption: Mapping[str, str] | None = None) -> Bucket:
         """The bucket *name* at the S3 that boto3's environment names; sends nothing yet."""
         patient, hurried = s3.connect()
-        return cls(patient, name, prefix, hurried)
+        return cls(patient, name, prefix, hurried, encryption)
 
     def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
         """Where the *n*-th video of an attempt belongs if it is an MP4; others have their own suffix there."""
@@ -138,7 +138,7 @@ class Bucket(BegunPosts):
                 of_film: Any = {"Metadata": _metadata(key, content), "ContentType": content.film_type.content_type}
                 put = partial(self._put, key, exactly(first, filled), **of_film)
                 return self._publish(key, content, put, self._capabilities.puts, before_complete, progress)
-            with self._multipart(key, intake.film_type.content_type) as upload:
+            with self._multipart(key, ContentType=intake.film_type.content_type) as upload:
                 upload.send(first, intake, progress)
                 known = self._capabilities.parts
                 return self._publish(key, intake.finish(), upload.complete, known, before_complete, progress)
@@ -200,16 +200,15 @@ class Bucket(BegunPosts):
                 intake.check_length()
                 self._put(key, exactly(first, filled), **kept)
             else:
-                with Multipart(self._client, self.name, key, self._capabilities.parts, **kept) as upload:
+                with self._multipart(key, **kept) as upload:
                     upload.send(first, intake, progress)
                     intake.check_length()
                     upload.complete()
         return f"s3://{self.name}/{key}"
 
-    def _multipart(self, key: str, content_type: str) -> Multipart:
-        metadata = {"job-id": _owner(key)}
-        known = self._capabilities.parts
-        return Multipart(self._client, self.name, key, known, ContentType=content_type, Metadata=metadata)
+    def _multipart(self, key: str, **options: Any) -> Multipart:
+        options |= {"Metadata": {"job-id": _owner(key)}, **self._encryption}
+        return Multipart(self._client, self.name, key, self._capabilities.parts, **options)
 
     def _video(self, key: str, content: Content) -> Video:
         facts = content.facts

@@ -30,7 +30,9 @@ PART_WAYS = ((Digest.SHA256, True), (Digest.SHA256, False), (Digest.MD5, False),
 class Capabilities:
     """What the store of one client does with writes at *key*. Threads may share it."""
 
-    def __init__(self, client: S3Client, bucket: str, key: str) -> None:
+    def __init__(self, client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> None:
+        """*options* go with every object, as with those that are kept."""
+        self._options = options
         self._client = client
         self._bucket = bucket
         self._key = key
@@ -78,11 +80,11 @@ class Capabilities:
 
     def _put(self, digest: Digest, **condition: Any) -> None:
         sent = digest.sent_with(CONTENT)
-        self._client.put_object(Bucket=self._bucket, Key=self._key, **sent, **condition)
+        self._client.put_object(Bucket=self._bucket, Key=self._key, **sent, **self._options, **condition)
 
     def _put_damaged(self, digest: Digest) -> None:
         sent: Any = {**digest.sent_with(OTHER), "Body": CONTENT}
-        self._client.put_object(Bucket=self._bucket, Key=self._key, **sent)
+        self._client.put_object(Bucket=self._bucket, Key=self._key, **sent, **self._options)
 
     def _try_parts(self, way: Extensions) -> Extensions | None:
         keeps_conditions = _keeps_conditions(lambda: self._upload(way, **ONLY_IF_ABSENT), tries=1)
@@ -92,7 +94,7 @@ class Capabilities:
 
     def _upload(self, way: Extensions, *, is_tried: bool = False, **condition: Any) -> bool:
         """Send an object in one part. Returns, where that *is_tried*, whether a damaged part was refused before."""
-        with Multipart(self._client, self._bucket, self._key, way) as upload:
+        with Multipart(self._client, self._bucket, self._key, way, **self._options) as upload:
             damaged = {**way.digest.sent_with(OTHER), "Body": CONTENT}
             is_checked = not is_tried or way.digest is Digest.NONE or _refuses(lambda: upload.send_part(1, damaged))
             upload.send_whole(CONTENT)

@@ -27,13 +27,21 @@ NOT_FOUND = 404
 class Documents:
     """The bucket as it is read and written whole, in one request."""
 
-    def __init__(self, client: S3Client, name: str, prefix: str, hurried: S3Client | None = None) -> None:
-        """With *hurried*, a client that gives up within seconds (`client.HURRIED`)."""
+    def __init__(
+        self,
+        client: S3Client,
+        name: str,
+        prefix: str,
+        hurried: S3Client | None = None,
+        encryption: Mapping[str, Any] | None = None,
+    ) -> None:
+        """With *hurried*, a client that gives up within seconds (`client.HURRIED`); *encryption* is of all objects."""
+        self._encryption = encryption or {}
         self.name = name
         self._client = client
         self._quick = hurried or client
         self._prefix = prefix
-        self._capabilities = Capabilities(self._quick, name, f"{prefix}/.callsheet/conditional-put")
+        self._capabilities = Capabilities(self._quick, name, f"{prefix}/.callsheet/conditional-put", self._encryption)
 
     def put_manifest(self, job_id: str, accepted_at_ms: int, manifest: Mapping[str, Any]) -> None:
         """Write the job's `job.json`, over an older one."""
@@ -93,7 +101,7 @@ class Documents:
     def _put(self, key: str, content: bytes | bytearray, *, client: S3Client | None = None, **options: Any) -> None:
         """Send *content* in one request with its digest; raises botocore's errors."""
         sent = self._capabilities.puts.digest.sent_with(content)
-        (client or self._client).put_object(Bucket=self.name, Key=key, **sent, **options)
+        (client or self._client).put_object(Bucket=self.name, Key=key, **sent, **self._encryption, **options)
 
     def _folder(self, job_id: str, accepted_at_ms: int) -> str:
         if not is_job_id(job_id):

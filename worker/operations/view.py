@@ -97,4 +97,4 @@ class Reader:
 def _open_bucket(settings: Settings) -> Bucket:
     from worker.bucket.bucket import Bucket
 
-    return Bucket.connect(settings.bucket, settings.bucket_prefix)
+    return Bucket.connect(settings.bucket, settings.bucket_prefix, settings.encryption)

@@ -75,6 +75,7 @@ class Settings:
     media_hosts: tuple[str, ...]  # empty: any public host; "example.com" also allows its subdomains
     allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
     retention_days: int
+    encryption: Mapping[str, str] = field(default_factory=dict)  # of objects, in boto3's words; empty: the bucket's own
     daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
     notify_secrets: tuple[str, ...] = field(default=(), repr=False)  # all sign; empty: nothing is notified
     notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
@@ -108,6 +109,7 @@ class Settings:
             result_prefix=read.optional("CALLSHEET_RESULT_PREFIX", values.prefix, ""),
             bucket=read.required("CALLSHEET_BUCKET", values.bucket, "the name of your S3 bucket") or "",
             bucket_prefix=read.optional("CALLSHEET_BUCKET_PREFIX", values.prefix, "callsheet"),
+            encryption=read.optional("CALLSHEET_S3_SSE", values.encryption, {}),
             public_url=public_url,
             callback_secrets=secrets,
             message_secrets=message_secrets,

@@ -185,6 +185,15 @@ def prefix(text: str) -> str:
     return prefix
 
 
+def encryption(text: str) -> dict[str, str]:
+    """The arguments of boto3 that ask for encryption at rest: `AES256`, `aws:kms` or `aws:kms:<key>`."""
+    parts = re.fullmatch(r"(?P<kind>AES256|aws:kms(?::(?P<key>[A-Za-z0-9:/_-]{1,300}))?)", text)
+    if parts is None:
+        raise ValueError("must be AES256, aws:kms, or aws:kms:<id or ARN of the key>")
+    key = {"SSEKMSKeyId": parts["key"]} if parts["key"] else {}
+    return {"ServerSideEncryption": "AES256" if parts["kind"] == "AES256" else "aws:kms", **key}
+
+
 def boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("must be true or false")

@@ -187,3 +187,23 @@ def test_a_picture_is_not_called_closed_when_our_own_credentials_are_wrong(s3: P
 
     with pytest.raises(BucketError, match="access key"):
         bucket.missing("s3://pictures/a.png")
+
+
+def test_every_object_is_encrypted_as_it_is_asked_for(s3: PlainS3) -> None:
+    asked = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/callsheet"}
+    bucket = Bucket.connect("videos", "callsheet", asked)
+    bucket.probe()
+    for n, content in ((1, CLIP), (2, LONG)):
+        store(bucket, bucket.video_key("job-1", 1, n, ACCEPTED_AT), content)
+    bucket.begin("job-1", 1, 1, by="a", at=1)
+    bucket.put_manifest("job-1", ACCEPTED_AT, {})
+    bucket.put_image("job-1", ACCEPTED_AT, "first_frame", b"x", "image/png")
+    for client in (bucket._client, bucket._quick):
+        client.close()
+
+    header = "x-amz-server-side-encryption"
+    kept = {
+        key: (headers.get(header), headers.get(f"{header}-aws-kms-key-id")) for key, (_, headers) in s3.objects.items()
+    }
+    assert set(kept.values()) == {("aws:kms", "alias/callsheet")}
+    assert len(kept) == 6

@@ -100,6 +100,7 @@ REFUSED = {
     "CALLSHEET_ALLOW_NETWORKS": ["x", "127.0.0.1/33", "127.0.0.1/8", "127.0.0.0/8;x"],
     "CALLSHEET_MEDIA_HOSTS": ["*", "*.x.com", "x", "http://x.com", "x.com:443", "x.com/", "\u00e9.com", ".com", "a..b"],
     "CALLSHEET_CA_FILE": ["/nope", "/"],
+    "CALLSHEET_S3_SSE": ["yes", "aes256", "aws:kms:", f"aws:kms:{CANARY} x", "aws:kms:a\nb", "aws:kms:dsse:x y"],
     "CALLSHEET_CONFIRM_CALLBACKS": ["yes", "1", CANARY],
     "CALLSHEET_NOTIFY_SECRETS": [
         *("x", CANARY, "whsec_", f"whsec_{CANARY}", "whsec_" + "A" * 28, "whsec_" + "A" * 92, ","),
@@ -171,3 +172,15 @@ def test_a_url_for_notifications_needs_a_secret_and_a_place_that_may_be_sent_to(
     assert "adds http://backend.internal:8080 to CALLSHEET_NOTIFY_HOSTS" in str(caught.value)
     assert settings.notify_url == private["CALLSHEET_NOTIFY_URL"]
     assert WEBHOOK_SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("AES256", {"ServerSideEncryption": "AES256"}),
+        ("aws:kms", {"ServerSideEncryption": "aws:kms"}),
+        ("aws:kms:alias/a", {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/a"}),
+    ],
+)
+def test_encryption_is_asked_for_in_the_words_of_s3(text: str, asked: dict[str, str]) -> None:
+    assert Settings.from_env({**NEEDED, "CALLSHEET_S3_SSE": text}).encryption == asked

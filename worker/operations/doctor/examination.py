@@ -18,7 +18,7 @@ def examine(env: Mapping[str, str], *, fix: bool = False) -> Iterator[Finding]:
     try:
         settings = Settings.from_env(env)
         store = open_store(settings)
-        bucket = Bucket.connect(settings.bucket, settings.bucket_prefix)
+        bucket = Bucket.connect(settings.bucket, settings.bucket_prefix, settings.encryption)
         adapters = providers.build(settings)
     except SettingsError as err:
         yield from (fail("configuration", problem, "see deploy/env.example") for problem in err.problems)
