@@ -19,6 +19,7 @@ from deploy.local.processes import Process
 from deploy.local.valkey import Valkey
 from tests.conftest import WaitUntil
 from worker.messaging import signatures
+from worker.store import Store, connect
 
 ROOT = Path(__file__).parents[3]
 QUEUE = "callsheet"
@@ -113,3 +114,10 @@ def office(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory, wait_until:
         yield office
     finally:
         office.close()
+
+
+@pytest.fixture
+def store(office: Office, valkey: Valkey) -> Iterator[Store]:
+    """The office's records."""
+    with connect(valkey.url) as connection:
+        yield Store(connection, retention_ms=1000)

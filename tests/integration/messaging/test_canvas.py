@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import WaitUntil
 from tests.integration.messaging.conftest import PATIENCE_SECONDS, Office
 from tests.integration.messaging.letters import letter
+from worker.store import Store
 
 SPEC = {
     "model": "kling-v3-turbo-image-to-video",
@@ -29,8 +30,9 @@ SPEC = {
     ],
 )
 def test_a_cancelled_job_is_told_whatever_hangs_on_it(
-    office: Office, wait_until: WaitUntil, job_id: str, embed: Mapping[str, Any]
+    office: Office, store: Store, wait_until: WaitUntil, job_id: str, embed: Mapping[str, Any]
 ) -> None:
+    store.pause("evolink")
     office.after(lambda: office.post(letter("callsheet.generate", kwargs=SPEC, embed=embed, headers={"id": job_id})))
 
     office.app.control.revoke(job_id)

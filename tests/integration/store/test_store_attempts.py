@@ -114,7 +114,8 @@ def test_many_old_callbacks_leave_room_for_new_ones(store: Store, lives: Lives) 
     lives.submitted()
     for n in range(16):
         lives.called(text=f"done {n}", terminal=True)
-    store.move(JOB, S.FAILED, attempt=1, path="poll", error=GENERATION_FAILED)
+    look = lives.claimed()
+    store.move(JOB, S.FAILED, attempt=1, path="poll", lease=look.token, error=GENERATION_FAILED)
 
     again(store, pay_again=True)
     store.begin(lives.claimed())

@@ -13,8 +13,8 @@ FAR = 120 * MINUTE
 S = JobState
 
 BINDING = ["accepted", "submitting", "unconfirmed", "failed(confirm)"]
-LATE = ["generated", "archived", "failed(submit)", "failed(generate)", "cancelled"]
-REVIVING = ["expired", "failed(archive)"]
+LATE = ["generated", "archived", "failed(submit)", "cancelled"]
+REVIVING = ["expired", "failed(archive)", "failed(generate)"]
 
 
 def test_a_terminal_callback_is_stored_once_and_makes_the_job_due(store: Store, lives: Lives, clock: Clock) -> None:
