@@ -19,7 +19,11 @@ from worker.store import Claim, Store
 
 RIG_VARIABLE = "CHAOS_RIG"
 
-STORE = frozenset({"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "nudge"})
+STORE = frozenset(
+    {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
+)
+    {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
+)
 PROVIDER = frozenset({"submit", "fetch", "recent"})
 BUCKET = frozenset({"begin", "find", "store_video", "put_manifest"})
 RESULTS = frozenset({"tell", "started"})
@@ -36,6 +40,7 @@ class HastyTiming(Timing):
     archive_lease_seconds: float = 4.0
     archive_renew_seconds: float = 1.0
     settle_lease_seconds: float = 4.0
+    notify_lease_seconds: float = 4.0
     unconfirmed_deadline_seconds: float = 15.0
     show_after_seconds: float = 5.0
     look_again_seconds: float = 2.0

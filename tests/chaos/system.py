@@ -4,6 +4,7 @@ sender, workers, receiver --> Wire --> state Redis (AOF always)
                           --> Wire --> broker Redis
                           --> Wire --> sandbox (one per provider)
                           --> S3Gate --> S3
+            workers      --> the backend's receiver of notifications
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ from tests.chaos.promises import PROVIDERS_PATIENCE_SECONDS
 from tests.chaos.rig import Rig
 from tests.chaos.s3_gate import S3Gate
 from tests.chaos.wire import Wire
+from tests.integration.notifications.receiver import SECRET as NOTIFY_SECRET
+from tests.integration.notifications.receiver import Received, receiving
 from worker import providers as provider_adapters
 from worker.jobs.job import Job
+from worker.jobs.notification import is_pending
 from worker.jobs.spec import parse_spec
 from worker.jobs.timing import DAY, ms
 from worker.messaging.nudges import queue_of
@@ -101,6 +105,7 @@ class System:
                 opening.enter_context(part)
             for wire in self.provider_wires.values():
                 opening.enter_context(wire)
+            self.notified = opening.enter_context(receiving(None))
             self.s3.create_bucket(BUCKET)
             procfile = self.directory / "Procfile"
             # not among what the tests leave behind, which is searched for secrets: sources tell of some
@@ -135,6 +140,8 @@ class System:
             "CALLSHEET_REDIS_URL": _through(self.redis_wire, self.redis),
             "CALLSHEET_BROKER_URL": self._broker_url or _through(self.broker_wire, self.broker),
             "CALLSHEET_CALLBACK_SECRETS": SECRET,
+            "CALLSHEET_NOTIFY_SECRETS": NOTIFY_SECRET,
+            "CALLSHEET_NOTIFY_HOSTS": self.notified.url(""),
         }
         for name, wire in self.provider_wires.items():
             env |= {
@@ -162,7 +169,12 @@ class System:
         spec = parse_spec(self.spec(job_id, provider, **fields))
         _, model = choose_provider(spec, self.providers)
         self.store.accept(
-            job_id, spec_json=spec.canonical_json(), spec_sha256=spec.sha256, provider=provider, model=model
+            job_id,
+            spec_json=spec.canonical_json(),
+            spec_sha256=spec.sha256,
+            provider=provider,
+            model=model,
+            notifies=spec.notify_url is not None,
         )
         self.jobs.append(job_id)
         return job_id
@@ -247,6 +259,10 @@ class System:
     def callbacks(self, job_id: str) -> list[dict[str, Any]]:
         return [entry for entry in self.control.history(kind="callback") if f"/{job_id}/" in entry["url"]]
 
+    def notifications(self, job_id: str) -> list[Received]:
+        """Every POST that the backend's receiver got of the job."""
+        return [one for one in self.notified.received if one.webhook_id.startswith(f"{job_id}.")]
+
     def told(self, job_id: str) -> dict[str, Any]:
         """The job's entry in the result backend; empty before anything is told."""
         with redis.Redis.from_url(self.redis.url, decode_responses=True) as client:
@@ -279,10 +295,12 @@ class System:
         for wire in (self.redis_wire, self.broker_wire, *self.provider_wires.values()):
             wire.mend()
         self.gate.clear()
+        self.notified.by_path.clear()
 
 
 def owes_nothing(job: Job) -> bool:
-    return job.told_ver == job.ver and (job.manifest_ver is None or job.manifest_ver == job.ver)
+    is_written = job.told_ver == job.ver and (job.manifest_ver is None or job.manifest_ver == job.ver)
+    return is_written and not is_pending(job)
 
 
 def _through(wire: Wire, server: Valkey) -> str:

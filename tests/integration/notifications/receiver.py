@@ -49,13 +49,14 @@ class Answer:
 
 
 class Receiver:
-    """The receiver. `answer` is that of every POST for which none is queued in `answers`."""
+    """The receiver. `answer` is that of every POST for which none is set in `by_path` or queued in `answers`."""
 
     def __init__(self, server: ThreadingHTTPServer, scheme: str) -> None:
         self._server = server
         self._scheme = scheme
         self.answer = Answer()
         self.answers: list[Answer] = []
+        self.by_path: dict[str, Answer] = {}
         self.received: list[Received] = []
 
     @property
@@ -75,7 +76,7 @@ class Receiver:
 
     def take(self, received: Received) -> Answer:
         self.received.append(received)
-        answer = self.answers.pop(0) if self.answers else self.answer
+        answer = self.by_path.get(received.path) or (self.answers.pop(0) if self.answers else self.answer)
         answer.before()
         return answer
 
