@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from deploy.demo.backend import Backend, Waiting
+from deploy.demo.listener import Listener
 from deploy.demo.proof import Ledger, Prover
 from deploy.demo.requests import EXAMPLES
 from deploy.demo.screen import Run, progress_line, results_table, row
@@ -33,6 +34,8 @@ GENERATION_SECONDS = 14.0
 """Long enough to watch; a provider that does not call back is first polled at about 12 s."""
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.25
+NOTIFY_SECONDS = 20.0
+"""The time that the notification of a job may take whose result is there: a first try may have failed."""
 INTERRUPTED = 130
 
 MINE = ("CALLSHEET_REDIS_URL", "CALLSHEET_BROKER_URL", "CALLSHEET_RESULT_BACKEND")
@@ -45,9 +48,14 @@ def run(directory: Path | None) -> None:
     with StopSignals() as signals:
         board = Board(sys.stdout, live=is_live(sys.stdout))
         empty(data)
+        listener = Listener()
         stack = Stack(
             data,
-            env=demo_environment(os.environ),
+            env={
+                **demo_environment(os.environ),
+                "CALLSHEET_NOTIFY_URL": f"{listener.url}/callsheet",
+                "CALLSHEET_NOTIFY_HOSTS": listener.url,
+            },
             tell=board.note,
             generation_seconds=GENERATION_SECONDS,
             cancelled=signals.asked,
@@ -56,9 +64,10 @@ def run(directory: Path | None) -> None:
         click.echo("starting Valkey, S3, the providers' sandbox, the receiver, the workers, beat and Flower")
         started = time.monotonic()
         try:
-            with stack:
+            with listener, stack:
                 click.echo(f"up after {time.monotonic() - started:.1f} s")
-                Demo(stack, board, signals).run()
+                listener.secret = stack.env["CALLSHEET_NOTIFY_SECRETS"]
+                Demo(stack, board, signals, listener).run()
                 click.echo("stopping in order")
         except KeyboardInterrupt:
             click.echo("stopped; nothing is left running")
@@ -79,8 +88,9 @@ def demo_environment(env: Mapping[str, str]) -> dict[str, str]:
 class Demo:
     """Nine jobs on a running system."""
 
-    def __init__(self, stack: Stack, board: Board, signals: StopSignals) -> None:
+    def __init__(self, stack: Stack, board: Board, signals: StopSignals, listener: Listener) -> None:
         self._stack = stack
+        self._listener = listener
         self._board = board
         self._signals = signals
         tag = secrets.token_hex(3)
@@ -144,6 +154,8 @@ class Demo:
                 faults.append(f"{run.job_id}: {waiting.failures.get(run.job_id, 'no record')} ({_state(job)})")
                 continue
             rows.append(row(run, job, result))
+            if not self._is_notified(run.job_id):
+                faults.append(f"{run.job_id}: no signed notification of it came")
             faults += [f"{run.job_id}: {problem}" for problem in prover.problems(run.example.name, result)]
         click.echo(f"\n{results_table(rows, terminal_width())}\n")
         if faults:
@@ -152,7 +164,24 @@ class Demo:
             raise LocalError(f"not every video is there and verified; the logs are in {self._stack.data.logs}")
         click.echo(
             f"{len(rows)} of {len(self._runs)} videos are in the bucket and verified: fetched back from S3, "
-            f"whole MP4s, the same bytes as recorded and as served\nopen them: {shlex.quote(str(videos))}"
+            f"whole MP4s, the same bytes as recorded and as served\n{self._notified()}\n"
+            f"open them: {shlex.quote(str(videos))}"
+        )
+
+    def _is_notified(self, job_id: str) -> bool:
+        """Whether the end of the job was told to the listener, which may take a moment more."""
+        deadline = time.monotonic() + NOTIFY_SECONDS
+        while job_id not in self._listener.told and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return job_id in self._listener.told
+
+    def _notified(self) -> str:
+        """How many notifications came, and how soon after the end of their jobs."""
+        told = self._listener.told
+        waits = sorted(at - self._jobs[job_id].state_at for job_id, (at, _) in told.items() if job_id in self._jobs)
+        return (
+            f"{len(waits)} notifications came, each with a signature that is right (Standard Webhooks), half of them "
+            f"within {waits[len(waits) // 2]} ms of the end of their jobs"
         )
 
 

@@ -19,7 +19,10 @@ DEFAULT = Path(".callsheet")
 OTHERS = 0o077
 """The rights of group and others."""
 OWNER_SECONDS = 1.0
-SECRETS = ("redis_password", "s3_access_key", "s3_secret_key", "callback_secret", "flower_password", "provider_key")
+SECRETS = (
+    *("redis_password", "s3_access_key", "s3_secret_key", "callback_secret", "flower_password", "provider_key"),
+    "notify_secret",
+)
 
 
 class DataDirectory:

@@ -18,6 +18,8 @@ OURS = re.compile(rf"CALLSHEET_\w+|FLOWER_\w+|({'|'.join(PROVIDER_NAMES).upper()
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 BUCKET = "callsheet-local"
 FLOWER_USER = "callsheet"
+LISTENING = "http://127.0.0.1:8787"
+"""Where `callsheet listen` is told, unless it is given another port."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def process_environment(
         "CALLSHEET_BUCKET": BUCKET,
         "CALLSHEET_PUBLIC_URL": f"https://127.0.0.1:{ports.web}",
         "CALLSHEET_CALLBACK_SECRETS": secrets["callback_secret"],
+        "CALLSHEET_NOTIFY_SECRETS": f"whsec_{secrets['notify_secret']}",
+        "CALLSHEET_NOTIFY_HOSTS": LISTENING,
         "CALLSHEET_TLS_CERT": str(tls.cert_file),
         "CALLSHEET_TLS_KEY": str(tls.key_file),
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{secrets['flower_password']}",

@@ -22,8 +22,6 @@ RIG_VARIABLE = "CHAOS_RIG"
 STORE = frozenset(
     {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
 )
-    {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
-)
 PROVIDER = frozenset({"submit", "fetch", "recent"})
 BUCKET = frozenset({"begin", "find", "store_video", "put_manifest"})
 RESULTS = frozenset({"tell", "started"})
