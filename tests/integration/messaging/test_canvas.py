@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from deploy.local.s3 import S3Server
+from deploy.local.valkey import Valkey
 from tests.conftest import WaitUntil
 from tests.integration.messaging.conftest import PATIENCE_SECONDS, Office
 from tests.integration.messaging.letters import letter
 from worker.store import Store
 
+BUCKET = "cancels"
 SPEC = {
     "model": "kling-v3-turbo-image-to-video",
     "prompt": "a corgi",
     "first_frame": "https://pictures.example.com/frame-640x640.png",
     "duration": 3,
 }
+
+
+@pytest.fixture(scope="module")
+def office(
+    valkey: Valkey, s3: S3Server, tmp_path_factory: pytest.TempPathFactory, wait_until: WaitUntil
+) -> Iterator[Office]:
+    """A worker that reaches a bucket: a cancel asks it whether anything was sent."""
+    s3.create_bucket(BUCKET)
+    env = {**s3.env, "CALLSHEET_BUCKET": BUCKET}
+    office = Office(valkey.url, tmp_path_factory.mktemp("office"), wait_until, env=env)
+    try:
+        office.worker.start()
+        yield office
+    finally:
+        office.close()
 
 
 @pytest.mark.parametrize(
