@@ -139,6 +139,20 @@ HEARING = (
         "tests/integration/bucket/test_bucket.py::test_other_bytes_never_replace_a_video",
     ),
     _m(
+        "bytes that no digest protects are believed",
+        "worker/bucket/bucket.py",
+        "return video if known.are_exact else",
+        "return video if is_guarded else",
+        "tests/integration/bucket/test_extensions.py::test_bytes_that_no_digest_protects_are_read_back",
+    ),
+    _m(
+        "a digest that is taken unread counts",
+        "worker/bucket/capabilities.py",
+        "return Extensions(way.digest, keeps_conditions) if is_checked else None",
+        "return Extensions(way.digest, keeps_conditions)",
+        "tests/integration/bucket/test_extensions.py::test_bytes_that_no_digest_protects_are_read_back",
+    ),
+    _m(
         "unconditional put without a look first",
         "worker/bucket/bucket.py",
         "found = None if is_guarded else self.find(key, progress=progress)",

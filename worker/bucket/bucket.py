@@ -17,30 +17,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.capabilities import ONLY_IF_ABSENT, TAKEN
+from worker.bucket.capabilities import ONLY_IF_ABSENT, TAKEN, Probe
 from worker.bucket.extensions import Extensions
 from worker.bucket.intents import BegunPosts
 from worker.bucket.look import look
 from worker.bucket.multipart import PART_BYTES, Multipart, exactly
+from worker.bucket.video_objects import film_type_of, from_metadata, metadata_of, owner, with_suffix
 from worker.errors import BucketError, NotAVideoError, ObjectConflict
 from worker.jobs.images import split_s3
 from worker.jobs.job import Video
-from worker.video.facts import VideoFacts
-from worker.video.film_type import FILM_TYPES, FilmType
+from worker.video.film_type import FILM_TYPES
 from worker.video.verified_stream import Content, Intake, UncheckedIntake
 
-SUFFIXES = {film_type.suffix: film_type for film_type in FILM_TYPES}
 IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
-VIDEO_KEY = re.compile(
-    r".*/(?P<job_id>[A-Za-z0-9_-]{{1,64}})/\d+-\d+(?:\.(?:{}))?".format("|".join(SUFFIXES)), re.DOTALL
-)
 READ_BACK_BYTES = 1024**2
 ONE_PUT_BYTES = 2 * PART_BYTES
 """Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
@@ -55,23 +50,6 @@ Publish = Callable[..., None]
 
 
 def _nothing() -> None: ...
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What the bucket proved able to do, besides taking and giving an object."""
-
-    puts: Extensions
-    parts: Extensions
-
-    @property
-    def keeps_conditions(self) -> bool:
-        return self.puts.keeps_conditions and self.parts.keeps_conditions
-
-    def lacking(self) -> list[str]:
-        """In words, what this store does not do, and what is done instead."""
-        of_parts = (f"in parts: {words}" for words in self.parts.lacking() if words not in set(self.puts.lacking()))
-        return [*self.puts.lacking(), *of_parts]
 
 
 class Bucket(BegunPosts):
@@ -89,7 +67,7 @@ class Bucket(BegunPosts):
 
     def find_of_any_type(self, key: str, *, progress: Progress = _nothing) -> Video | None:
         """As `find`, also where the video is no MP4."""
-        found = (self.find(_with_suffix(key, film_type), progress=progress) for film_type in FILM_TYPES)
+        found = (self.find(with_suffix(key, film_type), progress=progress) for film_type in FILM_TYPES)
         return next((video for video in found if video is not None), None)
 
     def find(self, key: str, *, progress: Progress = _nothing) -> Video | None:
@@ -102,9 +80,9 @@ class Bucket(BegunPosts):
         if found is None:
             return None
         progress()
-        if found.metadata.get("job-id") != _owner(key):
+        if found.metadata.get("job-id") != owner(key):
             raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
-        content = _from_metadata(*found, _film_type(key)) or self._read_back(key, progress)
+        content = from_metadata(*found, film_type_of(key)) or self._read_back(key, progress)
         return self._video(key, content)
 
     def store_video(
@@ -128,14 +106,14 @@ class Bucket(BegunPosts):
         """
         intake = Intake(chunks, declared_bytes, is_end_certain=is_end_certain)
         first = _first_buffer(declared_bytes)
-        _owner(key)
+        owner(key)
         filled = intake.fill(first)
         if filled:
-            key = _with_suffix(key, intake.film_type)
+            key = with_suffix(key, intake.film_type)
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             if intake.is_done():
                 content = intake.finish()
-                of_film: Any = {"Metadata": _metadata(key, content), "ContentType": content.film_type.content_type}
+                of_film: Any = {"Metadata": metadata_of(key, content), "ContentType": content.film_type.content_type}
                 put = partial(self._put, key, exactly(first, filled), **of_film)
                 return self._publish(key, content, put, self._capabilities.puts, before_complete, progress)
             with self._multipart(key, ContentType=intake.film_type.content_type) as upload:
@@ -194,7 +172,7 @@ class Bucket(BegunPosts):
         intake = UncheckedIntake(chunks, declared_bytes)
         first = _first_buffer(declared_bytes)
         filled = intake.fill(first)
-        kept: Any = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": _owner(key)}}
+        kept: Any = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": owner(key)}}
         with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
             if intake.is_done():
                 intake.check_length()
@@ -207,7 +185,7 @@ class Bucket(BegunPosts):
         return f"s3://{self.name}/{key}"
 
     def _multipart(self, key: str, **options: Any) -> Multipart:
-        options |= {"Metadata": {"job-id": _owner(key)}, **self._encryption}
+        options |= {"Metadata": {"job-id": owner(key)}, **self._encryption}
         return Multipart(self._client, self.name, key, self._capabilities.parts, **options)
 
     def _video(self, key: str, content: Content) -> Video:
@@ -319,39 +297,3 @@ def _first_buffer(declared_bytes: int | None) -> bytearray:
     """Room for all that comes where one request is enough for it, else for the first part."""
     is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
     return bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
-
-
-def _with_suffix(key: str, film_type: FilmType) -> str:
-    return f"{key.rpartition('.')[0]}.{film_type.suffix}"
-
-
-def _film_type(key: str) -> FilmType:
-    return SUFFIXES.get(key.rpartition(".")[2], FILM_TYPES[0])
-
-
-def _owner(key: str) -> str:
-    """The job that a video's key belongs to."""
-    found = VIDEO_KEY.fullmatch(key)
-    if found is None:
-        raise BucketError("refused", "only `video_key` makes keys of videos")
-    return found["job_id"]
-
-
-def _metadata(key: str, content: Content) -> dict[str, str]:
-    facts = content.facts
-    return {
-        "job-id": _owner(key),
-        "sha256": content.sha256,
-        "seconds": str(facts.seconds),
-        "width": str(facts.width),
-        "height": str(facts.height),
-    }
-
-
-def _from_metadata(said: Mapping[str, str], length: int, film_type: FilmType) -> Content | None:
-    """The facts that stand in an object's metadata; None for one that was sent in parts."""
-    try:
-        facts = VideoFacts(float(said["seconds"]), int(said["width"]), int(said["height"]), "")
-        return Content(length, said["sha256"], facts, film_type)
-    except (KeyError, ValueError):
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -25,6 +26,23 @@ ONLY_IF_ABSENT: Mapping[str, Any] = {"IfNoneMatch": "*"}
 BAD_DIGEST, TAKEN, CONFLICT = 400, 412, 409
 CONTENT, OTHER = b"callsheet", b"something else"
 PART_WAYS = ((Digest.SHA256, True), (Digest.SHA256, False), (Digest.MD5, False), (Digest.NONE, False))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the bucket proved able to do, besides taking and giving an object."""
+
+    puts: Extensions
+    parts: Extensions
+
+    @property
+    def keeps_conditions(self) -> bool:
+        return self.puts.keeps_conditions and self.parts.keeps_conditions
+
+    def lacking(self) -> list[str]:
+        """In words, what this store does not do, and what is done instead."""
+        of_parts = (f"in parts: {words}" for words in self.parts.lacking() if words not in set(self.puts.lacking()))
+        return [*self.puts.lacking(), *of_parts]
 
 
 class Capabilities:

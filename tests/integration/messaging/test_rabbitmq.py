@@ -41,6 +41,8 @@ from tests.integration.messaging.test_messages import (
     SPEC,
     assert_harmless,
 )
+from worker import probes
+from worker.errors import BrokerError
 
 URL = "amqp://guest:guest@127.0.0.1:5672//"
 DELAYED = ("celery_delayed_delivery", *(f"celery_delayed_{bit}" for bit in range(28)))
@@ -314,3 +316,13 @@ def test_a_job_is_accepted_from_rabbitmq(office: RabbitOffice, wait_until: WaitU
     office.post(letter("callsheet.generate", kwargs=fields, headers={"id": "of-rabbit"}))
 
     wait_until(lambda: office.redis.exists("callsheet:{0}:job:of-rabbit"), PATIENCE_SECONDS)
+
+
+def test_the_doctor_sends_and_takes_a_message_and_a_broadcast_of_its_own(rabbit: Connection) -> None:
+    probes.broker(rabbit)
+
+
+def test_a_user_whom_rabbitmq_does_not_let_in_is_told(rabbit: Connection) -> None:
+    with Connection(URL.replace("guest:guest", "nobody:wrong")) as connection:  # noqa: SIM117  one raises
+        with pytest.raises(BrokerError, match="RabbitMQ says 403"):
+            probes.broker(connection)
