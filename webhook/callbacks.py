@@ -41,6 +41,7 @@ from worker.providers import event_json
 from worker.providers.answers import code_word
 from worker.providers.base import CallbackTrust, EventKind, Provider, ProviderEvent
 from worker.store import Arrival, Store
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Receiver:
             # one word: a sentence could be the prompt, which is not read here
             status = code_word(event.status, "(not a word)")
             log.warning("status.unknown", extra={**address.ids, "status": status})
-            self._count("callbacks_unknown_status")
+            self._count(Counter.CALLBACKS_UNKNOWN_STATUS)
         return arrival
 
     def _note_refusal(
@@ -154,25 +155,25 @@ class Receiver:
         log.warning("callback.refused", extra={**address.ids, "reason": reason})
         if problem:
             self._keep(address, body, reason)
-        self._count("callbacks_refused")
+        self._count(Counter.CALLBACKS_REFUSED)
 
     def _alarm_lost_job(self, address: Address, body: bytes) -> NoReturn:
         # only we sign such tokens, and only for jobs on record: Redis has lost one that was paid
         log.error("callback.orphaned", extra=address.ids)
         self._keep(address, body, "missing")
-        self._count("callbacks_orphaned")
+        self._count(Counter.CALLBACKS_ORPHANED)
         raise NotFound
 
     def _turn_away(self, address: Address) -> NoReturn:
         log.error("candidates.full", extra=address.ids)
-        self._count("callbacks_full")
+        self._count(Counter.CALLBACKS_FULL)
         raise ServiceUnavailable
 
     def _keep(self, address: Address, body: bytes, reason: str) -> None:
         text = body.decode(errors="replace")[:MAX_KEPT_CHARACTERS]
         self.store.keep_stray({**address.ids, "reason": reason, "at": self.store.now(), "body": text})
 
-    def _count(self, name: str) -> None:
+    def _count(self, name: Counter) -> None:
         try:
             self.store.count(name)
         except StoreError as err:  # a figure is not worth the answer

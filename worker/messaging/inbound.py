@@ -27,6 +27,7 @@ from worker.messaging.signatures import canvas_of, plain
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.store import Store
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Inbox(Consumer):
             try:
                 check(message, self.app.tasks, secrets)
             except UnsignedMessage as err:
-                self._refuse(message, str(err), "messages_unsigned")
+                self._refuse(message, str(err), Counter.MESSAGES_UNSIGNED)
             except RefusedMessage as err:
                 self._refuse(message, str(err))
             except Exception as err:  # noqa: BLE001  what a decoder can raise, nobody has listed
@@ -113,7 +114,7 @@ class Inbox(Consumer):
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         self._refuse(message, type(exc).__name__)
 
-    def _refuse(self, message: Any, reason: str, counter: str = "messages_refused") -> None:
+    def _refuse(self, message: Any, reason: str, counter: Counter = Counter.MESSAGES_REFUSED) -> None:
         log.error("message.refused", extra={"reason": reason, **_names(message)})
         with suppress(StoreError):
             self._store.count(counter)

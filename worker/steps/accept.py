@@ -19,6 +19,7 @@ from worker.providers.choice import choose_provider, read_spec
 from worker.providers.model import ModelRules
 from worker.services import Services
 from worker.store import Reply
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
             raise SpecError([BAD_ID])
         reply = _record(job_id, spec, rules, services, request)
     if reply.word == "conflict":
-        services.store.count("spec_conflicts")
+        services.store.count(Counter.SPEC_CONFLICTS)
         log.warning("job.conflicted", extra={"job_id": job_id})
         raise SpecConflict(job_id)
     log.info("job.accepted", extra={"job_id": job_id, "outcome": reply.word})

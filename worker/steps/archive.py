@@ -31,6 +31,7 @@ from worker.steps import Step
 from worker.steps.copy_videos import Copied, copy_generated, find_copied
 from worker.steps.lease import Lease
 from worker.store import Claim
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -144,12 +145,12 @@ def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) 
     """Try again later, or give the verdict once the link has ended."""
     job = claim.job
     if isinstance(err, ObjectConflict):
-        services.store.count("object_conflicts")
+        services.store.count(Counter.OBJECT_CONFLICTS)
         log.error("object.conflicted", extra={"job_id": job.id, "reason": str(err)})
     failing_since = _failing_since(claim, err, services)
     if _has_ended(claim, err, failing_since, services):
         return _verdict(claim, services, err)
-    services.store.count("archive_retries")
+    services.store.count(Counter.ARCHIVE_RETRIES)
     log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
     delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}

@@ -28,6 +28,7 @@ from worker.providers.base import EventKind
 from worker.services import Services
 from worker.steps import provider_turns
 from worker.steps.lease import Lease
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Copied:
             facts["ignored"] = rows_json(self.ignored)
         if differs := differences(spec, self.videos):
             facts["differs"] = rows_json(differs)
-            services.store.count("videos_differ")
+            services.store.count(Counter.VIDEOS_DIFFER)
             log.warning("video.differs", extra={"job_id": job.id, "fields": [found.field for found in differs]})
         return facts
 

@@ -18,6 +18,7 @@ from worker.jobs.durations import span
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.store import Claim
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Lease:
             "waiting_for": f"another try: {reason}, so the last one was given up",
         }
         services.store.rest(self.claim, due_in_ms=ms(delay), notes=notes, behind=True)
-        services.store.count("steps_stalled")
+        services.store.count(Counter.STEPS_STALLED)
 
     def _loss(self) -> LeaseLostError:
         return LeaseLostError(f"job {self.claim.job.id}: another process took over; nothing was written")

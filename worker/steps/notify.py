@@ -20,6 +20,7 @@ from worker.notifications.delivery import Delivery
 from worker.services import Services
 from worker.steps import Step
 from worker.store import Claim, Reply
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,10 @@ def _tell(job: Job, delivery: Delivery, outcome: str, services: Services) -> Non
     facts = {"job_id": job.id, "ver": job.ver, "status": delivery.status, "ms": delivery.milliseconds}
     if outcome == "delivered":
         log.info("notification.delivered", extra=facts)
-        services.store.count("notifications_delivered")
+        services.store.count(Counter.NOTIFICATIONS_DELIVERED)
         return
-    services.store.count("notification_tries_failed")
+    services.store.count(Counter.NOTIFICATION_TRIES_FAILED)
     log.info("notification.failed", extra={**facts, "reason": delivery.outcome})
     if outcome == "dead":
         log.error("notification.dead", extra={**facts, "reason": delivery.outcome})
-        services.store.count("notifications_dead")
+        services.store.count(Counter.NOTIFICATIONS_DEAD)

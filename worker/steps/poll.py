@@ -26,6 +26,7 @@ from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def _judge(claim: Claim, heard: Sequence[ProviderEvent], event: ProviderEvent, s
     """
     if event.kind is not EventKind.UNKNOWN and any(told.kind is not event.kind for told in heard):
         services.store.contradict(claim.job.id, seen_until=claim.now)
-        services.store.count("callbacks_contradicted")
+        services.store.count(Counter.CALLBACKS_CONTRADICTED)
         log.warning("callback.contradicted", extra={"job_id": claim.job.id, "provider": claim.job.provider})
     return any(told.kind is event.kind for told in heard)
 
@@ -177,7 +178,7 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
     if event.kind is EventKind.UNKNOWN:
         status = clean(status, hide=_prompts(job, services))
         seen = {"job_id": job.id, "provider": job.provider, "status": status}
-        services.store.count("unusable_successes" if event.is_unusable else "unknown_statuses")
+        services.store.count(Counter.UNUSABLE_SUCCESSES if event.is_unusable else Counter.UNKNOWN_STATUSES)
         if event.is_unusable:
             log.error("success.unusable", extra={**seen, "code": event.error_code})
         else:
@@ -225,7 +226,7 @@ def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) ->
     """A new request may not be shown yet; an old one may come back, until the deadline."""
     job = claim.job
     if _waited_seconds(claim) > services.timing.show_after_seconds:
-        services.store.count("requests_unknown_there")
+        services.store.count(Counter.REQUESTS_UNKNOWN_THERE)
         log.error("request.vanished", extra={"job_id": job.id, "request_id": job.request_id})
     return _try_later(
         claim, services, f"{job.provider} to know the request ({_told(err, job, services)})", err.retry_after

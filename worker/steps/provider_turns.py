@@ -19,6 +19,7 @@ from worker.jobs.wait_codes import OF_REFUSAL
 from worker.providers.diagnosis import LOCKS_OUT
 from worker.services import Services
 from worker.store import Claim
+from worker.store.counters import Counter
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ def _report(
             limits, op, prober=job_id, outcome=outcome, why=why, hold_ms=hold_ms
         )
         if has_opened:
-            services.store.count("providers_locked_out" if outcome == "locked_out" else "breakers_opened")
+            services.store.count(Counter.PROVIDERS_LOCKED_OUT if outcome == "locked_out" else Counter.BREAKERS_OPENED)
     except StoreError as err:
         log.warning("limits.unreported", extra={"job_id": job_id, "reason": str(err)})
         return

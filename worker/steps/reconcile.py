@@ -27,6 +27,7 @@ from worker.services import Services
 from worker.steps import Step, adopt, provider_turns, rollback_guard
 from worker.steps.submit_images import as_sent
 from worker.store import Claim
+from worker.store.counters import Counter
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class _Inquiry:
             if self._fits(event):
                 yield event
             store.drop_candidate(self._job.id, request_id)
-            store.count("candidates_refused")
+            store.count(Counter.CANDIDATES_REFUSED)
             log.warning("candidate.refused", extra={"job_id": self._job.id, "request_id": request_id})
         if self._provider.can_list:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))

@@ -19,6 +19,7 @@ from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step, submit_report
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def recover(job: Job, begun: Begun, services: Services, *, path: str, lease: str
     detail = "the bucket knows of a POST that Redis has lost"
     step = believe(job, begun, services, detail, path=path, lease=lease)
     if step is not None and begun.ended != JobState.CANCELLED:  # a cancel may also have come just now
-        services.store.count("jobs_rolled_back")
+        services.store.count(Counter.JOBS_ROLLED_BACK)
         log.error("job.rolled_back", extra={"job_id": job.id, "request_id": begun.request_id})
     return step
 

@@ -25,6 +25,7 @@ from worker.providers.base import Submission
 from worker.services import Services
 from worker.steps import Step, provider_turns
 from worker.store import Reply
+from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
 
@@ -114,17 +115,17 @@ def taken(job: Job, services: Services, submission: Submission, spec: JobSpec) -
         facts={"usage": json.dumps(submission.event.usage)} if submission.event.usage else {},
     )
     if reply.word == "taken":
-        services.store.count("request_ids_taken")
+        services.store.count(Counter.REQUEST_IDS_TAKEN)
         log.error("request.mixed_up", extra={"job_id": job.id, "request_id": submission.request_id})
         return unconfirmed(job, services, "the provider answered with another job's request id")
     if reply.word == "missing":
         # Redis has lost the record since the POST: only this says that a request was paid for
-        services.store.count("requests_orphaned")
+        services.store.count(Counter.REQUESTS_ORPHANED)
         log.error("request.orphaned", extra={"job_id": job.id, "request_id": submission.request_id})
     known = reply.job.request_ids.get(job.attempt) if reply.job else None
     if known not in (None, submission.request_id):
         # another id was bound before this answer came: one of the two requests is paid for and unused
-        services.store.count("requests_unused")
+        services.store.count(Counter.REQUESTS_UNUSED)
         log.error("request.unused", extra={"job_id": job.id, "request_id": submission.request_id})
     if reply.job is not None and reply.applied:
         services.results.started(reply.job)

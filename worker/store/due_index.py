@@ -11,6 +11,7 @@ import redis
 
 from worker.jobs.job import SCHEMA_VERSION, is_job_id
 from worker.jobs.states import JobState
+from worker.store.counters import Counter
 from worker.store.heartbeats import Heartbeats
 from worker.store.keys import Keys
 from worker.store.lists import Lists
@@ -86,7 +87,8 @@ class Index(Reads):
             if not ids:
                 continue
             keys = [self._keys.due(shard), self._keys.counters(shard), *(self._keys.of(job_id)[0] for job_id in ids)]
-            args: list[str | int] = [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), FARTHEST_MS, *ids]
+            args: list[str | int] = [self._now(), *NUDGE_MS, SCHEMA_VERSION, ",".join(sent), FARTHEST_MS]
+            args += [Counter.DUE_WITHOUT_OPEN_JOB, *ids]
             rows = self._scripts.run("nudge", keys, args)
             nudged += [
                 Nudge(job_id, JobState(state), provider, call == 1, notify == 1)
@@ -143,9 +145,9 @@ class Index(Reads):
             if nudges and not 0 < int(lease_until or 0) - now <= LONGEST_LEASE_MS
         }
 
-    def count(self, name: str, by: int = 1) -> None:
+    def count(self, counter: Counter, by: int = 1) -> None:
         """Add to a counter, which then also says when."""
-        self._scripts.run("count", [self._keys.counters()], [name, by, self._now()])
+        self._scripts.run("count", [self._keys.counters()], [counter, by, self._now()])
 
     def keep_stray(self, stray: Mapping[str, Any]) -> None:
         """Keep something unusable for the operator; the latest 200 are kept."""

@@ -27,6 +27,7 @@ from worker.providers.base import Provider
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.store import Store
+from worker.store.counters import Counter
 
 
 @pytest.fixture
@@ -177,8 +178,8 @@ def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redi
 
 
 def test_counters_worth_alarm_are_warnings(store: Store) -> None:
-    store.count("callbacks_orphaned")
-    store.count("spec_conflicts", 3)
+    store.count(Counter.CALLBACKS_ORPHANED)
+    store.count(Counter.SPEC_CONFLICTS, 3)
 
     findings = bad(store_checks.counters(store))
 
@@ -188,8 +189,8 @@ def test_counters_worth_alarm_are_warnings(store: Store) -> None:
     ]
 
 
-@pytest.mark.parametrize("counter", ["jobs_rolled_back", "object_conflicts", "callbacks_contradicted"])
-def test_a_grave_counter_is_alarmed(store: Store, counter: str) -> None:
+@pytest.mark.parametrize("counter", [counter for counter in Counter if counter.is_grave])
+def test_a_grave_counter_is_alarmed(store: Store, counter: Counter) -> None:
     store.count(counter)
 
     (finding,) = bad(store_checks.counters(store))
@@ -199,7 +200,7 @@ def test_a_grave_counter_is_alarmed(store: Store, counter: str) -> None:
 
 
 def test_a_counter_that_nothing_was_added_to_for_a_week_is_no_warning_any_more(store: Store) -> None:
-    store.count("spec_conflicts")
+    store.count(Counter.SPEC_CONFLICTS)
     store._client.hset("callsheet:{0}:counters", "spec_conflicts@", store.now() - 8 * 24 * 3600_000)
 
     (finding,) = store_checks.counters(store)
@@ -211,7 +212,7 @@ def test_a_counter_that_nothing_was_added_to_for_a_week_is_no_warning_any_more(s
 @pytest.mark.usefixtures("living")
 def test_the_exit_status_tells_sound_from_warned_from_broken(callsheet: Run, store: Store) -> None:
     sound = callsheet("doctor").returncode
-    store.count("spec_conflicts")
+    store.count(Counter.SPEC_CONFLICTS)
     warned, strict = callsheet("doctor").returncode, callsheet("doctor", "--strict").returncode
     store._client.zadd("callsheet:{0}:due", {"ghost": 1})
     broken = callsheet("doctor").returncode

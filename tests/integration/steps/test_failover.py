@@ -17,6 +17,7 @@ from worker.operations import cancel
 from worker.services import Services
 from worker.steps import accept, submit
 from worker.store import Store, connect
+from worker.store.counters import Counter
 
 S = JobState
 
@@ -75,7 +76,7 @@ def test_a_job_that_a_failover_has_forgotten_is_not_paid_again_when_it_is_sent_a
 def _answers(services: Services) -> bool:
     try:
         services.store.ping()
-        services.store.count("failovers")
+        services.store.count(Counter.STEPS_STALLED)
     except StoreError:
         return False
     return True

@@ -15,6 +15,7 @@ from tests.integration.store.conftest import LEASE, RETENTION, Clock, Lives
 from worker.errors import StoreError
 from worker.jobs.states import JobState
 from worker.store import Store, connect
+from worker.store.counters import Counter
 from worker.store.keys import Keys
 
 S = JobState
@@ -70,13 +71,13 @@ def test_what_is_not_about_one_job_is_kept_too(store: Store, lives: Lives) -> No
     store.keep_stray({"body": "?"})
     store.learn("evolink", "kling", 60.0)
     store.pause("evolink")
-    store.count("strays", 2)
+    store.count(Counter.SPEC_CONFLICTS, 2)
 
     hastened, facts = store.hasten(JOBS), store.server_facts()
 
     assert (hastened, store.open_count(), len(store.open_ids())) == (len(JOBS), len(JOBS), len(JOBS))
     assert (store.strays(), store.took("evolink", "kling")) == ([{"body": "?"}], [60.0])
-    assert (list(store.paused()), store.counters()["strays"]) == (["evolink"], 2)
+    assert (list(store.paused()), store.counters()["spec_conflicts"]) == (["evolink"], 2)
     assert (store.durability, facts.durability, facts.eviction_policy) == ("always", "always", "noeviction")
     assert store.mend() == []
 

@@ -8,6 +8,7 @@ from tests.integration.store.conftest import DAY, JOB, MINUTE, RETENTION, Clock,
 from worker.jobs.job import Link
 from worker.jobs.states import JobState
 from worker.store import Store, connect
+from worker.store.counters import Counter
 
 S = JobState
 
@@ -90,8 +91,8 @@ def test_nudging_heals_an_entry_of_a_closed_job(client: redis.Redis, store: Stor
 
 
 def test_counters_add_up(store: Store) -> None:
-    store.count("callbacks_refused")
-    store.count("callbacks_refused", 2)
+    store.count(Counter.CALLBACKS_REFUSED)
+    store.count(Counter.CALLBACKS_REFUSED, 2)
 
     assert store.counters() == {"callbacks_refused": 3}
 

@@ -13,6 +13,7 @@ from worker.operations.doctor.findings import Check, Finding, done, fail, looked
 from worker.settings.settings import Settings
 from worker.steps import Step, step_for
 from worker.store import ServerFacts, Store
+from worker.store.counters import Counter
 
 VERBS = {Step.SUBMIT: "be submitted", Step.POLL: "be polled", Step.ARCHIVE: "be archived", Step.SETTLE: "be told"}
 SHOWN_BREACHES = 5
@@ -20,33 +21,6 @@ ALARM_SECONDS = 7 * DAY
 """A counter that nothing was added to for so long is no warning any more: somebody has seen it."""
 
 REDIS_ADVICE = "check CALLSHEET_REDIS_URL, and that the server is up and its password is right"
-
-ALARMS = {
-    "jobs_rolled_back": "Redis came back as an older self and had forgotten POSTs: their jobs became unconfirmed and "
-    "were not sent again; look at callsheet list --state unconfirmed, and why Redis loses writes",
-    "callbacks_orphaned": "valid callbacks came for jobs without a record: paid jobs were lost, look at the strays",
-    "requests_orphaned": "requests of lost jobs were taken and are paid for: look for request.orphaned in the logs",
-    "request_ids_taken": "a provider gave one request id to two jobs: look for request.mixed_up in the logs",
-    "requests_unused": "a provider took a request for a job that has one already: it was paid for and is not used",
-    "providers_locked_out": "a provider took our key no more, or has nothing left to pay with: look for breaker.opened",
-    "breakers_opened": "a provider failed at least every other request for a while: look for breaker.opened",
-    "object_conflicts": "the bucket holds other objects where videos belong; they were not replaced",
-    "callbacks_contradicted": "callbacks said what the provider itself denies: somebody may be forging them",
-    "callbacks_refused": "callbacks came that are none of ours or not well-formed; their bodies are kept",
-    "callbacks_full": "callbacks found no room for another candidate: somebody may be forging them",
-    "candidates_refused": "callbacks named requests that are not the jobs' own: somebody may be forging them",
-    "messages_unsigned": "asked for videos without a valid signature: a sender lacks the secret, or somebody forges",
-    "messages_refused": "messages came that are none of ours: look for message.refused in the logs",
-    "spec_conflicts": "a job id came again with another spec: the sender uses ids twice",
-    "unknown_statuses": "a provider used a status that its adapter does not know: compare its documents",
-    "callbacks_unknown_status": "a callback used a status that its adapter does not know: compare its documents",
-    "notifications_dead": "receivers never took notifications, which were given up: callsheet list "
-    "--dead-notifications, then callsheet renotify JOB",
-    "steps_stalled": "steps hung and were given up, their jobs tried again: look for step.stalled in the logs",
-    "requests_unknown_there": "a provider no longer knows requests that it gave us ids for",
-    "due_without_open_job": "the due index named jobs that are not open: was the Redis changed by hand?",
-}
-"""Counters worth a look when they are not zero, and what they tell."""
 
 
 def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check]:
@@ -215,7 +189,7 @@ def layouts(store: Store) -> Iterator[Finding]:
 def counters(store: Store) -> Iterator[Finding]:
     """Things that went wrong somewhere and were survived: a warning for a week, then only a number."""
     counted, latest, now = store.counters(), store.counted_at(), store.now()
-    alarms = [(name, told) for name, told in ALARMS.items() if counted.get(name)]
+    alarms = [(counter, counter.sentence) for counter in Counter if counter.is_grave and counted.get(counter)]
     for name, told in alarms:
         age_seconds = (now - latest.get(name, 0)) / 1000
         if name not in latest:

@@ -4,7 +4,8 @@
 -- ARGV  1 now, Unix ms ("": the server's clock)   2 first interval, ms   3 longest interval, ms
 --       4 the layout of records that may be touched
 --       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks
---       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due   7.. job ids
+--       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due
+--       7 the counter of entries without an open record   8.. job ids
 -- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0, is it a try at its
 --         notification that it is due for: 1 or 0}, ...} of those that were due, but for those whose own first message
 --         may still wait;
@@ -24,9 +25,9 @@ local function is_try_due(ver, tries)
 end
 
 local nudged, moved, void, seen = {}, {}, {}, {}
-local due = redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 7))
+local due = redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 8))
 for i = 3, #KEYS do
-  local job_id, due_at = ARGV[i + 4], tonumber(due[i - 2] or math.huge)
+  local job_id, due_at = ARGV[i + 5], tonumber(due[i - 2] or math.huge)
   local is_due = due_at <= now or due_at < math.huge and due_at > now + ARGV[6]
   if is_due and not seen[job_id] then
     seen[job_id] = true
@@ -54,7 +55,7 @@ end
 if #moved > 0 then redis.call("ZADD", KEYS[1], unpack(moved)) end
 if #void > 0 then
   redis.call("ZREM", KEYS[1], unpack(void))
-  redis.call("HINCRBY", KEYS[2], "due_without_open_job", #void)
-  redis.call("HSET", KEYS[2], "due_without_open_job@", string.format("%.0f", now))
+  redis.call("HINCRBY", KEYS[2], ARGV[7], #void)
+  redis.call("HSET", KEYS[2], ARGV[7] .. "@", string.format("%.0f", now))
 end
 return nudged
