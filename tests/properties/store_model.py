@@ -17,6 +17,7 @@ REVIVING = {"expired", "failed(generate)", "failed(archive)"}
 RETENTION = 1_000_000
 MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
 MINUTE = 60_000
+LONGEST_REST, FARTHEST_TRY = 120 * MINUTE, 300 * MINUTE
 
 
 @dataclass
@@ -47,6 +48,9 @@ class Record:
     contradictions: int = 0
     told_ver: int = 0
     manifest_ver: int | None = None
+    notified_ver: int | None = None  # None: no notification is wanted
+    next_try: tuple[int, int] = (0, 0)  # of which version, and when it is planned
+    dead_ver: int = 0
     look_until: int = 0
     closed: bool = False
     request_ids: dict[int, str] = field(default_factory=dict)
@@ -61,6 +65,20 @@ class Record:
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def is_written(self) -> bool:
+        """Whether result and manifest are of the present version."""
+        return self.told_ver == self.ver and self.manifest_ver in (None, self.ver)
+
+    def next_look(self, now: int, rest_in_ms: int) -> int | None:
+        """When somebody must look again at a final job that is written; None: never."""
+        looks = [now + rest_in_ms] if self.look_until > now else []
+        if self.notified_ver is not None and self.notified_ver < self.ver and self.dead_ver != self.ver:
+            ver, at = self.next_try
+            is_planned = ver == self.ver and at <= now + FARTHEST_TRY
+            looks += [at if is_planned else now, now + LONGEST_REST]
+        return min(looks, default=None)
 
     def leased(self, now: int) -> bool:
         return bool(self.lease) and self.lease_until > now
@@ -102,10 +120,10 @@ class Model:
     jobs: dict[str, Record] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
 
-    def accept(self, job_id: str, spec: str, now: int) -> str:
+    def accept(self, job_id: str, spec: str, now: int, *, notifies: bool) -> str:
         if job_id in self.jobs:
             return "repeat" if self.jobs[job_id].spec == spec else "conflict"
-        self.jobs[job_id] = Record(spec, due_at=now)
+        self.jobs[job_id] = Record(spec, due_at=now, notified_ver=0 if notifies else None)
         return "applied"
 
     def claim(self, job_id: str, states: set[JobState], lease_ms: int, now: int, *, only_due: bool, nonce: str) -> bool:
@@ -309,11 +327,41 @@ class Model:
                 job.release()
                 job.due_at, job.nudges = now, 0
         else:
-            job.release()
-            job.closed = job.look_until <= now
-            job.due_at, job.nudges = None if job.closed else now + rest_in_ms, 0
-            job.keep_promise(now)
+            self._look_on(job, job.next_look(now, rest_in_ms), now)
         return "applied"
+
+    def notified(self, job_id: str, ver: int, outcome: str, token: str, wait_ms: int, rest_in_ms: int, now: int) -> str:
+        job = self.jobs[job_id]
+        is_current = ver == job.ver and job.is_final
+        if is_current and job.notified_ver is not None:
+            if outcome == "delivered":
+                job.notified_ver, job.next_try, job.dead_ver = ver, (0, 0), 0
+            elif outcome == "dead":
+                job.dead_ver, job.next_try = ver, (0, 0)
+            elif outcome == "again":
+                job.next_try = ver, now + wait_ms
+        if not job.closed and job.is_final and (not job.leased(now) or job.lease == token):
+            look_at = job.next_look(now, rest_in_ms)
+            if job.call or job.candidates or not is_current:
+                look_at = now
+            elif not job.is_written:
+                look_at = now + wait_ms
+            self._look_on(job, look_at, now)
+        return "applied" if is_current else "late"
+
+    def hold_notification(self, job_id: str, ver: int, hold_ms: int, now: int) -> str:
+        job = self.jobs[job_id]
+        if not job.closed and job.is_final and not job.leased(now) and job.is_written and not job.call:
+            job.due_at, job.nudges = now + hold_ms, 0
+            job.keep_promise(now)
+        return "applied" if ver == job.ver and job.is_final else "late"
+
+    def _look_on(self, job: Record, look_at: int | None, now: int) -> None:
+        """End whatever claim there is; the job is due then, or closed."""
+        job.release()
+        job.closed = look_at is None
+        job.due_at, job.nudges = look_at, 0
+        job.keep_promise(now)
 
     def nudge(self, job_id: str, now: int) -> bool:
         job = self.jobs[job_id]

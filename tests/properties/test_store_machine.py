@@ -9,7 +9,7 @@ must be the model's, and at the end every job must still find its way to a close
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import redis
@@ -29,11 +29,14 @@ from hypothesis.stateful import (
 
 from tests.properties.store_model import RETENTION, Event, Model, Record
 from worker.jobs.job import Job, JobError
+from worker.jobs.notification import Tries
 from worker.jobs.states import RETRIES, SOURCES, JobState
 from worker.store import Claim, Reply, Store, connect
 
 S = JobState
 JOBS = ("job-1", "job-2")
+NOTIFIED = "job-2"
+"""The job whose spec names where its end is told."""
 ANY_STATE = set(S)
 LEASE = 60_000
 jobs = st.sampled_from(JOBS)
@@ -77,8 +80,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, client=clients, spec=st.sampled_from("aab"))
     def accept(self, job_id: str, client: int, spec: str) -> None:
-        reply = self.stores[client].accept(job_id, spec_json=spec, spec_sha256=spec, provider="p", model="m")
-        assert reply.word == self.model.accept(job_id, spec, self.now)
+        notifies = job_id == NOTIFIED
+        reply = self.stores[client].accept(
+            job_id, spec_json=spec, spec_sha256=spec, provider="p", model="m", notifies=notifies
+        )
+        assert reply.word == self.model.accept(job_id, spec, self.now, notifies=notifies)
 
     @rule(
         target=claims,
@@ -248,6 +254,22 @@ class StoreMachine(RuleBasedStateMachine):
         reply = self.stores[client].settle(job_id, ver=ver, paid=paid, rest_in_ms=60_000)
         assert reply.word == self.model.settle(job_id, ver, paid, 60_000, self.now)
 
+    @rule(
+        claim=claims,
+        client=clients,
+        outcome=st.sampled_from(["delivered", "again", "again", "dead", "manual"]),
+        behind=st.sampled_from([0, 0, 1]),
+        wait_ms=st.sampled_from([5_000, 4 * 3_600_000, 9 * 3_600_000]),
+    )
+    def notify(self, claim: Claim, client: int, outcome: str, behind: int, wait_ms: int) -> None:
+        self._notify(claim.job.id, client, outcome, behind, wait_ms, claim.token)
+
+    @rule(job_id=jobs, client=clients, behind=st.sampled_from([0, 0, 1]))
+    def hold_notification(self, job_id: str, client: int, behind: int) -> None:
+        job = self._read(job_id, behind)
+        reply = self.stores[client].hold_notification(job, hold_ms=30_000)
+        assert reply.word == self.model.hold_notification(job_id, job.ver, 30_000, self.now)
+
     @rule(client=clients)
     def sweep(self, client: int) -> None:
         due = self.stores[client].due(10)
@@ -313,6 +335,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self.the_record_is_the_models()
             assert job.closed
             assert job.told_ver == job.ver
+            assert job.notified_ver in (None, job.ver) or job.dead_ver == job.ver
             assert job.state is S.ARCHIVED or ended_well or not is_known
 
     def _fair_step(self, job_id: str) -> None:
@@ -332,6 +355,25 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             for paid in ("result", "manifest", ""):
                 self.settle(job_id, 0, paid, 0)
+            self._notify(job_id, 0, "delivered", 0, 0, "")
+
+    def _read(self, job_id: str, behind: int) -> Job:
+        job = self.stores[0].get(job_id)
+        assert job is not None
+        return replace(job, ver=job.ver - behind)
+
+    def _notify(self, job_id: str, client: int, outcome: str, behind: int, wait_ms: int, token: str) -> None:
+        job = self._read(job_id, behind)
+        reply = self.stores[client].notified(
+            job,
+            outcome,
+            {"at": self.now, "ver": job.ver},
+            tries=Tries(1, self.now, self.now + wait_ms) if outcome == "again" else None,
+            lease=token or None,
+            rest_in_ms=60_000,
+            retry_ms=wait_ms,
+        )
+        assert reply.word == self.model.notified(job_id, job.ver, outcome, token, wait_ms, 60_000, self.now)
 
     def _move(self, job_id: str, to: JobState, client: int, *, attempt: int, stage: str = "", **asked: object) -> Reply:
         error = JobError(stage, "code", "message") if stage else None
@@ -360,6 +402,7 @@ class StoreMachine(RuleBasedStateMachine):
             "stage": job.error.stage if job.error else "",
             "numbers": (job.ver, job.attempt, job.try_no, job.progress, job.contradictions, job.nudges, job.told_ver),
             "manifest_ver": job.manifest_ver,
+            "notified_ver": job.notified_ver,
             "lease": (job.lease, job.lease_until or 0),
             "look_until": job.look_until or 0,
             "closed": not job.is_open,
@@ -379,6 +422,7 @@ def _facts(job: Record) -> dict[str, object]:
         "stage": job.stage,
         "numbers": (job.ver, job.attempt, job.try_no, job.progress, job.contradictions, job.nudges, job.told_ver),
         "manifest_ver": job.manifest_ver,
+        "notified_ver": job.notified_ver,
         "lease": (job.lease, job.lease_until),
         "look_until": job.look_until,
         "closed": job.closed,
