@@ -18,6 +18,7 @@ from worker.messaging.results import GENERATE, capture
 from worker.providers.choice import choose_provider, read_spec
 from worker.settings.settings import Settings
 from worker.store import Store, connect
+from worker.store.lists import score
 
 SECRET = "a-callback-secret-of-enough-length"
 TEMPLATE = "template0123456789012345678901234567"
@@ -41,9 +42,16 @@ CELERY_REQUEST: dict[str, Any] = {
 
 COPY = """
 for n = tonumber(ARGV[2]), tonumber(ARGV[3]) do
-  local id = string.format("crowd%031d", n)
-  for i = 2, #KEYS do redis.call("COPY", KEYS[i], (string.gsub(KEYS[i], ARGV[1], id))) end
+  local id, accepted_at = string.format("crowd%031d", n), ARGV[6] + n
+  for i = 3, #KEYS do
+    local key = string.gsub(KEYS[i], ARGV[1], id)
+    redis.call("COPY", KEYS[i], key)
+    if string.find(key, ":job:", 1, true) then
+      redis.call("HSET", key, "accepted_at", string.format("%.0f", accepted_at))
+    end
+  end
   redis.call("ZADD", KEYS[1], tonumber(ARGV[4]) + n % 1000, id)
+  redis.call("ZADD", KEYS[2], string.format("%.0f", ARGV[5] + accepted_at), id)
 end
 """
 
@@ -79,15 +87,17 @@ def gather(redis_url: str, jobs: int, *, due_in_ms: int = HOUR_MS, only_records:
     with redis.Redis.from_url(redis_url, socket_timeout=60) as client, a_store(redis_url) as store:
         client.flushall()
         _make_template(store, redis_url)
-        due_key = store._keys.due(0)
+        due_key, listed_key = store._keys.due(0), store._keys.listed(0)
         found = sorted(key.decode() for key in client.scan_iter(match=f"*{TEMPLATE}*", count=1000))
         kept = [key for key in found if not only_records or ":job:" in key]
         copy, due_at = client.register_script(COPY), store.now() + due_in_ms
         for first in range(0, jobs, AT_ONCE):
             last = min(first + AT_ONCE, jobs) - 1
-            copy(keys=[due_key, *kept], args=[TEMPLATE, first, last, due_at])
+            places = due_at, score(JobState.SUBMITTED, 0), store.now() - jobs
+            copy(keys=[due_key, listed_key, *kept], args=[TEMPLATE, first, last, *places])
         client.delete(*found)
         client.zrem(due_key, TEMPLATE)
+        client.zrem(listed_key, TEMPLATE)
 
 
 def _make_template(store: Store, redis_url: str) -> None:
@@ -102,7 +112,7 @@ def _make_template(store: Store, redis_url: str) -> None:
         provider=provider,
         model=model,
         request=capture(SimpleNamespace(**CELERY_REQUEST)),
-        facts={"cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}'},
+        facts={"cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}', "kind": "5/720p"},
     )
     claim = store.claim(TEMPLATE, states=(JobState.ACCEPTED,), lease_ms=HOUR_MS)
     assert claim is not None

@@ -24,15 +24,16 @@ from worker.jobs.wait_codes import WaitCode
 from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
-from worker.operations.waits import code_of
+from worker.operations.waits import NOTED, WAIT_IN, code_of
 from worker.store.lists import NEWEST, RANK_STEP, Position, Sieve
 
 MOST_RECORDS = 20_000
 """Records looked at for one page, by fields of the record that Redis itself compares."""
 MOST_READ = 4_000
 """Of these, the records that are read in whole for one page: where the condition is a matter of judgement."""
-FIRST_LOOK, LONGEST_LOOK = 100, 2_000
-"""Records looked at in one go: few at first, as a filter that fits much is served by few."""
+FIRST_LOOK, LONGEST_LOOK = 100, 1_000
+"""Records looked at in one go: few at first, as a filter that fits much is served by few, and never so many that Redis
+keeps others waiting for more than some milliseconds."""
 MOST_JOBS = 500
 """Jobs on one page."""
 MOST_PAGES = 250
@@ -61,14 +62,22 @@ class Filter:
     @property
     def in_states(self) -> frozenset[JobState]:
         """The states that a wanted job can be in. An expired job has its code by its state alone."""
-        possible = frozenset({JobState.EXPIRED}) if self.error_code == ErrorCode.EXPIRED else frozenset(JobState)
-        return possible & (self.states or possible)
+        possible = self.states or frozenset(JobState)
+        if self.error_code == ErrorCode.EXPIRED:
+            possible &= {JobState.EXPIRED}
+        return possible & WAIT_IN.get(self.waits_for, possible) if self.waits_for else possible
 
     @property
     def sieve(self) -> Sieve:
         """The conditions that Redis compares."""
         code = None if self.error_code == ErrorCode.EXPIRED else self.error_code
-        fields = {"provider": self.provider, "model": self.model, "tenant": self.tenant, "error_code": code}
+        fields = {
+            "provider": self.provider,
+            "model": self.model,
+            "tenant": self.tenant,
+            "error_code": code,
+            "waits": str(self.waits_for) if self.waits_for in NOTED else None,
+        }
         present = {
             "closed_at": self.is_open is False,
             "differs": self.differs,

@@ -9,8 +9,8 @@ from typing import Any
 from worker.jobs import notification
 from worker.jobs.durations import iso
 from worker.jobs.job import Job
-from worker.jobs.states import JobState
-from worker.jobs.wait_codes import Settler, WaitCode
+from worker.jobs.states import FINAL, JobState
+from worker.jobs.wait_codes import OF_REFUSAL, Settler, WaitCode
 from worker.operations.explain import View, deadline, explain, is_scheduled, unwritten
 
 S = Settler
@@ -37,6 +37,25 @@ SETTLED_BY: dict[WaitCode, tuple[Settler, ...]] = {
     WaitCode.NOTHING: (),
 }
 """What can end each wait; for `reconcile` it depends on the job."""
+
+NOTED = frozenset({*OF_REFUSAL.values(), WaitCode.CONFIGURATION, WaitCode.PROVIDER, WaitCode.BUCKET})
+"""The waits that only the step knows which the job is left by: it notes the code in the record."""
+
+WAIT_IN: dict[WaitCode, frozenset[JobState]] = {
+    WaitCode.WORKER: frozenset({JobState.ACCEPTED}),
+    WaitCode.SCHEDULED: frozenset({JobState.ACCEPTED}),
+    WaitCode.POST_ANSWER: frozenset({JobState.SUBMITTING}),
+    WaitCode.RECONCILE: FINAL | {JobState.UNCONFIRMED},
+    WaitCode.CALLBACK_OR_POLL: frozenset({JobState.SUBMITTED}),
+    WaitCode.GENERATION: frozenset({JobState.SUBMITTED}),
+    WaitCode.ARCHIVE: frozenset({JobState.GENERATED}),
+    WaitCode.RESULT: FINAL,
+    WaitCode.MANIFEST: FINAL,
+    WaitCode.NOTIFICATION: FINAL,
+    WaitCode.LATE_VIDEO: FINAL,
+    WaitCode.NOTHING: FINAL,
+}
+"""The states in which a job can wait so; any, where it is not named."""
 
 CODES = frozenset(str(code) for code in WaitCode)
 

@@ -86,7 +86,7 @@ class Lists:
             args: list[str | int] = [most, after.accepted_at, after.job_id, since, *ranks]
             rows = iter(self.scripts.run("newest", [self.keys.listed(shard)], args))
             of_shards.append(
-                [Position(int(accepted_at), job_id) for job_id, accepted_at in zip(rows, rows, strict=True)]
+                [Position(int(score) % RANK_STEP, job_id) for job_id, score in zip(rows, rows, strict=True)]
             )
         return of_shards[0] if len(of_shards) == 1 else list(islice(merge(*of_shards, reverse=True), most))
 
@@ -94,14 +94,20 @@ class Lists:
         """Those of *job_ids* whose records pass *sieve*, in their order."""
         if sieve.is_open:
             return list(job_ids)
+        if self.keys.shards == 1:
+            return [job_ids[n] for n in self._fitting(job_ids, sieve)]
         places: list[int] = []
         for shard in range(self.keys.shards):
             own = [n for n, job_id in enumerate(job_ids) if self.keys.shard_of(job_id) == shard]
-            if own:
-                records = [self.keys.record(job_ids[n]) for n in own]
-                found = self.scripts.run("sift", records, [SCHEMA_VERSION, sieve.given()])
-                places += [own[n - 1] for n in found]
+            places += [own[n] for n in self._fitting([job_ids[n] for n in own], sieve)]
         return [job_ids[n] for n in sorted(places)]
+
+    def _fitting(self, job_ids: Sequence[str], sieve: Sieve) -> list[int]:
+        """The places in *job_ids*, of one shard, of those whose records pass."""
+        if not job_ids:
+            return []
+        records = [self.keys.record(job_id) for job_id in job_ids]
+        return [place - 1 for place in self.scripts.run("sift", records, [SCHEMA_VERSION, sieve.given()])]
 
     def counts(self) -> dict[JobState, int]:
         """The number of jobs in each state, exact; each a count in an ordered set, whatever it holds."""

@@ -6,7 +6,7 @@
 -- KEYS  1 listed sorted set
 -- ARGV  1 how many at most   2, 3 the position: accepted at, job id; what comes after it is wanted
 --       4 the oldest instant that is wanted, Unix ms   5.. ranks of the states
--- Returns {job id, accepted at, job id, accepted at, ...}
+-- Returns {job id, score, job id, score, ...}
 
 local RANK_STEP = 1e13
 local most, from_at, from_id, oldest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -21,33 +21,46 @@ local function is_below(a, b)
   return #a < #b
 end
 
--- The jobs of one state, from the position on; `at` is where the next one stands in `rows`.
-local function stream_of(rank)
-  local base, count, rows, at = rank * RANK_STEP, most, nil, nil
-  repeat
-    rows = redis.call("ZREVRANGEBYSCORE", KEYS[1], text(base + from_at), text(base + oldest), "WITHSCORES", "LIMIT", 0, count)
-    at = 1
-    while rows[at] and tonumber(rows[at + 1]) == base + from_at and not is_below(rows[at], from_id) do at = at + 2 end
-    -- many of one instant may stand before the position
-    local is_all, is_enough = #rows < 2 * count, #rows + 1 - at >= 2 * most
-    count = 2 * count
-  until is_all or is_enough
-  return {rows = rows, at = at, base = base}
+-- The jobs of one state, from the position on, some at a time.
+local function stream_of(rank, some)
+  local base = rank * RANK_STEP
+  -- where the state's jobs of the position's instant begin
+  local place, rows, at = redis.call("ZCOUNT", KEYS[1], "(" .. text(base + from_at), "+inf"), {}, 1
+  local stream = {}
+
+  function stream.advance()
+    repeat
+      at = at + 2
+      if at > #rows then
+        rows, at = redis.call("ZREVRANGE", KEYS[1], place, place + some - 1, "WITHSCORES"), 1
+        place = place + some
+      end
+      stream.job_id, stream.score = rows[at], rows[at + 1]
+      stream.accepted_at = stream.job_id and stream.score - base
+      if stream.job_id and stream.accepted_at < oldest then stream.job_id = nil end
+    until not stream.job_id or stream.accepted_at < from_at or is_below(stream.job_id, from_id)
+  end
+
+  stream.advance()
+  return stream
 end
 
 local streams, found = {}, {}
-for i = 5, #ARGV do streams[#streams + 1] = stream_of(tonumber(ARGV[i])) end
-while #found < 2 * most do
-  local best, best_id, best_at
-  for _, stream in ipairs(streams) do
-    local job_id = stream.rows[stream.at]
-    local accepted_at = job_id and stream.rows[stream.at + 1] - stream.base
-    if job_id and (not best or accepted_at > best_at or (accepted_at == best_at and is_below(best_id, job_id))) then
-      best, best_id, best_at = stream, job_id, accepted_at
+for i = 5, #ARGV do
+  local stream = stream_of(tonumber(ARGV[i]), math.ceil(most / (#ARGV - 4)) + 1)
+  if stream.job_id then streams[#streams + 1] = stream end
+end
+while #found < 2 * most and #streams > 0 do
+  local n, best = 1, streams[1]
+  for i = 2, #streams do
+    local stream = streams[i]
+    if stream.accepted_at > best.accepted_at
+      or (stream.accepted_at == best.accepted_at and is_below(best.job_id, stream.job_id)) then
+      n, best = i, stream
     end
   end
-  if not best then break end
-  found[#found + 1], found[#found + 2] = best_id, text(best_at)
-  best.at = best.at + 2
+  found[#found + 1], found[#found + 2] = best.job_id, best.score
+  best.advance()
+  if not best.job_id then table.remove(streams, n) end
 end
 return found

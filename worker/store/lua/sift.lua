@@ -5,23 +5,28 @@
 -- Returns the positions in KEYS of those that fit
 
 local wanted = cjson.decode(ARGV[2])
-local names, checks = {"v"}, {function(value) return value == ARGV[1] end}
-local function check(name, is_good)
-  names[#names + 1], checks[#checks + 1] = name, is_good
+local names, values = {"v"}, {ARGV[1]}
+for name, value in pairs(wanted.equal) do names[#names + 1], values[#values + 1] = name, value end
+local first_had = #names + 1
+for _, name in ipairs(wanted.has) do names[#names + 1] = name end
+local first_lacked = #names + 1
+for _, name in ipairs(wanted.lacks) do names[#names + 1] = name end
+
+local function fits(held)
+  for n = 1, first_had - 1 do
+    if held[n] ~= values[n] then return false end
+  end
+  for n = first_had, first_lacked - 1 do
+    if not held[n] then return false end
+  end
+  for n = first_lacked, #names do
+    if held[n] then return false end
+  end
+  return true
 end
-for name, value in pairs(wanted.equal) do check(name, function(held) return held == value end) end
-for _, name in ipairs(wanted.has) do check(name, function(held) return held end) end
-for _, name in ipairs(wanted.lacks) do check(name, function(held) return not held end) end
 
 local found = {}
-for i, record in ipairs(KEYS) do
-  local held, fits = redis.call("HMGET", record, unpack(names)), true
-  for n, is_good in ipairs(checks) do
-    if not is_good(held[n]) then
-      fits = false
-      break
-    end
-  end
-  if fits then found[#found + 1] = i end
+for i = 1, #KEYS do
+  if fits(redis.call("HMGET", KEYS[i], unpack(names))) then found[#found + 1] = i end
 end
 return found
