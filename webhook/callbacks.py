@@ -37,6 +37,7 @@ from webhook.overload import Overload
 from worker.errors import CallbackError, StoreError
 from worker.jobs import callback_token
 from worker.jobs.job import is_job_id
+from worker.logs import bound
 from worker.providers import event_json
 from worker.providers.answers import code_word
 from worker.providers.base import CallbackTrust, EventKind, Provider, ProviderEvent
@@ -193,7 +194,8 @@ def blueprint(receiver: Receiver) -> Blueprint:
         address = receiver.check(provider, job_id, attempt, token)
         body, fault = _body(request)
         try:
-            outcome = receiver.take(address, body, fault or _type_fault(request))
+            with bound(**address.ids):
+                outcome = receiver.take(address, body, fault or _type_fault(request))
         except (CallbackError, HTTPException) as err:
             if address.provider.repeats_refused_callbacks or isinstance(err, ServiceUnavailable):
                 raise

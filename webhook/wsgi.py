@@ -40,7 +40,7 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
         print(err, file=sys.stderr)  # noqa: T201  nothing is set up yet that could log
         raise SystemExit(APP_LOAD_ERROR) from None
     logging.basicConfig(level=logging.INFO)
-    configure(logging.getLogger())
+    configure(logging.getLogger(), settings.log_format)
     from worker.celery import app  # reads the environment when it is imported
 
     client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS)

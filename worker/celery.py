@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from worker.errors import SettingsError
 from worker.logs import configure
+from worker.settings.settings import Settings
 
 # Under kombu's own names, so that a URL stays what it is to all who read one
 TRANSPORT_ALIASES.update(
@@ -31,7 +33,7 @@ app.steps["worker"].add("worker.messaging.liveness:HeartbeatStep")
 @after_setup_logger.connect
 @after_setup_task_logger.connect
 def _configure_logging(logger: logging.Logger, **_: Any) -> None:
-    configure(logger)
+    configure(logger, Settings.from_env(os.environ).log_format)
 
 
 @celeryd_init.connect

@@ -22,6 +22,7 @@ from worker.celery import app
 from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs.job import Job, is_job_id
 from worker.jobs.timing import MINUTE, Timing
+from worker.logs import bound
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, CeleryResults, capture
 from worker.runtime import notify_pool, nudge, places, services, starter, ticked
@@ -101,7 +102,8 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
     try:
         if args:
             raise SpecError(["a spec is given by keyword, not by position: kwargs={'model': ..., ...}"])
-        _show(_accept(job_id, fields, capture(self.request)))
+        with bound(job_id=job_id):
+            _show(_accept(job_id, fields, capture(self.request)))
     except SpecConflict as err:
         CeleryResults(app, services().store).refuse(self.request, JobFailed("spec_conflict", str(err), "accept"))
         raise Ignore from None

@@ -81,6 +81,7 @@ class Settings:
     notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
     notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
     shards: int = 1  # of the records; for ever
+    log_format: str = "text"  # or json
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -121,6 +122,7 @@ class Settings:
             retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
             daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
+            log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
             notify_secrets=read.optional("CALLSHEET_NOTIFY_SECRETS", values.webhook_secrets, NONE),
             notify_url=read.optional("CALLSHEET_NOTIFY_URL", str, None),
             notify_hosts=read.optional("CALLSHEET_NOTIFY_HOSTS", values.destinations, ()),

@@ -31,6 +31,8 @@ _OF_TLS = frozenset({CERT_REQS, "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 OPTIONS = {"rediss": _OF_TLS, "unix": frozenset({"db"})}
 """The options of a Redis's URL that mean the same to all who read it, by scheme."""
 
+LOG_FORMATS = ("text", "json")
+
 
 def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -192,6 +194,13 @@ def encryption(text: str) -> dict[str, str]:
         raise ValueError("must be AES256, aws:kms, or aws:kms:<id or ARN of the key>")
     key = {"SSEKMSKeyId": parts["key"]} if parts["key"] else {}
     return {"ServerSideEncryption": "AES256" if parts["kind"] == "AES256" else "aws:kms", **key}
+
+
+def log_format(text: str) -> str:
+    """`text` or `json`."""
+    if text not in LOG_FORMATS:
+        raise ValueError(f"is {text!r:.40}: give {' or '.join(LOG_FORMATS)}")
+    return text
 
 
 def boolean(text: str) -> bool:

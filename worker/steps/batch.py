@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from worker.errors import CallsheetError
+from worker.logs import bound
 from worker.services import Services
 from worker.steps import Step, confirm, deliver, notify, poll, submit
 
@@ -46,10 +47,11 @@ def _turn(step: Step, job_id: str, services: Services) -> Step | None:
 
 def _safely(step: Step, job_id: str, services: Services) -> Step | None:
     """Run a step; an error is a line in the log, because the job stays due and the others of its message wait."""
-    try:
-        return RUNS[step](job_id, services)
-    except CallsheetError as err:
-        log.error("step.postponed", extra={"step": step, "job_id": job_id, "reason": str(err)})
-    except Exception:  # a defect met by one job
-        log.exception("step.broke", extra={"step": step, "job_id": job_id})
+    with bound(step=step, job_id=job_id):
+        try:
+            return RUNS[step](job_id, services)
+        except CallsheetError as err:
+            log.error("step.postponed", extra={"reason": str(err)})
+        except Exception:  # a defect met by one job
+            log.exception("step.broke")
     return None

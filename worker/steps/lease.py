@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from types import TracebackType
 
 from worker.errors import LeaseLostError, SlowDownloadError, StoreError
@@ -46,7 +47,9 @@ class Lease:
         self._began = self._moved_at = services.monotonic()
         self._lost = threading.Event()
         self._ended = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name=f"lease-{claim.job.id}", daemon=True)
+        self._heart = threading.Thread(
+            target=copy_context().run, args=(self._beat,), name=f"lease-{claim.job.id}", daemon=True
+        )
 
     def __enter__(self) -> Lease:
         self._heart.start()

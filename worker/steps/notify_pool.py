@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from worker.errors import CallsheetError
 from worker.jobs.job import Job
 from worker.jobs.timing import ms
+from worker.logs import bound
 from worker.services import Services
 from worker.steps import Step, notify
 
@@ -89,7 +90,8 @@ class NotifyPool:
     def _send(self, job_id: str) -> bool | None:
         """Take the step for one job; whether its host is up, as far as that was seen. No defect ends a thread."""
         try:
-            turn = notify.take(job_id, self._services)
+            with bound(step=Step.NOTIFY, job_id=job_id):
+                turn = notify.take(job_id, self._services)
         except CallsheetError as err:
             log.error("step.postponed", extra={"step": Step.NOTIFY, "job_id": job_id, "reason": str(err)})
             return None

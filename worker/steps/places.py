@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from worker.errors import CallsheetError
+from worker.logs import bound
 from worker.services import Services
 from worker.steps import Step, archive, batch
 
@@ -58,7 +59,8 @@ class Places:
 
     def turn(self, *, is_express: bool, on_stall: Callable[[], object]) -> bool:
         """Copy one job's videos and deliver its result; whether there was a job."""
-        turn = archive.run(self._services, is_express=is_express, on_stall=on_stall)
+        with bound(step=Step.ARCHIVE):
+            turn = archive.run(self._services, is_express=is_express, on_stall=on_stall)
         if turn is not None and turn.following is not None:
             for job_id, following in batch.take(turn.following, [turn.job_id], self._services).items():
                 self._publish(following, [job_id])

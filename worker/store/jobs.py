@@ -18,6 +18,7 @@ from worker.errors import UnknownLayoutError
 from worker.jobs.job import SCHEMA_VERSION, JobError, Link
 from worker.jobs.rate_limits import Limits, Place, millionths
 from worker.jobs.states import FINAL, SOURCES, JobState
+from worker.logs import bind
 from worker.store.attempts import TOMBSTONE_MS
 from worker.store.compression import pack
 from worker.store.keys import Keys
@@ -118,6 +119,7 @@ class Store(Deliveries):
             return None
         now, record, events, candidates = granted
         job = read_job(job_id, record)
+        bind(job_id=job.id, attempt=job.attempt, provider=job.provider)
         return Claim(job, job.lease, int(now), began + lease_ms / 1000, events, candidates)
 
     def _tell_once(self, err: UnknownLayoutError) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import threading
 
 import pytest
 
 from tests.integration.steps.conftest import JOB, Scene, failing
 from worker.jobs.states import JobState
+from worker.logs import configure
 from worker.steps import NAMELESS, Step, batch
 
 S = JobState
@@ -67,3 +71,20 @@ def test_every_step_but_the_one_that_chooses_its_jobs_is_taken_for_named_jobs() 
 
 def test_no_job_is_no_work(scene: Scene) -> None:
     assert batch.take(Step.POLL, [], scene.services) == {}
+
+
+def test_every_line_of_a_step_names_job_attempt_and_provider(scene: Scene) -> None:
+    scene.rule("generation", outcome="failed")
+    scene.submitted()
+    scene.finish()
+    logger, out = logging.getLogger("worker.steps"), io.StringIO()
+    handler = logging.StreamHandler(out)
+    logger.addHandler(handler)
+    configure(logger, "json")
+
+    batch.take(Step.POLL, [JOB], scene.services)
+    logger.removeHandler(handler)
+
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert "generation.failed" in [line["event"] for line in lines]
+    assert {(line["job_id"], line["attempt"], line["provider"]) for line in lines} == {(JOB, 1, scene.job().provider)}
