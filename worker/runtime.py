@@ -68,6 +68,12 @@ def notify_pool() -> NotifyPool:
     return _notify_pool(os.getpid())
 
 
+def end_notifications(seconds: float) -> None:
+    """Wait for the notifications that this process has under way: one that is cut off is sent again."""
+    if _notify_pool.cache_info().currsize:
+        notify_pool().wait_until_idle(seconds)
+
+
 @cache
 def _notify_pool(_pid: int) -> NotifyPool:
     return NotifyPool(services(), nudge)

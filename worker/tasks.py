@@ -14,10 +14,11 @@ from functools import cache, partial
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
-from celery.signals import worker_ready
+from celery.signals import worker_process_shutdown, worker_ready
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
+from worker import runtime
 from worker.celery import app
 from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs.job import Job, is_job_id
@@ -35,6 +36,8 @@ MOST_JOBS = 1000
 QUICK_COPY_SECONDS = 10.0
 """How long an `archive` message waits for the copies it started, so that a worker that is stopped ends those that are
 nearly done. Others go on while the process takes other messages."""
+LAST_WORDS_SECONDS = 5.0
+"""How long a process that ends waits for receivers of notifications; most answer within a second."""
 GENERATE_SECONDS = 120
 """Longer than recording a job may take, whatever Redis does: its calls end within seconds."""
 STORE_PAUSE_SECONDS = 2.0
@@ -46,6 +49,12 @@ def look_at_durability(**_: Any) -> None:
     """Have a store that a power loss can set back said loudly, before anything is paid (`Scripts.durability`)."""
     with suppress(StoreError):  # a Redis that is not up yet is looked at by whoever writes first
         log.info("worker.ready", extra={"durability": services().store.durability})
+
+
+@worker_process_shutdown.connect
+def end_notifications(**_: Any) -> None:
+    """Let a process that ends finish what it has begun to tell, for a while."""
+    runtime.end_notifications(LAST_WORDS_SECONDS)
 
 
 class GenerateRequest(Request):
