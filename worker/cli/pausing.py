@@ -6,6 +6,7 @@ import os
 
 import click
 
+from worker.cli.acting import actor, reason_option
 from worker.cli.output import emit_json
 from worker.jobs.durations import moment
 from worker.operations import pause as operation
@@ -27,14 +28,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 @click.command(epilog=PAUSE_EXAMPLES)
 @provider_argument
+@reason_option
 @json_option
-def pause(provider: str, as_json: bool) -> None:
+def pause(provider: str, reason: str, as_json: bool) -> None:
     """Submit nothing to a provider until it is resumed, in any worker.
 
     What it has already goes on: polls, callbacks and archiving. The jobs that wait
     are given up after a week.
     """
-    paused = operation.pause(open_store(Settings.from_env(os.environ)), provider)
+    paused = operation.pause(open_store(Settings.from_env(os.environ)), provider, actor(reason))
     if as_json:
         emit_json({"provider": provider, "paused": True, "since": paused.since, "waiting": paused.waiting})
         return
@@ -46,10 +48,11 @@ def pause(provider: str, as_json: bool) -> None:
 
 @click.command(epilog=RESUME_EXAMPLES)
 @provider_argument
+@reason_option
 @json_option
-def resume(provider: str, as_json: bool) -> None:
+def resume(provider: str, reason: str, as_json: bool) -> None:
     """Submit to a paused provider again; the jobs that waited are due at once."""
-    resumed = operation.resume(open_store(Settings.from_env(os.environ)), provider)
+    resumed = operation.resume(open_store(Settings.from_env(os.environ)), provider, actor(reason))
     if as_json:
         emit_json({"provider": provider, "paused": False, "was_paused": resumed.was_paused, "waiting": resumed.waiting})
     elif resumed.was_paused:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from worker.cli.acting import actor, reason_option
 from worker.cli.output import emit_json, table, terminal_width
 from worker.cli.verdict import give
 from worker.operations import replay as operation
@@ -30,8 +31,11 @@ STRAY_HEAD = ("n", "at", "provider", "job", "attempt", "why it was kept")
 @click.option("--event", "event_no", type=click.IntRange(min=1), metavar="N", help="Which, as --list counts.")
 @click.option("--stray", "stray_no", type=click.IntRange(min=1), metavar="N", help="One that belonged to no job.")
 @click.option("--list", "only_list", is_flag=True, help="Show what is kept: of JOB, or the strays.")
+@reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def replay(job_id: str | None, event_no: int | None, stray_no: int | None, only_list: bool, as_json: bool) -> None:
+def replay(
+    job_id: str | None, event_no: int | None, stray_no: int | None, only_list: bool, reason: str, as_json: bool
+) -> None:
     """Have a stored callback looked at again: the latest of JOB that tells an end, unless told which.
 
     It says when to ask, never what is true: the provider is asked as always.
@@ -45,7 +49,7 @@ def replay(job_id: str | None, event_no: int | None, stray_no: int | None, only_
     if only_list and job_id is not None:
         _show(EVENT_HEAD, operation.kept_events(job_id, services.store), "no callback is kept", as_json=as_json)
     elif job_id is not None:
-        give(operation.replay(job_id, services, event_no=event_no), as_json=as_json)
+        give(operation.replay(job_id, services, event_no=event_no, by=actor(reason)), as_json=as_json)
     elif stray_no is not None:
         give(operation.replay_stray(stray_no, services), as_json=as_json)
     else:

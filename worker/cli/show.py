@@ -18,9 +18,9 @@ from worker.operations import limits
 from worker.operations.explain import View
 from worker.operations.job_document import Details, details, document
 from worker.operations.outcome import checked_id, missing
+from worker.operations.timeline import Happening
 from worker.operations.view import Reader
 from worker.operations.waits import waits_for
-from worker.store import TimelineEntry
 
 EXAMPLES = """\b
 Examples:
@@ -120,10 +120,8 @@ def _limits(known: Details) -> Iterator[tuple[str, str]]:
         yield from (("", line) for line in limits.held_back(known.standing))
 
 
-def _moves(timeline: Sequence[TimelineEntry]) -> Iterator[tuple[str, str]]:
+def _moves(timeline: Sequence[Happening]) -> Iterator[tuple[str, str]]:
     label = "timeline"
-    for entry in timeline:
-        move = f"{entry.source} -> {entry.target}" if entry.source else entry.target
-        why = f": {entry.detail}" if entry.detail else ""
-        yield label, f"{iso(entry.at)}  {move}{f', by {entry.path}' if entry.path else ''}{why}"
+    for happening in timeline:
+        yield label, f"{iso(happening.at)}  {happening.words}"
         label = ""

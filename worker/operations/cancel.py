@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from worker.errors import BucketError
+from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import UNPAID, JobState
 from worker.operations.outcome import Outcome, checked_id, found, price
@@ -15,12 +16,12 @@ from worker.store import Reply
 log = logging.getLogger(__name__)
 
 
-def cancel(job_id: str, services: Services) -> Outcome:
+def cancel(job_id: str, services: Services, by: Actor | None = None) -> Outcome:
     """Cancel the job where that still saves its money, and say honestly where it does not.
 
     Raises `CallsheetError` where there is no such job.
     """
-    reply = run(checked_id(job_id), services)
+    reply = run(checked_id(job_id), services, by)
     job = found(reply.job, job_id)
     if reply.applied:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} is cancelled: no provider heard of it, {_paid(job)}")
@@ -37,19 +38,19 @@ def cancel(job_id: str, services: Services) -> Outcome:
     return Outcome(job_id, "too_late", f"too late: {_where(job)}", is_done=False)
 
 
-def run(job_id: str, services: Services) -> Reply:
+def run(job_id: str, services: Services, by: Actor | None = None) -> Reply:
     """Cancel the job while its current attempt is `accepted` and neither a callback nor the bucket tells of a POST.
 
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
     `unknown`: S3 did not tell whether it was sent, so nothing is done, and nothing may be said of money.
     """
     job = services.store.get(job_id)
-    reply = _cancelled(job, services) if job else Reply("missing", None)
+    reply = _cancelled(job, services, by) if job else Reply("missing", None)
     log.info("job.cancel_asked", extra={"job_id": job_id, "outcome": reply.word})
     return reply
 
 
-def _cancelled(job: Job, services: Services) -> Reply:
+def _cancelled(job: Job, services: Services, by: Actor | None) -> Reply:
     if job.state is not JobState.ACCEPTED:
         # no move: Redis may be set back to `accepted` meanwhile, of which the bucket was not asked
         return Reply("repeat" if job.state is JobState.CANCELLED else "late", job)
@@ -67,6 +68,7 @@ def _cancelled(job: Job, services: Services) -> Reply:
         attempt=job.attempt,
         path="operator",
         detail="cancelled by the caller",
+        by=by,
     )
 
 

@@ -18,9 +18,9 @@ from worker.jobs.result import error_document, error_of
 from worker.operations import limits
 from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
+from worker.operations.timeline import Happening, timeline
 from worker.operations.view import Reader
 from worker.operations.waits import waits_for
-from worker.store import TimelineEntry
 
 LINK_FIELDS = ("first_frame", "last_frame", "notify_url")
 
@@ -31,7 +31,7 @@ class Details:
 
     view: View
     spec: Mapping[str, Any] = field(default_factory=dict)  # with pictures described
-    timeline: tuple[TimelineEntry, ...] = ()
+    timeline: tuple[Happening, ...] = ()
     events: int = 0
     deliveries: tuple[Mapping[str, Any], ...] = ()  # tries at its notifications, the latest 20
     standing: Standing | None = None  # of its provider, while the job is not final
@@ -43,12 +43,13 @@ def details(reader: Reader, job_id: str) -> Details | None:
     if view is None:
         return None
     store = reader.store
+    events = store.events(job_id)
     return Details(
         view=view,
         spec=shown_spec(json.loads(store.spec_json(job_id) or "{}")),
-        timeline=tuple(store.timeline(job_id)),
+        timeline=timeline(view.job, store.entries(job_id), events),
         deliveries=tuple(store.deliveries(job_id)),
-        events=len(store.events(job_id)),
+        events=len(events),
         standing=None if view.job.is_final else reader.standings().get(view.job.provider),
     )
 
@@ -113,6 +114,6 @@ def document(known: Details) -> dict[str, Any]:
         "candidates": view.candidates,
         "notification": notification.standing(job),
         "deliveries": [{**tried, "at": iso(tried["at"])} for tried in known.deliveries],
-        "timeline": [{**asdict(entry), "at": iso(entry.at)} for entry in known.timeline],
+        "timeline": [happening.document() for happening in known.timeline],
         **({} if known.standing is None else {"limits": limits.document(known.standing)}),
     }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from worker.jobs.actor import Actor, given_by
 from worker.jobs.states import JobState
 from worker.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -18,15 +22,17 @@ class Paused:
     was_paused: bool = True
 
 
-def pause(store: Store, provider: str) -> Paused:
+def pause(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit nothing to *provider* until it is resumed; polls, callbacks and archiving go on."""
-    since = store.pause(provider)
+    since = store.pause(provider, by)
+    log.warning("provider.paused", extra={"provider": provider, **given_by(by)})
     return Paused(provider, len(waiting(store, provider)), since)
 
 
-def resume(store: Store, provider: str) -> Paused:
+def resume(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit to *provider* again; the jobs that waited are due at once."""
     was_paused = store.resume(provider)
+    log.warning("provider.resumed", extra={"provider": provider, **given_by(by)})
     waited = waiting(store, provider)
     if was_paused:
         store.hasten(waited)

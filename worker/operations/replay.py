@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.errors import CallsheetError
+from worker.jobs.actor import Actor
 from worker.jobs.durations import iso
 from worker.operations.outcome import Outcome, checked_id, found
 from worker.providers import event_json
@@ -28,14 +29,14 @@ STRAY_WORDS = {
 USEFUL = ("stored", "repeat", "noted", "late")
 
 
-def replay(job_id: str, services: Services, *, event_no: int | None = None) -> Outcome:
+def replay(job_id: str, services: Services, *, event_no: int | None = None, by: Actor | None = None) -> Outcome:
     """Have a stored callback of the job looked at again: the latest that tells an end, or number *event_no* from 1.
 
     Raises `CallsheetError` where there is no such job or callback.
     """
     job = found(services.store.get(checked_id(job_id)), job_id)
     event = _chosen(job_id, services.store.events(job_id), event_no)
-    word = run(job_id, event.fingerprint, services).word
+    word = run(job_id, event.fingerprint, services, by).word
     if word == "applied":
         return Outcome(job_id, "replayed", f"{job_id} is due now and looks at what {event.request_id} is said to be")
     why = {
@@ -87,9 +88,9 @@ def kept_strays(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def run(job_id: str, fingerprint: str, services: Services) -> Reply:
+def run(job_id: str, fingerprint: str, services: Services, by: Actor | None = None) -> Reply:
     """Make the job due for one of its stored callbacks; the words are `Store.recall`'s."""
-    reply = services.store.recall(job_id, fingerprint)
+    reply = services.store.recall(job_id, fingerprint, by=by)
     log.info("callback.replayed", extra={"job_id": job_id, "outcome": reply.word})
     return reply
 

@@ -10,6 +10,7 @@ import json
 import logging
 
 from worker.errors import CallsheetError
+from worker.jobs.actor import Actor
 from worker.jobs.durations import span
 from worker.jobs.job import Job
 from worker.jobs.states import UNPAID, JobState
@@ -23,10 +24,10 @@ _FREE_WAY = {"failed(archive)": JobState.GENERATED, "expired": JobState.SUBMITTE
 """What a job has ended as -> where it goes on without another attempt."""
 
 
-def retry(job_id: str, services: Services, *, pay_again: bool = False) -> Outcome:
+def retry(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Outcome:
     """Let a job that has ended go on, and say what that costs; raises `CallsheetError` where there is no such job."""
     before = found(services.store.get(checked_id(job_id)), job_id)
-    reply = run(job_id, services, pay_again=pay_again)
+    reply = run(job_id, services, pay_again=pay_again, by=by)
     job = reply.job
     if job is None or job.is_tombstone:
         raise CallsheetError(
@@ -38,7 +39,7 @@ def retry(job_id: str, services: Services, *, pay_again: bool = False) -> Outcom
     return Outcome(job.id, *_undone(job, reply.word), is_done=False, facts=facts)
 
 
-def run(job_id: str, services: Services, *, pay_again: bool = False) -> Reply:
+def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Reply:
     """Move the job on; its record says where to.
 
     `late`: it has not ended without a video. `paid`: only a new attempt is left,
@@ -51,12 +52,12 @@ def run(job_id: str, services: Services, *, pay_again: bool = False) -> Reply:
     way = None if pay_again else _FREE_WAY.get(job.held)
     if way is None:
         detail = "a new attempt, to be paid again" if pay_again else "a new attempt"
-        reply = services.store.try_again(job_id, attempt=job.attempt, pay_again=pay_again, detail=detail)
+        reply = services.store.try_again(job_id, attempt=job.attempt, pay_again=pay_again, detail=detail, by=by)
     else:
         # the end that the old link had says nothing about a fresh one
         notes = {"link_expires_at": ""} if way is JobState.GENERATED else {}
         reply = services.store.move(
-            job_id, way, attempt=job.attempt, path="operator", notes=notes, detail="retried by an operator"
+            job_id, way, attempt=job.attempt, path="operator", notes=notes, detail="retried by an operator", by=by
         )
     log.info("job.retried", extra={"job_id": job_id, "outcome": reply.word})
     return reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import redis
 
 from worker.errors import UnknownLayoutError
+from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job, Video, is_job_id, videos_json
 from worker.jobs.manifest import Restorable
 from worker.jobs.states import MISSED, RETRIES, UNPAID, JobState
@@ -40,7 +42,9 @@ class Operations(Arrivals):
         super().__init__(client, keys, clock)
         self._retention_ms = retention_ms
 
-    def try_again(self, job_id: str, *, attempt: int, pay_again: bool, detail: str = "") -> Reply:
+    def try_again(
+        self, job_id: str, *, attempt: int, pay_again: bool, detail: str = "", by: Actor | None = None
+    ) -> Reply:
         """Begin a new attempt at a job whose *attempt* has ended without a video; durable.
 
         `paid`: one of its attempts may have been taken, which *pay_again* accepts.
@@ -56,6 +60,7 @@ class Operations(Arrivals):
             "path": "operator",
             "detail": detail,
             "max_old_events": ROOM["max_old_events"],
+            **given_by(by),
         }
         return read_reply(job_id, self._run("attempt", job_id, given, durable=True))
 
@@ -100,7 +105,7 @@ class Operations(Arrivals):
             detail="by the manifest in the bucket",
         )
 
-    def recall(self, job_id: str, fingerprint: str) -> Reply:
+    def recall(self, job_id: str, fingerprint: str, *, by: Actor | None = None) -> Reply:
         """Have a stored callback looked at again.
 
         `late`: it is of another attempt, or the job needs no callback any more. `gone`: it is not kept.
@@ -111,6 +116,8 @@ class Operations(Arrivals):
             "listening": ",".join(LISTENING),
             "binding": ",".join(BINDING),
             "max_candidates": ROOM["max_candidates"],
+            "detail": "a callback that was kept is looked at again",
+            **given_by(by),
         }
         return read_reply(job_id, self._run("recall", job_id, given, durable=True))
 
@@ -139,10 +146,11 @@ class Operations(Arrivals):
         given = move_given(to, look_back_ms=self._retention_ms, **asked)
         return read_reply(job_id, self._run("move", job_id, given, durable=True))
 
-    def pause(self, provider: str) -> int:
+    def pause(self, provider: str, by: Actor | None = None) -> int:
         """Have no POST begun at *provider* until it is resumed; since when that is so, Unix ms."""
+        held = json.dumps({"since": self.now(), **given_by(by)})
         with store_errors():
-            self._client.hsetnx(self._keys.paused(), provider, self.now())
+            self._client.hsetnx(self._keys.paused(), provider, held)
         return self.paused().get(provider, self.now())
 
     def resume(self, provider: str) -> bool:
@@ -152,7 +160,11 @@ class Operations(Arrivals):
 
     def paused(self) -> dict[str, int]:
         """Every paused provider -> since when, Unix ms."""
-        return {provider: int(at) for provider, at in self._hash(self._keys.paused()).items()}
+        return {provider: held["since"] for provider, held in self.pauses().items()}
+
+    def pauses(self) -> dict[str, dict[str, Any]]:
+        """Every paused provider -> `since` (Unix ms), and `by` whom and the `reason`, where those are known."""
+        return {provider: json.loads(held) for provider, held in self._hash(self._keys.paused()).items()}
 
     def mend(self) -> list[str]:
         """Repair every breach that `audit` finds; what was done, a sentence each."""

@@ -15,6 +15,7 @@ from decimal import Decimal
 import redis
 
 from worker.errors import UnknownLayoutError
+from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import SCHEMA_VERSION, JobError, Link
 from worker.jobs.rate_limits import Limits, Place, millionths
 from worker.jobs.states import FINAL, SOURCES, JobState
@@ -219,6 +220,7 @@ class Store(Deliveries):
         look_until: int | None = None,
         owes_manifest: bool = False,
         detail: str = "",
+        by: Actor | None = None,
     ) -> Reply:
         """Move the job to *to* if the table of moves allows it from where it is.
 
@@ -243,6 +245,7 @@ class Store(Deliveries):
             look_until=look_until,
             owes_manifest=owes_manifest,
             detail=detail,
+            **given_by(by),
         )
         if reply.applied and reply.job is not None and reply.job.held in FREE:
             self.give_back(reply.job)

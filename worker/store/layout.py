@@ -84,7 +84,7 @@ OF_ATTEMPTS = {
 
 VALUES = {
     "history": "list: spec JSON, or \\1 and that deflated; Celery requests, a line of JSON each; moves, see `move`",
-    "move": "<at> <from> <to> <path> <attempt> <detail>",
+    "move": "<at> <from> <to> <path>[:<who>] <attempt> <detail>[\\t<why>]",
     "links": "JSON list of url, expires_at",
     "events": "hash: fingerprint -> <terminal> <attempt> <stored at> <request id as JSON>\\n<event JSON>",
     "candidates": "hash: request id -> <first seen>[ denied]",

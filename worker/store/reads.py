@@ -65,14 +65,14 @@ class Reads:
         return tuple(Link(**link) for link in json.loads(self._text(self._keys.of(job_id)[5]) or "[]"))
 
     def timeline(self, job_id: str) -> list[TimelineEntry]:
-        """The job's moves, the latest 200."""
+        """The job's moves, of the latest 200 entries."""
+        return [entry for entry in self.entries(job_id) if entry.source != entry.target]
+
+    def entries(self, job_id: str) -> list[TimelineEntry]:
+        """The job's moves and what operators did that moved nothing, the latest 200."""
         with store_errors():
             lines = cast("list[str]", self._client.lrange(self._keys.of(job_id)[4], BEFORE_MOVES, -1))
-        rows = (line.split(" ", 5) for line in lines)
-        return [
-            TimelineEntry(int(at), source, target, path, int(attempt), detail)
-            for at, source, target, path, attempt, detail in rows
-        ]
+        return [_entry(line) for line in lines]
 
     def candidates(self, job_id: str) -> dict[str, int]:
         """Request ids that only callbacks have named -> when first, Unix ms; the oldest first."""
@@ -338,6 +338,13 @@ def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
 def is_readable(version: str | None) -> bool:
     """Whether a record of that layout can be read here."""
     return version == str(SCHEMA_VERSION)
+
+
+def _entry(line: str) -> TimelineEntry:
+    at, source, target, path, attempt, detail = line.split(" ", 5)
+    way, _, actor = path.partition(":")
+    what, _, reason = detail.partition("\t")
+    return TimelineEntry(int(at), source, target, way, int(attempt), what, actor, reason)
 
 
 def _event(fingerprint: str, value: str) -> StoredEvent:

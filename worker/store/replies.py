@@ -104,7 +104,10 @@ class Outline:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One move. `at` is Unix ms; `source` and `target` are states, a failed one with its stage: `failed(archive)`."""
+    """One move, or an operator's act that moves nothing: then `source` is `target`.
+
+    `at` is Unix ms; `source` and `target` are states, a failed one with its stage: `failed(archive)`.
+    """
 
     at: int
     source: str
@@ -112,6 +115,8 @@ class TimelineEntry:
     path: str
     attempt: int
     detail: str = ""
+    actor: str = ""  # of an operator's
+    reason: str = ""  # as the operator gave it
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
 from worker.operations.explain import View
 from worker.operations.job_document import Details, document, shown_spec
+from worker.operations.timeline import timeline
 from worker.store import TimelineEntry
 
 SIGNED = "https://cdn.example.com/start.png?X-Amz-Signature=abc"
@@ -62,7 +63,7 @@ def test_the_timeline_says_when_from_to_and_by_which_path() -> None:
         TimelineEntry(NOW + 1500, "accepted", "failed(submit)", "submit", 1, "moderated"),
     ]
 
-    shown = text(Details(seen(), {}, tuple(moves), 0)).splitlines()
+    shown = text(Details(seen(), {}, timeline(seen().job, moves, ()), 0)).splitlines()
 
     assert shown[-2:] == [
         "timeline    2026-11-18T11:06:40.000Z  accepted, by submit",
@@ -73,7 +74,8 @@ def test_the_timeline_says_when_from_to_and_by_which_path() -> None:
 def test_the_document_holds_what_the_text_does() -> None:
     view = seen(JobState.ARCHIVED, videos=(VIDEO,), request_ids={1: "r-1"}, generated_by="callback", told_ver=2)
 
-    told = document(Details(view, {"model": "m"}, (TimelineEntry(NOW, "", "accepted", "submit", 1),), 3))
+    moves = timeline(view.job, [TimelineEntry(NOW, "", "accepted", "submit", 1)], ())
+    told = document(Details(view, {"model": "m"}, moves, 3))
 
     assert told["videos"][0]["uri"] == VIDEO.uri
     assert told["request_id"] == "r-1"

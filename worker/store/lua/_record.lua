@@ -178,8 +178,12 @@ local function expire_with_record(key)
   if job.closed_at then redis.call("PEXPIRE", key, math.max(1, redis.call("PTTL", JOB))) end
 end
 
+-- Write a move into the job's timeline, or an act that moves nothing (from what it holds to the same); an operator's with
+-- who did it (`given.by`), and why (`given.reason`).
 local function note_move(source, path, attempt, detail)
-  local line = table.concat({text(now), source, held(), path, text(attempt), detail}, " ")
+  local who = given.by and path .. ":" .. given.by or path
+  local why = given.reason and detail .. "\t" .. given.reason or detail
+  local line = table.concat({text(now), source, held(), who, text(attempt), why}, " ")
   if redis.call("RPUSHX", HISTORY, line) > BEFORE_MOVES + MOST_MOVES then
     -- Redis takes out by value: the oldest move is made one that no other is
     redis.call("LSET", HISTORY, BEFORE_MOVES, "")

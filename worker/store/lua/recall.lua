@@ -1,6 +1,6 @@
 -- Have a callback that was kept looked at again, as if it came now.
 --
--- given  fingerprint, max_candidates, and comma-joined held words: listening, binding (as for `arrive`)
+-- given  fingerprint, max_candidates, detail, and comma-joined held words: listening, binding (as for `arrive`)
 -- Returns {"applied" | "late" (of another attempt, or the job needs no callback any more) | "full" | "gone" (not kept)
 --          | "missing", record}
 
@@ -18,4 +18,5 @@ if not bound(event.attempt) then
 end
 wake()
 save()
+note_move(held(), "operator", int("attempt"), given.detail)
 return answer("applied")

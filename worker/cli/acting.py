@@ -1,0 +1,19 @@
+"""The actor of a command: the user of this machine, with the reason given."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from worker.jobs.actor import Actor
+
+reason_option = click.option("--reason", metavar="WHY", default="", help="Why, for the job's timeline.")
+
+
+def actor(reason: str) -> Actor:
+    """The user who runs this command; one without a name is `unknown`."""
+    try:
+        return Actor(getpass.getuser(), reason)
+    except (KeyError, OSError):  # no entry in the passwd database, and no variable that names the user
+        return Actor("unknown", reason)
