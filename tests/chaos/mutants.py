@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from tests.chaos.mutants_of_doing import DOING
 from tests.chaos.mutants_of_hearing import HEARING
+from tests.chaos.mutants_of_telling import TELLING
 
-MUTANTS = (*DOING, *HEARING)
+MUTANTS = (*DOING, *HEARING, *TELLING)
