@@ -292,6 +292,20 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.stores[0].audit() == []
 
     @invariant()
+    def the_lists_have_every_job_in_its_state_and_in_no_other(self) -> None:
+        wanted = dict.fromkeys(S, 0)
+        for job_id, job in self.model.jobs.items():
+            wanted[job.state] += 1
+            assert [place.job_id for place in self.stores[0].lists.newest({job.state})].count(job_id) == 1
+        assert self.stores[0].lists.counts() == wanted
+        assert len(self.stores[0].lists.newest(ANY_STATE)) == len(self.model.jobs)
+
+    @invariant()
+    def closed_jobs_alone_are_to_be_forgotten(self) -> None:
+        closed = {job_id for job_id, job in self.model.jobs.items() if job.closed}
+        assert set(self.raw.zrange("callsheet:{0}:closed", 0, -1)) == closed
+
+    @invariant()
     def versions_never_fall(self) -> None:
         for job_id in self.model.jobs:
             job = self.stores[0].get(job_id)

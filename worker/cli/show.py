@@ -15,6 +15,7 @@ from worker.jobs.job import Job
 from worker.jobs.result import error_of
 from worker.jobs.states import JobState
 from worker.operations import limits
+from worker.operations.eta import eta
 from worker.operations.explain import View
 from worker.operations.job_document import Details, details, document
 from worker.operations.outcome import checked_id, missing
@@ -62,6 +63,8 @@ def _standing(view: View) -> Iterator[tuple[str, str]]:
     yield "waits for", waits.words
     ways = f"; settled by {', '.join(waits.settled_by)}" if waits.settled_by else ""
     yield "", f"({waits.code}{ways})"
+    if (estimate := eta(view)) is not None:
+        yield "expected", f"by {moment(estimate.p50_at)} with even odds, by {moment(estimate.p90_at)} with nine in ten"
     yield "made by", f"{job.provider}, model {job.model}, attempt {job.attempt}, POSTs begun in it: {job.try_no}"
     ids = [f"{request_id} (attempt {attempt})" for attempt, request_id in sorted(job.request_ids.items())]
     yield "request id", ", ".join(ids) or "not known"

@@ -18,6 +18,9 @@ DAY = 24 * HOUR
 LONGEST_FIRST_WAIT = 10 * MINUTE
 """Most generations end sooner; one whose callback is lost must not wait for an estimate of hours."""
 
+ARCHIVING = "@archive"
+"""Stands for a model in what is kept of durations (`Store.learn`): from the end of a generation to its copy."""
+
 LEAST_HISTORY = 8
 """Generations of a model that must be known before they, and not its provider's estimate, time the first poll."""
 

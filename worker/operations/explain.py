@@ -6,7 +6,7 @@ store and no clock, so every sentence can be tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker.jobs import notification
@@ -35,6 +35,10 @@ class View:
     calls_back: bool = False  # whether its provider was given a callback URL
     can_list: bool = False  # whether its provider's list can find a request whose id we never learned
     candidates: int = 0  # request ids that only callbacks have told
+    took: Sequence[tuple[float, str]] = ()  # seconds and kind of its model's latest generations
+    archiving: Sequence[float] = ()  # seconds of its provider's latest copies
+    at_once: int | None = None  # jobs that its provider may have; None: without limit
+    ahead: Callable[[], int] = lambda: 0  # jobs before it in its provider's line, counted when it is asked
 
     @property
     def is_leased(self) -> bool:

@@ -16,6 +16,7 @@ from worker.jobs.durations import iso
 from worker.jobs.rate_limits import Standing
 from worker.jobs.result import error_document, error_of
 from worker.operations import limits
+from worker.operations.eta import eta
 from worker.operations.explain import View
 from worker.operations.stuck import why_stuck
 from worker.operations.timeline import Happening, timeline
@@ -78,6 +79,7 @@ def row(view: View) -> dict[str, Any]:
         "accepted_at": iso(job.accepted_at),
         "open": job.is_open,
         "waits_for": waits_for(view).document(),
+        "eta": estimate.document() if (estimate := eta(view)) else None,
         "stuck": why_stuck(view),
         "due_at": iso(view.due_at) if view.due_at is not None else None,
         "progress": job.progress,

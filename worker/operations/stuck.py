@@ -10,6 +10,7 @@ from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.states import JobState
 from worker.jobs.timing import HOUR, MINUTE
 from worker.operations import overdue
+from worker.operations.eta import LEAST_OF_KIND, durations, percentile
 from worker.operations.explain import View, is_scheduled
 
 MANY_FAILURES = 3
@@ -19,7 +20,7 @@ LONG_SECONDS = {
     JobState.SUBMITTED: 30 * MINUTE,  # generations take minutes
     JobState.GENERATED: 10 * MINUTE,
 }
-"""Longer than this in a state, and something holds the job up."""
+"""Longer than this in a state, and something holds it up; a generation is judged by its model, once that is known."""
 OWED_SECONDS = MINUTE
 LINK_SECONDS = 6 * HOUR
 """With less left of its link's life, a video that is not archived is urgent."""
@@ -55,6 +56,12 @@ def why_stuck(view: View) -> str | None:
         return f"{job.failures} tries in a row failed" + (f": {job.waiting_for}" if job.waiting_for else "")
     if is_scheduled(view):
         return None
+    took = durations(view) if job.state is JobState.SUBMITTED else []
+    if len(took) >= LEAST_OF_KIND:
+        longest = percentile(took, 99)
+        if for_seconds <= longest:
+            return None
+        return f"{job.state} for {span(for_seconds)}, and 99 of 100 generations of its model end within {span(longest)}"
     if for_seconds > LONG_SECONDS[job.state]:
         return f"{job.state} for {span(for_seconds)}"
     return None

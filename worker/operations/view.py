@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from worker import providers
 from worker.errors import BucketError
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits, Standing
-from worker.jobs.timing import Timing
+from worker.jobs.timing import ARCHIVING, Timing
 from worker.operations import lost, processes
 from worker.operations.explain import View
 from worker.providers.base import CallbackTrust, Provider
@@ -21,6 +21,8 @@ from worker.store import Store
 
 if TYPE_CHECKING:
     from worker.bucket.bucket import Bucket
+
+Histories = Callable[[str, str], list[tuple[float, str]]]
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,16 @@ class Reader:
     def views(self, job_ids: Iterable[str]) -> Iterator[View]:
         """The jobs in their order as they stand now, many at a time; one without a readable record is left out."""
         now = self.store.now()
+        histories = cache(self.store.history)
         for job, due_at, candidates in self.store.read_open(job_ids):
-            yield self.viewed(job, due_at, now, candidates)
+            yield self.viewed(job, due_at, now, candidates, histories)
 
-    def viewed(self, job: Job, due_at: int | None, now: int, candidates: int = 0) -> View:
+    def viewed(
+        self, job: Job, due_at: int | None, now: int, candidates: int = 0, histories: Histories | None = None
+    ) -> View:
         """*job* as it is to be explained."""
-        provider = self.providers.get(job.provider)
+        provider, limits = self.providers.get(job.provider), self.limits.get(job.provider)
+        history = histories or self.store.history
         return View(
             job=job,
             due_at=due_at,
@@ -91,6 +97,10 @@ class Reader:
             calls_back=provider is not None and provider.trust is not CallbackTrust.NONE and bool(self.public_url),
             can_list=provider is not None and provider.can_list,
             candidates=candidates,
+            took=() if job.is_final else history(job.provider, job.model),
+            archiving=() if job.is_final else [seconds for seconds, _ in history(job.provider, ARCHIVING)],
+            at_once=limits.max_concurrent if limits else None,
+            ahead=partial(self.store.ahead, job),
         )
 
 

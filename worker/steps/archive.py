@@ -21,10 +21,11 @@ from worker.errors import (
     LinkDeadError,
     ObjectConflict,
     SlowDownloadError,
+    StoreError,
 )
 from worker.jobs.job import Job, JobError, rows_json
 from worker.jobs.states import JobState
-from worker.jobs.timing import ms
+from worker.jobs.timing import ARCHIVING, ms
 from worker.jobs.wait_codes import WaitCode
 from worker.services import Services
 from worker.steps import Step
@@ -138,7 +139,17 @@ def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step |
         detail=f"{sum(video.bytes for video in copied.videos)} bytes",
     )
     log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(copied.videos)})
+    if reply.applied and reply.job is not None and job.state is JobState.GENERATED:
+        _learn(job, reply.job, services)
     return Step.SETTLE if reply.applied else None
+
+
+def _learn(job: Job, archived: Job, services: Services) -> None:
+    """Keep how long it took from the generation's end to the copy, for estimates; a figure that can be missed."""
+    try:
+        services.store.learn(job.provider, ARCHIVING, (archived.state_at - job.state_at) / 1000)
+    except StoreError as err:
+        log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
 
 
 def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) -> Step | None:

@@ -124,7 +124,7 @@ def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
     try:
         known = services.store.took(job.provider, job.model) if is_first_look and not was_called else ()
         took = services.timing.took_seconds(waited_seconds, known, was_called=was_called, is_first_look=is_first_look)
-        services.store.learn(job.provider, job.model, took)
+        services.store.learn(job.provider, job.model, took, job.kind)
     except StoreError as err:
         log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
 

@@ -157,11 +157,11 @@ class Index(Reads):
             pipeline.ltrim(self._keys.strays(), 0, MAX_STRAYS - 1)
             pipeline.execute()
 
-    def learn(self, provider: str, model: str, seconds: float) -> None:
-        """Keep how long a generation took; the latest 64 of a model are kept."""
+    def learn(self, provider: str, model: str, seconds: float, kind: str = "") -> None:
+        """Keep how long a generation of *kind* took; the latest 64 of a model are kept."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.lpush(self._keys.took(provider, model), f"{seconds:.1f}")
+            pipeline.lpush(self._keys.took(provider, model), f"{seconds:.1f} {kind}".rstrip())
             pipeline.ltrim(self._keys.took(provider, model), 0, MAX_TOOK - 1)
             pipeline.execute()
 

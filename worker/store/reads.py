@@ -112,8 +112,24 @@ class Reads:
 
     def took(self, provider: str, model: str) -> list[float]:
         """How many seconds the model's latest generations took, as `learn` kept them."""
+        return [seconds for seconds, _ in self.history(provider, model)]
+
+    def history(self, provider: str, model: str) -> list[tuple[float, str]]:
+        """The same, each with its kind (`Job.kind`; empty: not known)."""
         with store_errors():
-            return [float(seconds) for seconds in self._client.lrange(self._keys.took(provider, model), 0, -1)]
+            lines = cast("list[str]", self._client.lrange(self._keys.took(provider, model), 0, -1))
+        parts = (line.partition(" ") for line in lines)
+        return [(float(seconds), kind) for seconds, _, kind in parts]
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs stand before *job* in its provider's line; 0 when it stands in none."""
+        if not job.place:
+            return 0
+        op = job.place.partition(":")[0]
+        entry = f"({job.provider}:{job.place}:{job.id}"
+        with store_errors():
+            line = self._keys.shared(job.id)[1]
+            return int(self._client.zlexcount(line, f"[{job.provider}:{op}:", entry))
 
     def strays(self) -> list[dict[str, Any]]:
         """What `keep_stray` kept, the latest first."""
