@@ -120,7 +120,7 @@ DOING = (
     _m(
         "a deadline reads the bucket and takes no try: a process of the Redis before sends it",
         "worker/steps/submit.py",
-        'rollback_guard.rule_out(job, services, "" if claim.candidates else "submit_deadline")',
+        'rollback_guard.rule_out(job, services, "" if claim.candidates else ended)',
         "rollback_guard.last_begun(job, services)",
         f"{STEPS}/test_rollback.py"
         "::test_a_worker_on_its_way_to_the_bucket_sends_nothing_once_its_jobs_time_was_over_in_another_redis",
@@ -135,9 +135,24 @@ DOING = (
     _m(
         "an answer that the bucket has kept is bound by nobody",
         "worker/steps/rollback_guard.py",
-        "if begun.request_id is None:",
-        "if True:",
+        "if begun.request_id is None or",
+        "if True or",
         f"{STEPS}/test_kept_answers.py::test_a_cancel_binds_what_was_sent_instead",
+    ),
+    _m(
+        "an id that one provider told is bound as another's",
+        "worker/steps/rollback_guard.py",
+        "(begun.provider and begun.provider != job.provider)",
+        "False",
+        f"{STEPS}/test_restore_requests.py::"
+        "test_the_request_of_another_provider_is_neither_bound_nor_paid_again_by_a_submit",
+    ),
+    _m(
+        "restore leaves what was given up as unknown, though the bucket has kept the answer",
+        "worker/operations/restore.py",
+        'JobState.UNCONFIRMED, "failed(confirm)")',
+        "JobState.UNCONFIRMED)",
+        f"{STEPS}/test_restore_requests.py::test_an_unconfirmed_job_is_bound_also_when_it_was_given_up",
     ),
     _m(
         "an outcome is given up as unknown while S3 is away",

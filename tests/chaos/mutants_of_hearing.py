@@ -205,9 +205,9 @@ HEARING = (
     # --- telling
     _m(
         "result not owed",
-        f"{LUA}/settle.lua",
-        'if int("told_ver") < given.ver or',
-        "if false or",
+        f"{LUA}/_close.lua",
+        'return int("told_ver") < int("ver")',
+        "return false",
         f"{STORE}/test_store_settle.py::test_the_manifest_may_be_paid_before_the_result",
     ),
     _m(
@@ -220,9 +220,9 @@ HEARING = (
     ),
     _m(
         "manifest not owed",
-        f"{LUA}/settle.lua",
-        '(job.manifest_ver and int("manifest_ver") < given.ver)',
-        "false",
+        f"{LUA}/_close.lua",
+        'return job.manifest_ver ~= nil and int("manifest_ver") < int("ver")',
+        "return false",
         f"{STORE}/test_store_settle.py::test_an_archived_job_stays_open_until_its_manifest_is_written",
     ),
     _m(

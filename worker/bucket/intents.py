@@ -19,8 +19,11 @@ client that gives up in time, and under no lock.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import groupby
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError
@@ -31,6 +34,7 @@ from worker.bucket.manifests import Documents
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
 
+TRY_KEY = re.compile(r"(?P<job_id>[A-Za-z0-9_-]{1,64})/(?P<attempt>[1-9][0-9]{0,8})-(?P<try_no>[1-9][0-9]{0,8})")
 TRIES = 3
 """How often S3 may say that another request for the same key is under way."""
 
@@ -109,6 +113,19 @@ class BegunPosts(Documents):
             ended = found if found.ended else ended
             try_no += 1
         return taken or ended
+
+    def begun_jobs(self) -> Iterator[tuple[str, int]]:
+        """Every job of which a try is recorded, and the last attempt of which one is; raises `BucketError`."""
+        for job_id, tries in groupby(self._tries(), key=lambda this: this.job_id):
+            yield job_id, max(this.attempt for this in tries)
+
+    def _tries(self) -> Iterator[Try]:
+        folder = f"{self._prefix}/.callsheet/intents/"
+        with s3.in_our_words(f"{self.name}/{folder}", "s3:ListBucket"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=folder):
+                for entry in page.get("Contents", ()):
+                    if found := TRY_KEY.fullmatch(entry["Key"].removeprefix(folder)):
+                        yield Try(found["job_id"], int(found["attempt"]), int(found["try_no"]))
 
     def _take(self, this: Try, begun: Begun) -> Begun | None:
         """Record *begun* where nothing is recorded; None, or what was there before, be it of the same name."""

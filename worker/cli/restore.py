@@ -1,4 +1,4 @@
-"""`callsheet restore`: bring back the records of archived jobs from the bucket, after Redis has lost them."""
+"""`callsheet restore`: bring back from the bucket what Redis has lost: archived jobs, and requests that were sent."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--apply", is_flag=True, help="Write the records; without it, only count them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each manifest, then the counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each job, then the counts.")
 def restore(apply: bool, as_json: bool) -> None:
     """Restore the records of archived jobs from their manifests in the bucket.
 
     Only jobs that Redis knows nothing of, and those that were sent again before
     and wait for what the bucket has already; all else is never changed. Without
     --apply it only tells what it would do. A restored job is archived, and the
-    same id sent again pays nothing. Exits with 1 when a manifest could not be used.
+    same id sent again pays nothing.
+
+    Jobs whose request Redis has forgotten are bound to the id that the provider
+    answered, as the bucket has kept it. One without any record is named with that
+    id: send it again. Exits with 1 when something in the bucket could not be used.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
     outcomes = step.run(services, apply=apply)
@@ -45,7 +49,7 @@ def restore(apply: bool, as_json: bool) -> None:
         click.echo(_sum(counted, apply=apply))
     bad = counted["conflict"] + counted["unreadable"]
     if bad:
-        raise CallsheetError(f"manifests that could not be used: {bad}; each is named above")
+        raise CallsheetError(f"jobs in the bucket that could not be used: {bad}; each is named above")
 
 
 def _told(outcomes: Iterable[Outcome], *, as_json: bool) -> Iterable[Outcome]:
@@ -57,13 +61,20 @@ def _told(outcomes: Iterable[Outcome], *, as_json: bool) -> Iterable[Outcome]:
         elif outcome.reason:
             click.echo(printable(f"{outcome.job_id}: {outcome.reason}"), err=True)
         if n % SHOWN_EVERY == 0 and not as_json:
-            board.show([Line(f"{n} manifests looked at")])
+            board.show([Line(f"{n} jobs looked at")])
         yield outcome
 
 
 def _sum(counted: dict[str, int], *, apply: bool) -> str:
-    total, missing, known = sum(counted.values()), counted["restored"], counted["known"]
+    bound, lost = counted["bound"], counted["lost"]
+    total, missing, known = sum(counted.values()) - bound - lost, counted["restored"], counted["known"]
+    to_do = "" if apply or not missing + bound else "; to restore them: callsheet restore --apply"
     if apply:
-        return f"{missing} of {total} jobs in the bucket are restored; {known} were known already"
-    advice = "; to restore them: callsheet restore --apply" if missing else ""
-    return f"{missing} of {total} jobs in the bucket are missing in Redis; {known} are known{advice}"
+        told = [f"{missing} of {total} jobs in the bucket are restored; {known} were known already"]
+    else:
+        told = [f"{missing} of {total} jobs in the bucket are missing in Redis; {known} are known{to_do}"]
+    if bound:
+        told.append(f"bound to requests that the bucket has kept{'' if apply else ', with --apply'}: {bound}")
+    if lost:
+        told.append(f"taken by a provider, without a record: {lost}; each is named above, send them again")
+    return "\n".join(told)

@@ -90,8 +90,11 @@ def _end(job: Job, ended: str, services: Services, lease: str | None) -> Step | 
 
 
 def bind(job: Job, begun: Begun, services: Services) -> Step | None:
-    """Bind the request whose id the bucket has kept; None: it has kept none, or the job has one."""
-    if begun.request_id is None:
+    """Bind the request whose id the bucket has kept; None: it has kept none, or the job has one.
+
+    Also None where another provider took it: a job that was sent again may have been given to this one.
+    """
+    if begun.request_id is None or (begun.provider and begun.provider != job.provider):
         return None
     reply = services.store.bind(
         job.id,

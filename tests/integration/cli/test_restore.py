@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.integration.cli.conftest import VIDEO, Lives, Run
 from worker.bucket import client as s3
 from worker.jobs.manifest import manifest_of
+from worker.jobs.states import JobState
 from worker.store import Store
 
 
@@ -59,9 +61,50 @@ def test_a_manifest_that_cannot_be_used_is_named(callsheet: Run, bucket_name: st
 
     documents = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
-    assert documents[-1] == {"applied": True, "restored": 2, "known": 0, "conflict": 0, "unreadable": 1}
+    counted = {"restored": 2, "bound": 0, "lost": 0, "known": 0, "conflict": 0, "unreadable": 1}
+    assert documents[-1] == {"applied": True, **counted}
     assert "the manifest of j3 cannot be read" in documents[2]["reason"]
-    assert done.stderr == "Error: manifests that could not be used: 1; each is named above\n"
+    assert done.stderr == "Error: jobs in the bucket that could not be used: 1; each is named above\n"
+
+
+@pytest.fixture
+def answered(store: Store, lives: Lives, bucket_name: str) -> Iterator[None]:
+    """Two jobs that a provider took, as the bucket has kept: Redis has one as never sent, of the other nothing."""
+    lives.accept("j1")
+    client, _ = s3.connect()
+    for job_id in ("j1", "j2"):
+        told = {"begun_at": store.now(), "by": "a", "request_id": f"r-{job_id}", "provider": "evolink"}
+        key = f"callsheet/.callsheet/intents/{job_id}/1-1"
+        client.put_object(Bucket=bucket_name, Key=key, Body=json.dumps(told).encode())
+    yield
+    client.close()
+
+
+def test_requests_that_redis_has_lost_are_counted_without_apply(callsheet: Run, store: Store, answered: None) -> None:
+    done = callsheet("restore")
+
+    assert done.returncode == 0
+    assert done.stdout == (
+        "0 of 0 jobs in the bucket are missing in Redis; 0 are known; to restore them: callsheet restore --apply\n"
+        "bound to requests that the bucket has kept, with --apply: 1\n"
+        "taken by a provider, without a record: 1; each is named above, send them again\n"
+    )
+    assert done.stderr == (
+        "j2: evolink took it as r-j2: send the job again, and it is bound to that instead of being paid again\n"
+    )
+    job = store.get("j1")
+    assert job is not None
+    assert job.request_id is None
+
+
+def test_requests_that_redis_has_lost_are_bound_with_apply(callsheet: Run, store: Store, answered: None) -> None:
+    done = callsheet("restore", "--apply")
+
+    job = store.get("j1")
+    assert done.returncode == 0
+    assert "bound to requests that the bucket has kept: 1\n" in done.stdout
+    assert job is not None
+    assert (job.state, job.request_id) == (JobState.SUBMITTED, "r-j1")
 
 
 def test_an_unreachable_bucket_is_one_clear_line(callsheet: Run) -> None:
