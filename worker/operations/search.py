@@ -27,9 +27,9 @@ from worker.operations.view import Reader
 from worker.operations.waits import NOTED, WAIT_IN, code_of
 from worker.store.lists import NEWEST, RANK_STEP, Position, Sieve
 
-MOST_RECORDS = 20_000
+MOST_RECORDS = 10_000
 """Records looked at for one page, by fields of the record that Redis itself compares."""
-MOST_READ = 4_000
+MOST_READ = 2_000
 """Of these, the records that are read in whole for one page: where the condition is a matter of judgement."""
 FIRST_LOOK, LONGEST_LOOK = 100, 1_000
 """Records looked at in one go: few at first, as a filter that fits much is served by few, and never so many that Redis
@@ -81,6 +81,7 @@ class Filter:
         present = {
             "closed_at": self.is_open is False,
             "differs": self.differs,
+            "not_before": self.waits_for is WaitCode.SCHEDULED,
             "notify_dead": self.dead_notification,
         }
         wants_open = self.is_open or self.stuck or self.waits_for not in (None, WaitCode.NOTHING)
