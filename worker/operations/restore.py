@@ -3,7 +3,7 @@
 A restored record is closed: it answers a sender who sends the job again with its result, and keeps its request ids
 from being taken twice. A job of the same spec that was sent again first, and of which no request is known to run, is
 ended by what the bucket proves. One whose POST was answered, as its try's object tells, is bound to that request, also
-when its outcome was given up as unknown. All else that is in Redis stays.
+when its outcome was given up as unknown, or when Redis has lost the retry that it came of. All else in Redis stays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.bucket.intents import Begun
 from worker.errors import BucketError, ManifestError
 from worker.jobs import manifest
 from worker.jobs.job import Job
-from worker.jobs.states import JobState
+from worker.jobs.states import RETRIES, JobState
 from worker.services import Services
 from worker.steps import adopt, rollback_guard
 
@@ -96,6 +96,8 @@ def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bo
     try:
         if job is None:
             return _lost(job_id, last_attempt, services)
+        if job.attempt + 1 == last_attempt and job.held in RETRIES[JobState.ACCEPTED]:
+            return _retried(job, services, apply=apply)
         if job.is_tombstone or job.held not in BOUND_BY_ANSWERS:
             return None
         begun = rollback_guard.last_begun(job, services)
@@ -106,6 +108,23 @@ def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bo
     if apply and rollback_guard.bind(job, begun, services) is not None:
         return Outcome(job_id, "bound")
     return _unbound(job, begun, services, apply=apply)
+
+
+def _retried(job: Job, services: Services, *, apply: bool) -> Outcome | None:
+    """Retry a job again of which Redis has lost that, where a provider took the attempt: its caller was told of it."""
+    attempt = job.attempt + 1
+    begun = services.bucket.last_begun(job.id, attempt, 1)
+    if job.is_tombstone or begun is None or begun.request_id is None:
+        return None
+    if not apply or begun.provider not in ("", job.provider):
+        return _unbound(job, begun, services, apply=apply)
+    detail = f"attempt {attempt}, which Redis had lost"
+    reply = services.store.try_again(job.id, attempt=job.attempt, pay_again=True, detail=detail)
+    if not reply.applied or reply.job is None:
+        return None
+    if rollback_guard.bind(reply.job, begun, services) is None:
+        return _unbound(reply.job, begun, services, apply=True)
+    return Outcome(job.id, "bound")
 
 
 def _unbound(job: Job, begun: Begun, services: Services, *, apply: bool) -> Outcome | None:

@@ -29,6 +29,24 @@ def forgotten(scene: Scene, provider: str = "apimart") -> str:
     return scene.created()[-1]
 
 
+def refused(scene: Scene, provider: str = "apimart") -> None:
+    """A closed job whose provider refused it."""
+    scene.rule("submit", status=400, times=1)
+    scene.accepted(provider)
+    scene.follow()
+    assert not scene.job().is_open
+
+
+def lost_retry(scene: Scene, provider: str = "apimart") -> str:
+    """A closed job that was retried and taken before Redis was set back to its end; the request's id."""
+    refused(scene, provider)
+    roll_back = snapshot(scene)
+    assert retry.run(JOB, scene.services).applied
+    submit.run(JOB, scene.services)
+    roll_back()
+    return scene.created()[-1]
+
+
 @pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
 def test_a_job_that_redis_has_as_accepted_is_bound_to_the_request_that_the_bucket_names(
     scene: Scene, provider: str
@@ -99,6 +117,40 @@ def test_a_second_attempt_without_a_record_comes_back_by_a_retry(scene: Scene) -
 
     assert (outcome.word, second in outcome.reason) == ("lost", True)
     assert "callsheet retry then binds attempt 2" in outcome.reason
+
+
+@pytest.mark.parametrize("provider", ["evolink", "apimart"])
+def test_a_retry_that_a_closed_job_has_lost_is_bound_and_told_to_its_end(scene: Scene, provider: str) -> None:
+    """A result backend of its own keeps STARTED, of the second attempt: the first one's failure is older than that."""
+    second = lost_retry(scene, provider)
+
+    outcomes = restored(scene)
+
+    assert outcomes == [Outcome(JOB, "bound")]
+    assert (scene.job().attempt, scene.job().state, scene.job().request_id) == (2, S.SUBMITTED, second)
+    scene.finish()
+    assert followed_to_its_end(scene).state is S.ARCHIVED
+    assert scene.posts() == 2
+
+
+def test_a_lost_retry_is_only_counted_without_leave(scene: Scene) -> None:
+    lost_retry(scene)
+    before = scene.job()
+
+    assert restored(scene, apply=False) == [Outcome(JOB, "bound")]
+    assert scene.job() == before
+
+
+def test_a_lost_retry_that_no_provider_took_is_left_to_who_gave_it(scene: Scene) -> None:
+    refused(scene)
+    roll_back = snapshot(scene)
+    assert retry.run(JOB, scene.services).applied
+    scene.rule("submit", status=429)
+    submit.run(JOB, scene.services)
+    roll_back()
+
+    assert restored(scene) == []
+    assert (scene.job().attempt, scene.job().held) == (1, "failed(submit)")
 
 
 def test_a_job_whose_retention_is_over_is_not_named(scene: Scene) -> None:
