@@ -46,7 +46,7 @@ class Heart:
         try:
             self._store = self._store or self._open()
             now = self._store.heartbeats.beat(
-                self._kinds, host=_host(), pid=os.getpid(), version=_version(), started_at=self._started_at
+                self._kinds, host=_host(), pid=os.getpid(), version=version_of_ours(), started_at=self._started_at
             )
         except StoreError as err:
             log.warning("heartbeat.missed", extra={"reason": str(err)})
@@ -72,7 +72,7 @@ class Heart:
 
 
 @cache
-def _version() -> str:
+def version_of_ours() -> str:
     try:
         return version("callsheet")
     except PackageNotFoundError:  # run from a copy of the source

@@ -33,6 +33,7 @@ COMMANDS = {
     "pause": "worker.cli.pausing:pause",
     "resume": "worker.cli.pausing:resume",
     "restore": "worker.cli.restore:restore",
+    "metrics": "worker.cli.metrics:metrics",
     "doctor": "worker.cli.doctor:doctor",
 }
 

@@ -33,6 +33,7 @@ from worker.steps.copy_videos import Copied, copy_generated, find_copied
 from worker.steps.lease import Lease
 from worker.store import Claim
 from worker.store.counters import Counter
+from worker.store.metrics import Histogram
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def _archive(
     claim: Claim, services: Services, most_seconds: float | None, on_stall: Callable[[], object]
 ) -> Step | None:
     job, lease = claim.job, Lease(claim, services, most_seconds=most_seconds, on_stall=on_stall)
+    began = services.monotonic()
     try:
         with lease:
             copied = copy_generated(job, lease, services)
@@ -93,6 +95,9 @@ def _archive(
         return None
     except (DownloadError, BucketError) as err:
         return not_now(lease.claim, services, err)
+    finally:
+        seconds = services.monotonic() - began
+        services.store.metrics.observe(Histogram.ARCHIVE_DURATION, job.provider, seconds)
     if not copied.videos:
         return _no_film(lease.claim, copied, services)
     return finish(job, copied, services, path=job.path)
@@ -138,6 +143,8 @@ def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step |
         owes_manifest=True,
         detail=f"{sum(video.bytes for video in copied.videos)} bytes",
     )
+    if reply.applied:
+        services.store.metrics.archived(job.provider, sum(video.bytes for video in copied.videos))
     log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(copied.videos)})
     if reply.applied and reply.job is not None and job.state is JobState.GENERATED:
         _learn(job, reply.job, services)

@@ -27,11 +27,15 @@ from worker.services import Services
 from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim
 from worker.store.counters import Counter
+from worker.store.metrics import Histogram
 
 log = logging.getLogger(__name__)
 
 DETAIL_CHARACTERS = 300
 """Of a provider's own words, as many as a record keeps for a job that waits."""
+
+MISSED_SECONDS = 300.0
+"""A callback that has not come so long after a poll has found the same is missed."""
 
 POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 
@@ -109,14 +113,24 @@ def _generated(job: Job, event: ProviderEvent, services: Services, path: str) ->
         facts=_usage(event),
         notes={"generated_by": path, "progress": "100", "polls": str(job.polls + 1)},
         links=event.links,
+        callback_in_ms=_callback_in_ms(job, path, services),
     )
     if reply.applied and job.state is JobState.SUBMITTED:
         _learn(job, path, reply.job, services)
     return Step.ARCHIVE if reply.applied else None
 
 
+def _callback_in_ms(job: Job, path: str, services: Services) -> int | None:
+    """Until when a callback is awaited that tells what a poll has found; None: none is, or it came."""
+    provider = services.providers.get(job.provider)
+    if path != "poll" or job.state is not JobState.SUBMITTED or provider is None:
+        return None
+    return ms(MISSED_SECONDS) if services.gets_callbacks(provider) else None
+
+
 def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
     """Keep how long the generation took, for the first poll of the next; a figure that can be missed."""
+    services.store.metrics.observe(Histogram.GENERATION_POLLS, job.provider, job.polls + 1)
     if job.submitted_at is None or moved is None:
         return
     waited_seconds = (moved.state_at - job.submitted_at) / 1000
@@ -152,6 +166,7 @@ def _fail(claim: Claim, error: JobError, services: Services, path: str, facts: d
         notes={"polls": str(job.polls + 1)},
         error=error,
         look_until=claim.now + ms(services.timing.doubt_seconds),
+        callback_in_ms=_callback_in_ms(job, path, services),
         detail=f"{error.code}: {error.message}",
     )
     if reply.applied:

@@ -20,6 +20,7 @@ from worker.providers.diagnosis import LOCKS_OUT
 from worker.services import Services
 from worker.store import Claim
 from worker.store.counters import Counter
+from worker.store.metrics import Histogram
 
 T = TypeVar("T")
 
@@ -94,11 +95,15 @@ def failed(job_id: str, limits: Limits, op: Operation, services: Services, err: 
 def _begun(job_id: str, limits: Limits, permit: Permit, services: Services, request: Callable[[], T]) -> T:
     if permit.refusal is not None:
         raise refused(permit.refusal, limits)
+    began = services.monotonic()
     try:
         answer = request()
     except ProviderError as err:
         failed(job_id, limits, Operation.POLL, services, err)
         raise
+    finally:
+        seconds = services.monotonic() - began
+        services.store.metrics.observe(Histogram.GET_DURATION, limits.provider, seconds)
     if permit.is_probe:
         answered(job_id, limits, Operation.POLL, services)
     return answer

@@ -31,6 +31,7 @@ from worker.services import Services
 from worker.steps import Step, provider_turns, rollback_guard, submit_report
 from worker.steps.submit_images import resolve_images
 from worker.store import Claim, Reply
+from worker.store.metrics import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -221,20 +222,34 @@ def _unsent(claim: Claim, job: Job, services: Services, *, path: str) -> Step | 
 def _post(intent: Reply, services: Services, post: Callable[[], Submission], spec: JobSpec) -> submit_report.Outcome:
     """POST; what became of it. Raises nothing."""
     job = cast("Job", intent.job)
-    limits = services.limits(job.provider)
+    limits, began = services.limits(job.provider), services.monotonic()
     try:
         submission = post()
     except ProviderError as err:
+        _count(job, services, _outcome(err), began)
         provider_turns.failed(job.id, limits, Operation.SUBMIT, services, err)
         return submit_report.refused(intent, services, err)
     except Exception as err:
         # a defect of ours, after the request may have left: money may be spent, so never again
+        _count(job, services, Outcome.UNCONFIRMED, began)
         log.exception("submit.broke", extra={"job_id": job.id})
         return submit_report.Outcome(partial(submit_report.unconfirmed, job, services, type(err).__name__))
     if intent.is_probe:
         provider_turns.answered(job.id, limits, Operation.SUBMIT, services)
+    _count(job, services, Outcome.TAKEN, began)
     report = partial(submit_report.taken, job, services, submission, spec)
     return submit_report.Outcome(report, request_id=submission.request_id)
+
+
+def _count(job: Job, services: Services, outcome: Outcome, began: float) -> None:
+    services.store.metrics.submitted(job.provider, outcome, services.monotonic() - began)
+
+
+def _outcome(err: ProviderError) -> Outcome:
+    """What the error of a POST says of the request."""
+    if isinstance(err, NotTakenError):
+        return Outcome.NOT_TAKEN
+    return Outcome.REFUSED if isinstance(err, RefusedError) else Outcome.UNCONFIRMED
 
 
 def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, **more: str) -> Step | None:

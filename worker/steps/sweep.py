@@ -33,6 +33,7 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     whoever made a job due has sent are among them, and none is sent on top.
     """
     services.store.lists.forget()
+    services.store.metrics.count_missed()
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):

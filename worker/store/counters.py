@@ -59,6 +59,11 @@ class Counter(StrEnum):
         "callbacks_refused",
         "callbacks came that are none of ours or not well-formed; their bodies are kept",
     )
+    CALLBACKS_MISSED = (
+        "callbacks_missed",
+        "callbacks did not come within 5 min of a generation's end, and polls stood in: can the "
+        "provider reach CALLSHEET_PUBLIC_URL?",
+    )
     CALLBACKS_FULL = (
         "callbacks_full",
         "callbacks found no room for another candidate: somebody may be forging them",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -15,6 +15,7 @@ from worker.store.counters import Counter
 from worker.store.heartbeats import Heartbeats
 from worker.store.keys import Keys
 from worker.store.lists import Lists
+from worker.store.metrics import Metrics
 from worker.store.move_arguments import to_json
 from worker.store.reads import Reads
 from worker.store.replies import Nudge
@@ -43,6 +44,7 @@ class Index(Reads):
         super().__init__(client, keys)
         self._clock = clock
         self.lists = Lists(self._scripts, keys, self._now)
+        self.metrics = Metrics(self._scripts, keys, self._now)
         self.heartbeats = Heartbeats(lambda: self._client, self._keys.heartbeats(), self.now)
 
     @property
@@ -64,6 +66,12 @@ class Index(Reads):
         So ticks that waited in their queue are dropped but for one, and no host's clock is compared with another's.
         """
         return bool(self._scripts.run("tick", [self._keys.swept()], [self._now(), BETWEEN_SWEEPS_MS]))
+
+    def swept_at(self) -> int | None:
+        """When the last sweep began, Unix ms; None: none has."""
+        with store_errors():
+            at = cast("str | None", self._client.get(self._keys.swept()))
+        return None if at is None else int(at)
 
     def due(self, limit: int = 500) -> list[str]:
         """Jobs that are due, the longest due first in each shard."""

@@ -219,6 +219,7 @@ class Store(Deliveries):
         error: JobError | None = None,
         look_until: int | None = None,
         owes_manifest: bool = False,
+        callback_in_ms: int | None = None,
         detail: str = "",
         by: Actor | None = None,
     ) -> Reply:
@@ -229,6 +230,7 @@ class Store(Deliveries):
         *links* (with the instant their first one ends) also on `repeat`.
         A verdict needs *lease*: it holds only while the claim that led to it does.
         A report of what has happened gives none; "not taken" gives *try_no*.
+        With *callback_in_ms* a callback that tells the same is counted as missed when it has not come by then.
         """
         reply = self._move(
             job_id,
@@ -244,6 +246,7 @@ class Store(Deliveries):
             error=error,
             look_until=look_until,
             owes_manifest=owes_manifest,
+            callback_in_ms=callback_in_ms,
             detail=detail,
             **given_by(by),
         )

@@ -39,10 +39,12 @@ class Keys:
 
     def shared(self, job_id: str) -> tuple[str, ...]:
         """What a job's scripts share with others': who occupies a provider, who stands in line, whose videos wait to be
-        copied, the lists' index, and when closed jobs are forgotten."""
+        copied, the lists' index, and when closed jobs are forgotten, the metrics, and which
+        callbacks are awaited."""
         shard = self._shard(job_id)
         tag = f"{PREFIX}{{{shard}}}:"
-        return f"{tag}occupied", f"{tag}line", self.perishing(shard), self.listed(shard), self.closed(shard)
+        of_lists = self.perishing(shard), self.listed(shard), self.closed(shard)
+        return f"{tag}occupied", f"{tag}line", *of_lists, self.metrics(shard), self.awaited(shard)
 
     def record(self, job_id: str) -> str:
         """The key of a job's record, the first of `of`, without a look at the id: lists ask for thousands."""
@@ -85,6 +87,14 @@ class Keys:
     def swept(self) -> str:
         """When the last sweep began."""
         return f"{PREFIX}{{0}}:swept"
+
+    def metrics(self, shard: int) -> str:
+        """What is counted for the metrics alone (`metrics.py`)."""
+        return f"{PREFIX}{{{shard}}}:metrics"
+
+    def awaited(self, shard: int) -> str:
+        """Whose callbacks should have come by when, of generations that a poll has found ended."""
+        return f"{PREFIX}{{{shard}}}:awaited"
 
     def counters(self, shard: int = 0) -> str:
         return f"{PREFIX}{{{shard}}}:counters"

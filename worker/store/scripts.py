@@ -45,6 +45,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "forget": (),
     "give_back": (),
     "mend": RECORD,
+    "metrics": (),
+    "missed": (),
     "move": EVENTS,
     "newest": (),
     "next": PROVIDER,

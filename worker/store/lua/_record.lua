@@ -3,8 +3,8 @@
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
 --       6 links string     7 tombstone string   8 deliveries list
 --       9 occupied sorted set   10 line sorted set   11 perishing sorted set   12 listed sorted set
---       13 closed sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 14 a provider's limits hash
+--       13 closed sorted set   14 metrics hash   15 awaited sorted set: the shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 16 a provider's limits hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- The fields are those of `layout.py`.
@@ -12,7 +12,8 @@
 -- A script changes `job` with put() and drop(), `due_at` with a number, and writes
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
-local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, DELIVERIES, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, LIMITS =
+local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, DELIVERIES, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, METRICS,
+  AWAITED, LIMITS =
   unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES, DELIVERIES}
@@ -24,7 +25,8 @@ local job, due_at, reopened
 local changed, dropped, left = {}, {}, {}
 
 local KINDS = {
-  "hash", "zset", "hash", "hash", "list", "string", "string", "list", "zset", "zset", "zset", "zset", "zset", "hash",
+  "hash", "zset", "hash", "hash", "list", "string", "string", "list", "zset", "zset", "zset", "zset", "zset", "hash", "zset",
+  "hash",
 }
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"
@@ -178,6 +180,9 @@ local function expire_with_record(key)
   if job.closed_at then redis.call("PEXPIRE", key, math.max(1, redis.call("PTTL", JOB))) end
 end
 
+-- Count for the metrics; a figure fails no script, and is written when all else is.
+local function tally(...) redis.pcall("HINCRBY", METRICS, table.concat({...}, "|"), 1) end
+
 -- Write a move into the job's timeline, or an act that moves nothing (from what it holds to the same); an operator's with
 -- who did it (`given.by`), and why (`given.reason`).
 local function note_move(source, path, attempt, detail)
@@ -189,6 +194,7 @@ local function note_move(source, path, attempt, detail)
     redis.call("LSET", HISTORY, BEFORE_MOVES, "")
     redis.call("LREM", HISTORY, -1, "")
   end
+  if source ~= held() then tally("move", source, held(), path) end
 end
 
 -- Write what a new job's history begins with; nothing but the record may have been written before.

@@ -32,7 +32,11 @@ local attempt, word = given.attempt, held()
 local is_current = attempt == int("attempt")
 local is_listening = is_current and listed(given.listening, word)
 local is_trusted = int("contradictions") < given.max_contradictions
-local function answer(outcome, is_due) return {outcome, job.state, job.provider, is_due and 1 or 0} end
+local function answer(outcome, is_due)
+  if is_current and given.is_terminal then redis.pcall("ZREM", AWAITED, job.provider .. ":" .. job_id) end
+  tally("callback", job.provider, outcome == "stored" and not bound(attempt) and "early" or outcome)
+  return {outcome, job.state, job.provider, is_due and 1 or 0}
+end
 local function answer_nothing_new(outcome)
   if not is_listening or not is_trusted then return answer(outcome) end
   local is_due = wake_once_a_minute()

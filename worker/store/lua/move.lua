@@ -8,7 +8,8 @@
 --          perishes its video must be copied before link_expires_at, unknown: before so many link_life_ms have passed
 --        revisited (held words an earlier attempt may have ended as with a video), look_back_ms
 --        and, each only where it applies: request_id, try_no, lease, error {stage, code, message},
---        links (JSON text), link_expires_at, look_until, owes_manifest
+--        links (JSON text), link_expires_at, look_until, owes_manifest, callback_in_ms (a poll found what a callback
+--        should have told: one that has not come in so long is missed)
 -- Returns {"applied" | "repeat" | "late" | "taken" (the id is an older attempt's) | "missing", record, due now: 1 or 0}
 
 if not job then return {"missing"} end
@@ -93,6 +94,9 @@ set_links()
 set_urgency()
 save()
 note_move(source, given.path, attempt, given.detail)
+if given.callback_in_ms and not has_terminal_event(attempt) then
+  redis.call("ZADD", AWAITED, text(now + given.callback_in_ms), job.provider .. ":" .. job_id)
+end
 if means("holds") then
   redis.call("ZADD", OCCUPIED, 0, job.provider .. ":" .. job_id)
 else
