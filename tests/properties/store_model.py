@@ -29,6 +29,14 @@ class Event:
 
 
 @dataclass
+class Candidate:
+    """A request id that callbacks alone have named."""
+
+    seen_at: int
+    is_denied: bool = False
+
+
+@dataclass
 class Record:
     """One job: what the store's hash, candidates, events and due entry say together."""
 
@@ -55,7 +63,7 @@ class Record:
     closed: bool = False
     request_ids: dict[int, str] = field(default_factory=dict)
     ended: dict[int, str] = field(default_factory=dict)
-    candidates: set[str] = field(default_factory=set)
+    candidates: dict[str, Candidate] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
 
     @property
@@ -119,11 +127,15 @@ class Model:
 
     jobs: dict[str, Record] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    early: dict[str, Record] = field(default_factory=dict)  # of callbacks alone: their jobs have no record yet
 
     def accept(self, job_id: str, spec: str, now: int, *, notifies: bool) -> str:
         if job_id in self.jobs:
             return "repeat" if self.jobs[job_id].spec == spec else "conflict"
-        self.jobs[job_id] = Record(spec, due_at=now, notified_ver=0 if notifies else None)
+        self.jobs[job_id] = job = Record(spec, due_at=now, notified_ver=0 if notifies else None)
+        if job_id in self.early:
+            job.candidates, job.events = self.early[job_id].candidates, self.early[job_id].events
+            job.wake(now)
         return "applied"
 
     def claim(self, job_id: str, states: set[JobState], lease_ms: int, now: int, *, only_due: bool, nonce: str) -> bool:
@@ -239,6 +251,7 @@ class Model:
     def arrive(self, job_id: str, name: str, event: Event, now: int) -> str:
         job = self.jobs.get(job_id)
         if job is None:
+            self._arrive_early(job_id, name, event, now)
             return "missing"
         bound, is_new = job.request_ids.get(event.attempt), name not in job.events
         is_trusted = job.contradictions < MAX_CONTRADICTIONS
@@ -248,7 +261,7 @@ class Model:
                 job.wake_once_a_minute(now)
             return "mismatch"
         if event.attempt != job.attempt:
-            if is_new and sum(kept.attempt != job.attempt for kept in job.events.values()) >= MAX_OLD_EVENTS:
+            if is_new and not self._has_room(job, event):
                 return "full"
             if is_new:
                 self._store(job, name, event)
@@ -256,10 +269,9 @@ class Model:
         if not is_listening or (bound is None and job.word not in BINDING):
             return "late"
         if bound is None:
-            brings_more = event.request_id not in job.candidates
-            if brings_more and len(job.candidates) >= MAX_CANDIDATES:
+            brings_more = event.request_id not in job.candidates and len(job.candidates) < MAX_CANDIDATES
+            if not self._keep_candidate(job, event.request_id, now):
                 return "full"
-            job.candidates.add(event.request_id)
         elif not event.is_terminal:
             if is_trusted:
                 job.wake_once_a_minute(now)
@@ -301,8 +313,14 @@ class Model:
         job = self.jobs[job_id]
         self._forget(job, lambda event: event.request_id == request_id)
         known = request_id in job.candidates
-        job.candidates.discard(request_id)
+        job.candidates.pop(request_id, None)
         return known
+
+    def deny_candidate(self, job_id: str, request_id: str) -> bool:
+        candidate = self.jobs[job_id].candidates.get(request_id)
+        if candidate is not None:
+            candidate.is_denied = True
+        return candidate is not None
 
     def settle(self, job_id: str, ver: int, paid: str, rest_in_ms: int, now: int) -> str:
         job = self.jobs[job_id]
@@ -408,6 +426,34 @@ class Model:
         if job.is_final:
             job.reopen(now)
         return True
+
+    def _arrive_early(self, job_id: str, name: str, event: Event, now: int) -> None:
+        kept = self.early.setdefault(job_id, Record("", None))
+        kept.attempt = event.attempt
+        if (
+            self._keep_candidate(kept, event.request_id, now)
+            and name not in kept.events
+            and self._has_room(kept, event)
+        ):
+            self._store(kept, name, event)
+
+    def _keep_candidate(self, job: Record, request_id: str, now: int) -> bool:
+        """Keep a candidate, be it in the place of the denied one that was seen first."""
+        if request_id not in job.candidates and len(job.candidates) >= MAX_CANDIDATES:
+            denied = [(kept.seen_at, name) for name, kept in job.candidates.items() if kept.is_denied]
+            if not denied:
+                return False
+            first = min(denied)[1]
+            del job.candidates[first]
+            self._forget(job, lambda event: event.request_id == first)
+        job.candidates.setdefault(request_id, Candidate(now))
+        return True
+
+    @staticmethod
+    def _has_room(job: Record, event: Event) -> bool:
+        """Those of other attempts than the current one have places of their own."""
+        older = sum(kept.attempt != job.attempt for kept in job.events.values())
+        return event.attempt == job.attempt or older < MAX_OLD_EVENTS
 
     @staticmethod
     def _store(job: Record, name: str, event: Event) -> None:

@@ -41,6 +41,7 @@ ANY_STATE = set(S)
 LEASE = 60_000
 jobs = st.sampled_from(JOBS)
 clients = st.integers(0, 2)
+early_callbacks = st.tuples(jobs, st.integers(0, 9), st.sampled_from([1, 1, 2]), st.booleans())
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.tokens: set[str] = set()
         self.leave_to_pay: dict[str, int] = dict.fromkeys(JOBS, 1)
 
-    @initialize()
-    def both_jobs_are_accepted(self) -> None:
+    @initialize(
+        early=st.lists(st.tuples(jobs, st.integers(0, 9), st.sampled_from([1, 1, 2]), st.booleans()), max_size=12)
+    )
+    def both_jobs_are_accepted(self, early: list[tuple[str, int, int, bool]]) -> None:
+        """After callbacks, of a Redis before, that came while they had no record."""
+        for job_id, n, attempt, terminal in early:
+            self.callback(job_id, 0, n, attempt, 0, terminal)
         for job_id in JOBS:
             self.accept(job_id, 0, "a")
 
@@ -222,6 +228,19 @@ class StoreMachine(RuleBasedStateMachine):
             else:
                 self._drop(job_id, request_id, client)
 
+    @rule(job_id=jobs, client=clients, terminal=st.booleans())
+    def flood(self, job_id: str, client: int, terminal: bool) -> None:
+        """More forged callbacks of the current attempt than a job has places for."""
+        for n in range(4, 14):
+            self.callback(job_id, client, n, self.model.jobs[job_id].attempt, 0, terminal)
+
+    @rule(job_id=jobs, client=clients, most=st.integers(1, 3))
+    def deny_candidates(self, job_id: str, client: int, most: int) -> None:
+        """The provider does not know some, be it only yet: each gives way to a newcomer."""
+        for request_id in sorted(self.stores[client].candidates(job_id))[:most]:
+            denied = self.stores[client].deny_candidate(job_id, request_id)
+            assert denied == self.model.deny_candidate(job_id, request_id)
+
     @rule(job_id=jobs, client=clients)
     def bind_what_another_job_has(self, job_id: str, client: int) -> None:
         (other,) = set(JOBS) - {job_id}
@@ -338,7 +357,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Fair steps alone bring every open job to a close, its result told; a known request to its video."""
         for job_id, job in self.model.jobs.items():
             own = {request_id for request_id in self.created[job_id] if self.made_in[request_id] == job.attempt}
-            is_known = job.candidates & own or job.request_ids.get(job.attempt)
+            is_known = job.candidates.keys() & own or job.request_ids.get(job.attempt)
             # closed already: the looks it was owed are over, and the model says whether it might be
             ended_well = job.closed or job.word in ("failed(submit)", "failed(generate)", "cancelled")
             for _ in range(40):
@@ -424,7 +443,7 @@ class StoreMachine(RuleBasedStateMachine):
             "request_ids": job.request_ids,
             "ended": job.ended,
             "due_at": store.due_at(job_id),
-            "candidates": set(store.candidates(job_id)),
+            "candidates": store.candidates(job_id),
             "events": {event.fingerprint for event in store.events(job_id)},
             "mortal": {self.raw.pttl(key) > 0 for key in self.raw.scan_iter(f"*:{job_id}")},
         }
@@ -444,7 +463,7 @@ def _facts(job: Record) -> dict[str, object]:
         "request_ids": job.request_ids,
         "ended": job.ended,
         "due_at": job.due_at,
-        "candidates": job.candidates,
+        "candidates": {name: kept.seen_at for name, kept in job.candidates.items()},
         "events": set(job.events),
         "mortal": {job.closed},
     }
