@@ -166,10 +166,19 @@ class Bucket(BegunPosts):
             return f"s3://{self.name}/{key}" if look(self._client, self.name, key) else None
 
     def store_unverified(
-        self, key: str, chunks: Iterable[bytes], *, declared_bytes: int | None, progress: Progress = _nothing
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        declared_bytes: int | None,
+        is_end_certain: Callable[[], bool] = lambda: True,
+        progress: Progress = _nothing,
     ) -> str:
-        """Keep what *chunks* bring at *key*, whatever it is; returns its URI. Raises as `store_video`."""
-        intake = UncheckedIntake(chunks, declared_bytes)
+        """Keep what *chunks* bring at *key*, whatever it is; returns its URI. Raises as `store_video`.
+
+        Nothing is kept where neither a length nor *is_end_certain* tells that all came.
+        """
+        intake = UncheckedIntake(chunks, declared_bytes, is_end_certain=is_end_certain)
         first = _first_buffer(declared_bytes)
         filled = intake.fill(first)
         kept: Any = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": owner(key)}}

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.jobs.job import Job
+from worker.jobs.job import Job, Link
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -142,6 +142,15 @@ class Timing:
     def link_end(self, job: Job) -> int:
         """When the video's link is taken to be dead, Unix ms."""
         return job.link_expires_at or job.state_at + int(self.link_life_seconds * 1000)
+
+    def download_seconds(self, link: Link, now: int) -> float | None:
+        """How long a download of *link* begun at *now*, Unix ms, may last; None where no end of the link is known.
+
+        A transfer that runs is not cut at the end itself: the provider's clock alone ends nothing.
+        """
+        if link.expires_at is None:
+            return None
+        return max(0, link.expires_at - now) / 1000 + self.past_link_end_seconds
 
     def archive_verdict_at(self, job: Job) -> int:
         """The instant after which a job that could not be archived may be given up, Unix ms: once its link's host says

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from worker.errors import (
     ProviderError,
     SlowDownloadError,
 )
+from worker.guard.download import Download
 from worker.guard.response import BodyEnd
 from worker.jobs.differences import differences
 from worker.jobs.job import IgnoredLink, Job, Link, Video, rows_json, videos_json
@@ -125,12 +127,12 @@ def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Vid
     found = services.bucket.find(key, progress=lease.progress)
     if found is not None:
         return found
-    with services.downloader.open(link.url) as download:
+    with _download(link, lease, services) as download:
         return services.bucket.store_video(
             key,
             lease.keeping(download.chunks()),
             declared_bytes=download.declared_bytes,
-            is_end_certain=lambda: download.end is not BodyEnd.UNKNOWN,
+            is_end_certain=partial(_is_end_certain, download),
             before_complete=lease.renew,
             progress=lease.progress,
         )
@@ -143,9 +145,23 @@ def _keep(job: Job, n: int, link: Link, lease: Lease, services: Services) -> str
     found = bucket.find_unverified(key)
     if found is not None:
         return found
-    with services.downloader.open(link.url) as download:
-        chunks = lease.keeping(download.chunks())
-        return bucket.store_unverified(key, chunks, declared_bytes=download.declared_bytes, progress=lease.progress)
+    with _download(link, lease, services) as download:
+        return bucket.store_unverified(
+            key,
+            lease.keeping(download.chunks()),
+            declared_bytes=download.declared_bytes,
+            is_end_certain=partial(_is_end_certain, download),
+            progress=lease.progress,
+        )
+
+
+def _download(link: Link, lease: Lease, services: Services) -> AbstractContextManager[Download]:
+    most_seconds = services.timing.download_seconds(link, lease.claim.now)
+    return services.downloader.open(link.url, most_seconds=most_seconds)
+
+
+def _is_end_certain(download: Download) -> bool:
+    return download.end is not BodyEnd.UNKNOWN
 
 
 def find_copied(job: Job, services: Services, why: str = "") -> Copied:

@@ -96,9 +96,11 @@ class Intake:
     def finish(self) -> Content:
         """Judge what went by; raises `DownloadError` unless it was a whole video of the declared length."""
         self.check_length()
-        is_end_certain = self._declared_bytes is not None or self._is_end_certain()
-        facts = self._walk.finish(is_end_certain=is_end_certain)
+        facts = self._walk.finish(is_end_certain=self._is_told_whole())
         return Content(self._bytes, self._digest.hexdigest(), facts, self.film_type)
+
+    def _is_told_whole(self) -> bool:
+        return self._declared_bytes is not None or self._is_end_certain()
 
     def check_length(self) -> None:
         """Raise `DownloadError` unless as many bytes came as were declared."""
@@ -107,6 +109,12 @@ class Intake:
 
 
 class UncheckedIntake(Intake):
-    """The same for bytes that are kept whatever they are: only their length must come true."""
+    """The same for bytes that are kept whatever they are: only their length must come true, or their end be told."""
 
     def _check(self, chunk: bytes) -> None: ...
+
+    def check_length(self) -> None:
+        """Raise `DownloadError` unless as many bytes came as were declared, or the end was told."""
+        super().check_length()
+        if not self._is_told_whole():
+            raise DownloadError("cut", "the connection ended without a length or a sign that all had come")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,11 @@ from deploy.sandbox.mp4 import make
 from tests.integration.hosts import Host, ok, serve, status
 from tests.integration.steps.conftest import DAY, HOUR, JOB, Scene
 from tests.integration.steps.test_archive_links import generated, told
-from tests.unit.video.films import padded
+from tests.unit.video.films import fragment, fragmented, padded
 from tests.unit.video.matroska_films import film
 from worker.bucket.multipart import PART_BYTES
+from worker.guard.connection import Limits
+from worker.guard.download import Downloader
 from worker.jobs.job import Link
 from worker.jobs.states import JobState
 from worker.services import Services
@@ -32,6 +35,7 @@ FILMS = {
 }
 GIF = b"GIF89a" + bytes(5000)
 TS = (b"\x47\x40\x11\x10" + bytes(184)) * 40
+NO_LENGTH = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 UNKNOWN = bytes(range(128, 256)) * 50
 UNCHECKED = {"GIF": GIF, "MPEG-TS": TS, "unknown": UNKNOWN, "large": UNKNOWN * (3 * PART_BYTES // len(UNKNOWN))}
 
@@ -88,6 +92,48 @@ def test_the_same_film_again_is_the_same_object(scene: Scene, host: Host, suffix
     assert scene.job().videos == (before,)
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("ends_in_order", [True, False])
+def test_a_fragmented_film_without_length_is_archived_only_where_its_end_was_told(
+    scene: Scene, host: Host, *, ends_in_order: bool, is_whole: bool
+) -> None:
+    cut_before_the_last_moof = None if is_whole else -len(fragment(24))
+    film = fragmented(640, 360, fragments=3, samples=24, timescale=24)[:cut_before_the_last_moof]
+    host.ends_in_order = ends_in_order
+    services = generated(scene, host, NO_LENGTH + film)
+
+    scene.run(Step.ARCHIVE, services=services)
+
+    assert scene.job().state is (S.ARCHIVED if ends_in_order else S.GENERATED)
+    assert list(scene.videos().values()) == ([film] if ends_in_order else [])
+    if not ends_in_order:
+        assert "nothing tells that the film's last fragment is its last" in scene.job().waiting_for
+
+
+@pytest.mark.parametrize(("hours", "is_archived"), [(None, True), (14, True), (1, False), (-1, False)])
+def test_a_download_lasts_no_longer_than_half_an_hour_past_its_links_end(
+    scene: Scene, host: Host, hours: int | None, *, is_archived: bool
+) -> None:
+    """The clock of the download goes on by 10 s at each look, so that it takes some hours."""
+    settings, ticks = scene.services.settings, itertools.count(0, 10)
+    film = padded(MP4, 2 * PART_BYTES)
+    expires_at = None if hours is None else scene.clock.now_ms + hours * int(HOUR) * 1000
+    services = replace(
+        generated(scene, host, ok(film), expires_at=expires_at),
+        downloader=Downloader(
+            ca_file=settings.ca_file,
+            allow_networks=settings.allow_networks,
+            limits=Limits(least_bytes_per_second=1),
+            clock=lambda: next(ticks),
+        ),
+    )
+
+    scene.run(Step.ARCHIVE, services=services)
+
+    assert scene.job().state is (S.ARCHIVED if is_archived else S.GENERATED)
+    assert ("download failed (timeout)" in scene.job().waiting_for) is not is_archived
+
+
 @pytest.mark.parametrize("kind", UNCHECKED)
 def test_what_cannot_be_checked_is_kept_and_told(scene: Scene, host: Host, kind: str) -> None:
     services = generated(scene, host, ok(UNCHECKED[kind]))
@@ -125,6 +171,20 @@ def test_what_is_cut_is_not_kept_as_whole(scene: Scene, host: Host) -> None:
 
     assert scene.job().state is S.GENERATED
     assert scene.objects() == {}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "large"])
+@pytest.mark.parametrize("ends_in_order", [True, False])
+def test_what_has_no_length_is_kept_only_where_its_end_was_told(
+    scene: Scene, host: Host, kind: str, *, ends_in_order: bool
+) -> None:
+    host.ends_in_order = ends_in_order
+    services = generated(scene, host, NO_LENGTH + UNCHECKED[kind])
+
+    scene.run(Step.ARCHIVE, services=services)
+
+    assert scene.job().state is (S.FAILED if ends_in_order else S.GENERATED)
+    assert list(scene.objects().values()) == ([UNCHECKED[kind]] if ends_in_order else [])
 
 
 def test_a_link_that_may_still_be_a_film_keeps_the_job_open_though_something_is_kept(scene: Scene, host: Host) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from worker.jobs.job import Job
+from worker.jobs.job import Job, Link
 from worker.jobs.states import JobState
 from worker.jobs.timing import DAY, HOUR, MINUTE, Timing, ms
 from worker.providers.http import GET_SECONDS, POST_SECONDS
@@ -25,6 +25,15 @@ class Middling(random.Random):
 
 def generated(*, link_expires_at: int | None = None, failures: int = 0) -> Job:
     return Job("job-1", JobState.GENERATED, 1, state_at=NOW, link_expires_at=link_expires_at, failures=failures)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "seconds"), [(None, None), (NOW + 3_600_000, 5400), (NOW, 1800), (NOW - DAY * 1000, 1800)]
+)
+def test_a_download_may_last_until_half_an_hour_past_its_links_end(
+    expires_at: int | None, seconds: float | None
+) -> None:
+    assert TIMING.download_seconds(Link("https://cdn.example/1.mp4", expires_at), NOW) == seconds
 
 
 def test_a_post_that_may_begin_ends_within_its_lease() -> None:
