@@ -22,6 +22,7 @@ OWNER_SECONDS = 1.0
 SECRETS = (
     *("redis_password", "s3_access_key", "s3_secret_key", "callback_secret", "flower_password", "provider_key"),
     "notify_secret",
+    "api_token",
 )
 
 

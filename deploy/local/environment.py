@@ -12,12 +12,15 @@ from pathlib import Path
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
 from worker.settings.settings import PROVIDER_NAMES
+from worker.settings.tokens import SCOPES
 
 OF_THE_MACHINE = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "USER")
 OURS = re.compile(rf"CALLSHEET_\w+|FLOWER_\w+|({'|'.join(PROVIDER_NAMES).upper()})_\w+|PORT")
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 BUCKET = "callsheet-local"
 FLOWER_USER = "callsheet"
+API_TOKEN = "local"
+"""The name of the token that may do everything."""
 LISTENING = "http://127.0.0.1:8787"
 """Where `callsheet listen` is told, unless it is given another port."""
 
@@ -28,6 +31,7 @@ class Ports:
 
     web: int
     flower: int
+    console: int
 
 
 def taken_over(user: Mapping[str, str]) -> dict[str, str]:
@@ -63,6 +67,7 @@ def process_environment(
         "CALLSHEET_CALLBACK_SECRETS": secrets["callback_secret"],
         "CALLSHEET_NOTIFY_SECRETS": f"whsec_{secrets['notify_secret']}",
         "CALLSHEET_NOTIFY_HOSTS": LISTENING,
+        "CALLSHEET_API_TOKENS": f"{API_TOKEN}:{'+'.join(SCOPES)}:{secrets['api_token']}",
         "CALLSHEET_TLS_CERT": str(tls.cert_file),
         "CALLSHEET_TLS_KEY": str(tls.key_file),
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{secrets['flower_password']}",
@@ -75,6 +80,7 @@ def process_environment(
         **_trust(user, tls),
         "PORT": str(ports.web),
         "FLOWER_PORT": str(ports.flower),
+        "CALLSHEET_CONSOLE_PORT": str(ports.console),
     }
 
 

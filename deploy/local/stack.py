@@ -24,8 +24,8 @@ from deploy.local.valkey import Valkey
 from worker.errors import LocalError
 from worker.settings.settings import PROVIDER_NAMES, Settings
 
-USUAL_PORTS = {"receiver": 8440, "Flower": 5555, "Valkey": 6380, "S3": 9000, "sandbox": 8441}
-PORT_VARIABLES = {"receiver": "PORT", "Flower": "FLOWER_PORT"}
+USUAL_PORTS = {"receiver": 8440, "Flower": 5555, "console": 8001, "Valkey": 6380, "S3": 9000, "sandbox": 8441}
+PORT_VARIABLES = {"receiver": "PORT", "Flower": "FLOWER_PORT", "console": "CALLSHEET_CONSOLE_PORT"}
 READY_SECONDS = 60
 STOP_SECONDS = 40.0
 """Longer than Celery's soft shutdown (`worker_soft_shutdown_timeout`), which gives messages back."""
@@ -106,7 +106,7 @@ class Stack:
         lines = read_procfile(self._procfile)
         secrets = self.data.secrets()
         tls = LocalTls(self.data.path / "tls").ensure()
-        ports = Ports(web=self._port("receiver"), flower=self._port("Flower"))
+        ports = Ports(web=self._port("receiver"), flower=self._port("Flower"), console=self._port("console"))
         self._prepare(secrets, tls, ports)
         self._check_externals()
         self._start_servers()
@@ -156,6 +156,7 @@ class Stack:
         signs = {
             "web": http_answers(f"https://{LOOPBACK}:{ports.web}/ready", context=self._receiver_context(tls)),
             "flower": http_answers(f"http://{LOOPBACK}:{ports.flower}/healthcheck"),
+            "console": http_answers(f"http://{LOOPBACK}:{ports.console}/live"),
             "beat": log_says(r"beat: Starting"),
         }
         processes = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from deploy.local.datadir import DEFAULT
-from deploy.local.environment import FLOWER_USER, real_providers
+from deploy.local.environment import API_TOKEN, FLOWER_USER, real_providers
 from deploy.local.ports import LOOPBACK
 from deploy.local.signals import StopSignals
 from deploy.local.stack import USUAL_PORTS, Stack
@@ -44,11 +44,18 @@ def _say(line: str) -> None:
         click.echo(line)
 
 
+def _api_token(stack: Stack) -> str:
+    """Our own token, ready to be sent; a secret that somebody brought along is not shown."""
+    token = stack.settings.api_tokens[0]
+    return f"token {token.secret}" if token.name == API_TOKEN else "tokens: your CALLSHEET_API_TOKENS"
+
+
 def describe(stack: Stack) -> str:
     """List every address and path of the system, for a person."""
     env, data = stack.env, stack.data.path
     rows = [
         ("receiver", f"https://{LOOPBACK}:{env['PORT']}", "/callbacks, /live, /ready"),
+        ("API", f"http://{LOOPBACK}:{env['CALLSHEET_CONSOLE_PORT']}", _api_token(stack)),
         (
             "Flower",
             f"http://{LOOPBACK}:{env['FLOWER_PORT']}",

@@ -24,7 +24,7 @@ from tests.conftest import WaitUntil
 
 UP_SECONDS = 60
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-PARTS = ["valkey", "s3", "sandbox", "web", "worker", "archiver", "sweeper", "beat", "flower"]
+PARTS = ["valkey", "s3", "sandbox", "web", "console", "worker", "archiver", "sweeper", "beat", "flower"]
 
 Up = Callable[[Path], "Running"]
 

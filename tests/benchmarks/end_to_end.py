@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 30.0
 """For one load; what is not done by then does not count, so a busy machine costs jobs per second and not the figure."""
 LAST_ROUND_SECONDS = 40.0
 """No round begins later than this after the first."""
-OURS = ("web", "worker", "archiver", "sweeper", "beat", "flower")
+OURS = ("web", "console", "worker", "archiver", "sweeper", "beat", "flower")
 
 
 def run() -> Section:

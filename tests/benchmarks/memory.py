@@ -34,7 +34,7 @@ GENERATION_SECONDS = 2.0
 RETENTION_DAYS = 30
 TOMBSTONE_DAYS = 90
 PATIENCE_SECONDS = 60.0
-OURS = ("web", "worker", "archiver", "sweeper", "beat", "flower")
+OURS = ("web", "console", "worker", "archiver", "sweeper", "beat", "flower")
 MOST_GROWTH, MOST_GROWTH_MB = 0.05, 5.0
 """Of a process, from the third slice to the last: whichever is more."""
 MOST_FLOWER_MB = 30.0

@@ -12,7 +12,7 @@ import redis
 from tests.chaos.history import Sample
 from tests.chaos.system import System
 
-PARTS = ("web", "worker", "archiver", "sweeper", "beat", "flower")
+PARTS = ("web", "console", "worker", "archiver", "sweeper", "beat", "flower")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PARENT_FIELD, GROUP_FIELD = 1, 2
 """Where, behind the name in parentheses, /proc/<pid>/stat tells the parent and the process group."""

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LAYERS = (
-    {"worker.cli", "worker.control", "worker.tasks", "webhook"},  # the doors do not know each other
+    {"worker.cli", "worker.console", "worker.control", "worker.tasks", "webhook"},  # the doors do not know each other
     {"worker.client", "worker.runtime", "worker.celeryconfig"},
     {"worker.operations", "worker.messaging"},
     {"worker.celery", "worker.probes"},
@@ -33,6 +33,7 @@ KNOW_CELERY_OR_FLASK = {
     "worker.tasks",
     "worker.control",
     "worker.client",
+    "worker.console",
     "worker.messaging",
     "webhook",
 }
@@ -92,7 +93,7 @@ def test_the_sandbox_imports_nothing_of_ours() -> None:
     } == set()
 
 
-def test_only_the_celery_side_and_the_receiver_know_a_framework() -> None:
+def test_only_the_celery_side_and_the_http_doors_know_a_framework() -> None:
     others = [module for module in FILES if module.startswith("worker") and room_of(module) not in KNOW_CELERY_OR_FLASK]
 
     assert {module for module in others if {name.split(".")[0] for name in imports_of(module)} & FRAMEWORKS} == set()

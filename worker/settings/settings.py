@@ -20,6 +20,7 @@ from worker.jobs.rate_limits import Limits
 from worker.settings import values as values
 from worker.settings.misspelt import misspelt
 from worker.settings.redis_urls import is_cluster
+from worker.settings.tokens import Token, tokens
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ BASE_URLS = {
 
 OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 """Variables of ours that deploy/gunicorn.conf.py reads."""
+
+OF_THE_CONSOLE = ("CALLSHEET_CONSOLE_ADDRESS", "CALLSHEET_CONSOLE_PORT")
+"""Variables of ours that deploy/console.conf.py reads."""
 
 OF_A_PROVIDER = ("API_KEY", "BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE", "PRICES")
 """The options of each provider: `<PROVIDER>_<OPTION>`."""
@@ -82,6 +86,7 @@ class Settings:
     notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
     shards: int = 1  # of the records; for ever
     log_format: str = "text"  # or json
+    api_tokens: tuple[Token, ...] = field(default=(), repr=False)  # empty: the HTTP API serves nobody
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -123,6 +128,7 @@ class Settings:
             daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
             log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
+            api_tokens=read.optional("CALLSHEET_API_TOKENS", tokens, ()),
             notify_secrets=read.optional("CALLSHEET_NOTIFY_SECRETS", values.webhook_secrets, NONE),
             notify_url=read.optional("CALLSHEET_NOTIFY_URL", str, None),
             notify_hosts=read.optional("CALLSHEET_NOTIFY_HOSTS", values.destinations, ()),
@@ -150,7 +156,7 @@ class _Reader:
         self.problems: list[str] = []
         self.bad: set[str] = set()
         self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
-        self.known |= {*OF_THE_RECEIVER}
+        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE}
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
         self.known.add(name)

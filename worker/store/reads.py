@@ -85,6 +85,16 @@ class Reads:
         kept = self._hash(self._keys.of(job_id)[3])
         return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
 
+    def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """The version of each of *job_ids* that has a record."""
+        job_ids = list(job_ids)
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.hget(self._keys.of(job_id)[0], "ver")
+            found = pipeline.execute()
+        return {job_id: int(ver) for job_id, ver in zip(job_ids, found, strict=True) if ver is not None}
+
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
         """The tries at the job's notifications, the latest 20, in the order they were made."""
         with store_errors():
