@@ -86,14 +86,14 @@ def test_a_stray_finds_its_job_once_there_is_one(callsheet: Run, store: Store, l
     keep_stray(store)
     before = callsheet("replay", "--stray", "1")
     lives.accept("j1")
-    lives.submit("j1")
 
     done = callsheet("replay", "--stray", "1")
 
     assert is_one_clear_line(before, 3)
     assert "there is still no record of its job: callsheet restore" in before.stderr
-    assert done.stdout == "stray 1, for j1: it is kept and its job is due now\n"
+    assert done.stdout == "stray 1, for j1: it was kept before\n"  # with the job, which is led to its request
     assert len(store.events("j1")) == 1
+    assert len(store.candidates("j1")) == 1
 
 
 def test_a_stray_that_is_no_callback_is_one_clear_line(callsheet: Run, store: Store) -> None:

@@ -78,7 +78,7 @@ def test_providers_are_paused_and_resumed_and_records_restored(door: Door, store
     assert door("pause", "evolink")["waiting"] == 0
     assert "evolink" in store.paused()
     assert door("resume", "evolink")["was_paused"] is True
-    assert door("restore") == {"restored": 0, "known": 0, "conflict": 0, "unreadable": 0}
+    assert door("restore") == {"restored": 0, "known": 0, "conflict": 0, "unreadable": 0, "bound": 0, "lost": 0}
 
 
 @pytest.mark.usefixtures("living")

@@ -26,6 +26,8 @@ BAD = {
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment with keys and nothing of this machine."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:  # an S3 server of other tests
+        monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
     for name, value in {**KEYS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
