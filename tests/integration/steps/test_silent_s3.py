@@ -99,7 +99,11 @@ def test_the_submits_of_one_message_give_their_worker_back_together(
 
 
 @pytest.mark.timeout(BOUND_SECONDS)
-def test_an_image_that_cannot_be_put_holds_its_job_back_and_not_its_worker(scene: Scene, services: Services) -> None:
+@pytest.mark.parametrize("known", [None, Extensions(Digest.SHA256, keeps_conditions=True)], ids=["unknown", "known"])
+def test_an_image_that_cannot_be_put_holds_its_job_back_and_not_its_worker(
+    scene: Scene, services: Services, known: Extensions | None
+) -> None:
+    services.bucket._capabilities._puts = known
     scene.accepted("evolink", first_frame=INLINE)
 
     batch.take(Step.SUBMIT, ["job-1"], services)
