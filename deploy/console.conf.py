@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
+from webhook import server
+
+server.check_environment()
 address = os.environ.get("CALLSHEET_CONSOLE_ADDRESS") or "127.0.0.1"
 port = os.environ.get("CALLSHEET_CONSOLE_PORT") or "8001"
 if not port.isdecimal() or not 0 < int(port) < 65536:

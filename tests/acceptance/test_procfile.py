@@ -48,6 +48,7 @@ def begin(stage: Stage) -> Shells:
         "CALLSHEET_ALLOW_NETWORKS": "127.0.0.0/8",
         "FLOWER_BASIC_AUTH": "somebody:a-password",
         "FLOWER_PORT": str(free_port()),
+        "CALLSHEET_CONSOLE_PORT": str(free_port()),
         "PORT": str(free_port()),
     }
     processes = {name: _in_a_shell(name, line, environment, stage.directory) for name, line in LINES.items()}
@@ -64,6 +65,7 @@ def _in_a_shell(name: str, line: str, environment: Mapping[str, str], logs: Path
     web, flower = (f"http://127.0.0.1:{environment[port]}" for port in ("PORT", "FLOWER_PORT"))
     signs = {
         "web": http_answers(f"{web}/ready"),
+        "console": http_answers(f"http://127.0.0.1:{environment['CALLSHEET_CONSOLE_PORT']}/live"),
         "flower": http_answers(f"{flower}/healthcheck"),
         "beat": log_says("beat: Starting"),
     }
