@@ -60,7 +60,7 @@ def test_a_job_without_a_video_shows_why(
     failure = wait_until(lambda: _row(flower, str(failed.id), "FAILURE"), PATIENCE_SECONDS)
     revoked = wait_until(lambda: _row(flower, str(held.id), "REVOKED"), PATIENCE_SECONDS)
 
-    assert "generation_timeout" in failure["exception"]
+    assert "timed_out" in failure["exception"]
     assert (failure["name"], revoked["name"]) == (GENERATE, GENERATE)
 
 

@@ -61,6 +61,19 @@ class Run:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    def s3(self) -> Any:
+        """A client of the system's own bucket."""
+        env = self.stack.env
+        return boto3.client(
+            "s3",
+            endpoint_url=env["AWS_ENDPOINT_URL_S3"],
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+            region_name=env.get("AWS_DEFAULT_REGION", "us-east-1"),
+            verify=env.get("AWS_CA_BUNDLE"),
+            config=Config(retries={"total_max_attempts": 2}),
+        )
+
     @property
     def redis_url(self) -> str:
         return self.stack.env["CALLSHEET_REDIS_URL"]
@@ -135,6 +148,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, wait_until: WaitUntil) -> Iter
 def _play(run: Run, wait_until: WaitUntil) -> None:
     said = f"Bearer {run.key} {PROMPT} https://cdn.example.com/v.mp4?sig={SIGNATURE}"
     run.ask("plain")
+    run.s3().put_object(Bucket="callsheet-local", Key="pictures/frame-640x640.png", Body=b"a picture")
     run.ask("presigned", first_frame="s3://callsheet-local/pictures/frame-640x640.png")
     run.ask("failed", {"on": "generation", "outcome": "failed", "code": HOSTILE, "message": f"{HOSTILE} {said}"})
     run.ask("refused", {"on": "submit", "status": 400, "body": liar(said)})
@@ -230,16 +244,7 @@ def test_no_page_of_flower_holds_a_secret_or_runs_a_script(run: Run) -> None:
 
 
 def test_no_object_in_the_bucket_holds_a_secret(run: Run) -> None:
-    env = run.stack.env
-    s3: Any = boto3.client(
-        "s3",
-        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        region_name=env.get("AWS_DEFAULT_REGION", "us-east-1"),
-        verify=env.get("AWS_CA_BUNDLE"),
-        config=Config(retries={"total_max_attempts": 2}),
-    )
+    env, s3 = run.stack.env, run.s3()
     keys = [found["Key"] for found in s3.list_objects_v2(Bucket=env["CALLSHEET_BUCKET"])["Contents"]]
 
     objects = {key: s3.get_object(Bucket=env["CALLSHEET_BUCKET"], Key=key) for key in keys}
