@@ -46,7 +46,7 @@ UNTOLD_END = {"without_length": True, "without_close_notify": True}
 def hasty(scene: Scene) -> Services:
     """The services with limits that a test has the time for."""
     settings = scene.services.settings
-    limits = Limits(max_bytes=200_000, rate_window_seconds=0.1, stall_seconds=0.1)
+    limits = Limits(max_bytes=200_000, rate_window_seconds=0.1, stall_seconds=2)
     downloader = Downloader(ca_file=settings.ca_file, allow_networks=settings.allow_networks, limits=limits)
     return scene.but(downloader=downloader)
 
