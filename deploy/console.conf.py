@@ -1,4 +1,4 @@
-"""How the HTTP API is served: `gunicorn --config deploy/console.conf.py "worker.console.app:application()"`.
+"""gunicorn's settings for the HTTP API: `gunicorn --config deploy/console.conf.py "worker.console.app:application()"`.
 
 Under gevent a long poll costs a greenlet and no thread. It listens on the loopback unless told otherwise.
 """

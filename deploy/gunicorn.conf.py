@@ -1,4 +1,4 @@
-"""How the receiver is served: `gunicorn --config deploy/gunicorn.conf.py "webhook.wsgi:application()"`.
+"""gunicorn's settings for the receiver: `gunicorn --config deploy/gunicorn.conf.py "webhook.wsgi:application()"`.
 
 Why gevent. 250 connections that send their headers and 250 that send their
 bodies at a byte per second held all threads of gthread, and of granian (which

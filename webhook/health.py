@@ -32,7 +32,7 @@ class Remembered:
 
 
 def _durability(store: Store) -> str:
-    """How durable the writes of a Redis that takes them are; "" where it takes none."""
+    """The durability of the writes of a Redis that takes them; "" where it takes none."""
     try:
         store.try_write()
         return store.durability

@@ -20,7 +20,7 @@ PLACES = 64
 """Callbacks in the store at once, and so Redis connections, per process."""
 
 WAIT_SECONDS = 5.0
-"""How long a burst may queue for a place: half of what a provider waits."""
+"""The longest time that a burst may queue for a place: half of a provider's patience."""
 
 SILENT_SECONDS = 0.5
 """A failure that took this long was silence, not a refusal."""

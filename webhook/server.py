@@ -38,7 +38,7 @@ BODY_BYTES = 64 * 1024
 """A body that may be longer is not read to its end: its connection is closed after the answer."""
 
 CHUNKING_BYTES = 16 * 1024
-"""What a body's framing may add to it: five bytes a chunk at least, and each chunk costs time."""
+"""The most bytes that a body's framing may add: five bytes a chunk at least, and each chunk costs time."""
 
 REQUESTS_PER_CONNECTION = 1000
 READS_PER_TURN = 4
@@ -175,7 +175,7 @@ def check_environment() -> None:
 
 
 def address(env: Mapping[str, str]) -> str:
-    """Where to listen, from HOST and PORT; `SettingsError` for what is no port."""
+    """The address to listen at, from HOST and PORT; `SettingsError` for a value that is no port."""
     host, port = env.get("HOST") or "127.0.0.1", env.get("PORT") or "8000"
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise SettingsError([f"PORT must be a port number, got {port!r}"])

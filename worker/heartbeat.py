@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 STORE_TIMEOUT_SECONDS = 1.0
-"""What gives a sign has other work to do: a Redis that is silent holds it up no longer."""
+"""The longest time that a silent Redis may hold up the process that gives a sign."""
 
 
 class Heart:

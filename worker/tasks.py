@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 1000
 """Job ids that are read of one message; ours name fewer, and the sweep finds whoever is left out."""
 QUICK_COPY_SECONDS = 10.0
-"""How long an `archive` message waits for the copies it started, so that a worker that is stopped ends those that are
+"""The wait of an `archive` message for the copies it started, so that a worker that is stopped ends those that are
 nearly done. Others go on while the process takes other messages."""
 LAST_WORDS_SECONDS = 5.0
-"""How long a process that ends waits for receivers of notifications; most answer within a second."""
+"""The time that an ending process waits for receivers of notifications; most answer within a second."""
 GENERATE_SECONDS = 120
 """Longer than recording a job may take, whatever Redis does: its calls end within seconds."""
 STORE_PAUSE_SECONDS = 2.0

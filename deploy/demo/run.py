@@ -176,7 +176,7 @@ class Demo:
         return job_id in self._listener.told
 
     def _notified(self) -> str:
-        """How many notifications came, and how soon after the end of their jobs."""
+        """Count the notifications that came, and their delay after the end of their jobs."""
         told = self._listener.told
         waits = sorted(at - self._jobs[job_id].state_at for job_id, (at, _) in told.items() if job_id in self._jobs)
         return (

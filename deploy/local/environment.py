@@ -22,7 +22,7 @@ FLOWER_USER = "callsheet"
 API_TOKEN = "local"
 """The name of the token that may do everything."""
 LISTENING = "http://127.0.0.1:8787"
-"""Where `callsheet listen` is told, unless it is given another port."""
+"""The port that `callsheet listen` takes unless it is given another."""
 
 
 @dataclass(frozen=True)

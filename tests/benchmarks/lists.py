@@ -115,7 +115,7 @@ def lists() -> list[tuple[str, str, Filter]]:
 
 
 def measure(section: Section, name: str, call: Callable[[], T]) -> tuple[T, float]:
-    """What *call* returns, and the 95th percentile of its milliseconds."""
+    """The answer of *call*, and the 95th percentile of its milliseconds."""
     answer, taken = call(), []
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.timeout(400)]
 ROUNDS = 20
 JOBS = [f"job-{n}" for n in range(6)]
 POST_SECONDS = (1.5, 5.0)
-"""How long the provider takes, by turns: a POST that is short of the failover, and one that outlasts it."""
+"""The provider's times, by turns: a POST that is short of the failover, and one that outlasts it."""
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ class Fault:
 
 
 class Conditions(StrEnum):
-    """What is made of If-None-Match."""
+    """The ways in which a store treats If-None-Match."""
 
     KEPT = "kept"
     IGNORED = "ignored"
@@ -40,7 +40,7 @@ class Conditions(StrEnum):
 
 
 class Digests(StrEnum):
-    """What is made of a digest that comes with a body."""
+    """The ways in which a store treats a digest that comes with a body."""
 
     CHECKED = "checked"
     IGNORED = "ignored"

@@ -34,7 +34,7 @@ POINTS = (
     *("before POST", "after POST"),
 )
 LIKELY = ("before begin", "after begin", "before bucket.begin", "after bucket.begin", "before POST", "after POST")
-"""Where money is decided; half of what happens, happens there."""
+"""The places where money is decided; half of all events happen there."""
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"status": 429},
@@ -109,7 +109,7 @@ class Schedule:
         raise AssertionError(f"it never rests: {self.story()}")
 
     def violations(self) -> list[str]:
-        """What must not be, and is."""
+        """List the broken invariants."""
         calls = self.scene.calls("POST", self.job_id)
         assert len(calls) == len(self.posted_in), f"POSTs that nobody made: {self.story()}"
         paid = [attempt for attempt, call in zip(self.posted_in, calls, strict=True) if call["request_id"]]

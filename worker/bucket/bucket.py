@@ -62,7 +62,7 @@ class Bucket(BegunPosts):
         return cls(patient, name, prefix, hurried, encryption)
 
     def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
-        """Where the *n*-th video of an attempt belongs if it is an MP4; others have their own suffix there."""
+        """The key of an attempt's *n*-th video if it is an MP4; others have their own suffix there."""
         return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.{FILM_TYPES[0].suffix}"
 
     def find_of_any_type(self, key: str, *, progress: Progress = _nothing) -> Video | None:
@@ -157,7 +157,7 @@ class Bucket(BegunPosts):
         return found
 
     def unverified_key(self, video_key: str) -> str:
-        """Where bytes belong that came for the video at *video_key* and cannot be checked."""
+        """The key of bytes that came for the video at *video_key* and cannot be checked."""
         return f"{self._prefix}/unverified/{video_key.removeprefix(f'{self._prefix}/').rpartition('.')[0]}"
 
     def find_unverified(self, key: str) -> str | None:
@@ -210,7 +210,7 @@ class Bucket(BegunPosts):
         )
 
     def _read_back(self, key: str, progress: Progress) -> Content:
-        """What the bucket really holds at *key*; raises `ObjectConflict` unless it is a whole video."""
+        """Read the object at *key* as the bucket holds it; raises `ObjectConflict` unless it is a whole video."""
         with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
             body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
             with closing(body):
@@ -221,7 +221,7 @@ class Bucket(BegunPosts):
                     raise ObjectConflict("taken", what) from err
 
     def image_key(self, job_id: str, accepted_at_ms: int, field: str, content_type: str) -> str:
-        """Where an image that came inline belongs."""
+        """The key of an image that came inline."""
         extension = IMAGE_TYPES.get(content_type)
         if extension is None or not re.fullmatch(r"[a-z_]{1,40}", field):
             raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")

@@ -30,7 +30,7 @@ PART_WAYS = ((Digest.SHA256, True), (Digest.SHA256, False), (Digest.MD5, False),
 
 @dataclass(frozen=True)
 class Probe:
-    """What the bucket proved able to do, besides taking and giving an object."""
+    """The proven abilities of a bucket, besides taking and giving an object."""
 
     puts: Extensions
     parts: Extensions
@@ -46,7 +46,7 @@ class Probe:
 
 
 class Capabilities:
-    """What the store of one client does with writes at *key*. Threads may share it."""
+    """The abilities of one client's store, learnt from writes at *key*. Threads may share it."""
 
     def __init__(self, client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> None:
         """*options* go with every object, as with those that are kept."""
@@ -89,7 +89,7 @@ class Capabilities:
         return _first_that_works(ways, self._try_parts)
 
     def _try_puts(self, way: Extensions) -> Extensions | None:
-        """What the store does when it is sent *way*'s digest; None: it takes any digest. Raises its refusal."""
+        """Send *way*'s digest; None: the store takes any digest. Raises its refusal."""
         keeps_conditions = _keeps_conditions(lambda: self._put(way.digest, **ONLY_IF_ABSENT), tries=2)
         if not keeps_conditions:
             _insist(lambda: self._put(way.digest))

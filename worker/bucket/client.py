@@ -1,4 +1,4 @@
-"""How we speak to S3: one client with its limits set on purpose, and its errors in our words.
+"""boto3's S3 clients with explicit limits, and their errors in our words.
 
 Credentials, region and endpoint are boto3's own business (`AWS_*`). Bodies are
 sent unsigned to save a pass over each; every one carries its SHA-256 in a header

@@ -35,7 +35,7 @@ def session(env: Mapping[str, str] = os.environ) -> boto3.Session:
 
 
 def unset_region(env: Mapping[str, str] = os.environ) -> str | None:
-    """What is used because no region is set and no endpoint makes it irrelevant, in words; None: all is said."""
+    """Tell of the region that is used because none is set and no endpoint makes it irrelevant; None: it is set."""
     if any(env.get(name) for name in ENDPOINTS) or env.get("AWS_DEFAULT_REGION") or env.get("AWS_REGION"):
         return None
     if boto3.Session().region_name:
@@ -44,7 +44,7 @@ def unset_region(env: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _problems(env: Mapping[str, str]) -> Iterator[str]:
-    """What boto3 takes no notice of, or says only at the first request."""
+    """Check the variables that boto3 ignores, or refuses only at the first request."""
     pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     for given, other in (pair, pair[::-1]):
         if env.get(given) and not env.get(other):
@@ -66,7 +66,7 @@ def _is_endpoint(url: str) -> bool:
 
 
 def _problem(err: Exception) -> str:
-    """What to mend; never boto3's own words, which may quote a secret."""
+    """Advice for a bad variable; never boto3's own words, which may quote a secret."""
     if isinstance(err, ProfileNotFound):
         return (
             "AWS_PROFILE names a profile that is in no file of boto3's (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)"

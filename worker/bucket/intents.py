@@ -36,7 +36,7 @@ from worker.jobs.job import is_job_id
 
 TRY_KEY = re.compile(r"(?P<job_id>[A-Za-z0-9_-]{1,64})/(?P<attempt>[1-9][0-9]{0,8})-(?P<try_no>[1-9][0-9]{0,8})")
 TRIES = 3
-"""How often S3 may say that another request for the same key is under way."""
+"""The number of times that S3 may say that another request for the same key is under way."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class BegunPosts(Documents):
         raise BucketError("conflict", f"{self.name}/{key}: S3 says again and again that somebody is writing it")
 
     def _held(self, key: str) -> Begun | None:
-        """What is recorded at *key*; None: nothing is there."""
+        """Read the record at *key*; None: there is none."""
         try:
             return _from_json(self._read(key, self._quick))
         except ClientError as err:
@@ -170,7 +170,7 @@ def _to_json(begun: Begun) -> bytes:
 
 
 def _from_json(text: bytes) -> Begun:
-    """What is recorded of a try; an object that is none of ours says only that it was begun."""
+    """Read the record of a try; a foreign object says only that the try was begun."""
     try:
         told = json.loads(text)
         at, by, request_id = int(told["begun_at"]), str(told["by"]), told.get("request_id")

@@ -1,4 +1,4 @@
-"""What stands at a key: its metadata and length, whatever way the store gives them."""
+"""Metadata and length of the object at a key, in the way that the store gives them."""
 
 from __future__ import annotations
 

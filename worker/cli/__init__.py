@@ -38,7 +38,7 @@ COMMANDS = {
 }
 
 LOCAL_ENV = Path(".callsheet/env")
-"""Where `callsheet up` writes the environment of the local system while it runs."""
+"""The file to which `callsheet up` writes the environment of the local system while it runs."""
 
 
 class Usage(click.ClickException):

@@ -20,7 +20,7 @@ from worker.store import Store
 
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
-"""How long a store that does not answer is asked again while somebody waits."""
+"""The seconds for which a silent store is asked again while somebody waits."""
 INTERRUPTED = 130
 
 

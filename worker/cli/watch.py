@@ -21,7 +21,7 @@ from worker.operations.view import Reader
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
-"""How long a Redis that does not answer is asked again."""
+"""The seconds for which a silent Redis is asked again."""
 INTERRUPTED = 130
 
 EXAMPLES = """\b

@@ -13,7 +13,7 @@ from worker.jobs.actor import Actor
 from worker.settings.tokens import Token
 
 OPEN = frozenset({"health.live", "health.ready"})
-"""What is served without a token."""
+"""The paths that are served without a token."""
 
 View = Callable[..., Any]
 

@@ -42,7 +42,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands; written out only when somebody must be told."""
+    """The path to a value; written out only when it is told."""
 
     around: Place | None
     step: object  # a name, or the number of a list's item

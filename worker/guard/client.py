@@ -41,7 +41,7 @@ class Answer:
 
 
 class Policy(Protocol):
-    """Where a request may go. Both methods raise `DownloadError` where it may not."""
+    """A policy for the destinations of requests. Both methods raise `DownloadError` for a forbidden one."""
 
     def check_name(self, url: HttpsUrl) -> None:
         """Judge *url* before its host is resolved."""
@@ -160,7 +160,7 @@ class GuardedClient:
         return tls
 
     def _admitted(self, url: HttpsUrl) -> Sequence[Address]:
-        """Where a request for *url* may go; raises when any of its host's addresses is out of bounds."""
+        """Resolve the permitted addresses for *url*; raises when any of its host's addresses is out of bounds."""
         self._policy.check_name(url)
         addresses = [url.address] if url.address else self._resolved(url)
         self._policy.check_addresses(url, addresses)

@@ -130,7 +130,7 @@ class Pace:
         self._head_bytes: int | None = 0
 
     def allowance(self, most_seconds: float | None = None) -> float:
-        """How long the next wait may last; raises when the time is used up."""
+        """The longest time of the next wait, seconds; raises when the time is used up."""
         self._asked_at = self._clock()
         left = self._ends_at - self._asked_at
         if left <= 0:

@@ -80,7 +80,7 @@ class Download:
 
     @property
     def end(self) -> BodyEnd | None:
-        """How the body ended; None until all of it was read. Where it is UNKNOWN, the film must prove itself whole."""
+        """The end of the body; None until all of it was read. After UNKNOWN, the film must prove itself whole."""
         return self._end
 
     def chunks(self) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
 class BodyEnd(StrEnum):
-    """How a body ended."""
+    """The ends of a body."""
 
     DECLARED = "declared"  # at its declared length, or with its last chunk
     CLOSED = "closed"  # no length was declared; TLS ended in order (close_notify)

@@ -1,4 +1,4 @@
-"""Where an archived video is not what was asked for: its length, resolution or aspect ratio."""
+"""Differences between an archived video and its order: length, resolution, aspect ratio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIDE_TOLERANCE, AREA_TOLERANCE, RATIO_TOLERANCE = 0.05, 0.1, 0.03
 
 
 def differences(spec: JobSpec, videos: Iterable[Video]) -> tuple[Difference, ...]:
-    """What of *videos* is not as *spec* asked; each difference once. What was not asked for cannot differ."""
+    """List the differences of *videos* from *spec*; each once. A field that was not asked for cannot differ."""
     found = [difference for video in videos for difference in _of(spec, video)]
     return tuple(dict.fromkeys(found))
 

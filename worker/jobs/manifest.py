@@ -37,7 +37,7 @@ class Restorable:
         return self.fields["spec_sha256"] == job.spec_sha256 and job.held in self.ends(job)
 
     def ends(self, job: Job) -> Collection[str]:
-        """What *job* may hold to be ended by it: nothing that runs, but for the requests that it tells of."""
+        """The states of *job* that this manifest may end: none that runs, but for the requests that it tells of."""
         return ADOPTS | RUNS if job.request_id in self.request_ids.values() else ADOPTS
 
 

@@ -48,7 +48,7 @@ def is_due(job: Job, now: int) -> bool:
 
 
 def standing(job: Job) -> str | None:
-    """How the notification stands, in a word: `pending`, `delivered` or `dead`; None where none is wanted, or the job
+    """The state of the notification: `pending`, `delivered` or `dead`; None where none is wanted, or the job
     has not ended."""
     if job.notified_ver is None or not job.is_final:
         return None

@@ -13,7 +13,7 @@ COST = re.compile(r"[0-9]{1,9}([.][0-9]{1,6})?")
 GIVE_UP_SECONDS = (60, 7 * 24 * 3600)
 """The least and the most of `give_up_after`."""
 AHEAD_MS = 30 * 24 * 3600 * 1000
-"""How far ahead `not_before` may lie when the spec is accepted."""
+"""The farthest `not_before` when the spec is accepted."""
 LATEST_SECONDS = 253_402_300_799
 """The last second of the year 9999."""
 

@@ -77,10 +77,10 @@ ADOPTS = frozenset(
     {S.ACCEPTED, S.UNCONFIRMED, S.EXPIRED, S.CANCELLED}
     | {"failed(accept)", "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}
 )
-"""What a job may hold when a manifest in the bucket proves its video: no request of it is known to run."""
+"""The states that a manifest in the bucket may end, as it proves the video: no request of the job is known to run."""
 
 RUNS = frozenset({S.SUBMITTED, S.GENERATED})
-"""What a job holds while its request is known."""
+"""The states of a job whose request is known."""
 
 MISSED = RETRIES[S.ACCEPTED]
 """The ends of the current attempt after which the video of an earlier one may be archived in its stead."""

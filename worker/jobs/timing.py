@@ -119,11 +119,11 @@ class Timing:
         return min(delay, 30.0) if 0 < left < HOUR else delay
 
     def rest_ms(self, now: int, until: int) -> int:
-        """How long a job rests that waits until an instant; instants are Unix ms."""
+        """The rest of a job that waits until an instant; instants are Unix ms."""
         return max(0, min(until - now, int(self.longest_rest_seconds * 1000)))
 
     def wait_ms(self, job: Job, now: int, seconds: float) -> int:
-        """How long a job rests that waits to be submitted: *seconds*, or until its spec has it given up, if that is
+        """The rest of a job that waits to be submitted: *seconds*, or until its spec has it given up, if that is
         sooner. *now* is Unix ms."""
         rest = ms(seconds)
         if job.give_up_at is None or job.attempt > 1:
@@ -144,7 +144,7 @@ class Timing:
         return job.link_expires_at or job.state_at + int(self.link_life_seconds * 1000)
 
     def download_seconds(self, link: Link, now: int) -> float | None:
-        """How long a download of *link* begun at *now*, Unix ms, may last; None where no end of the link is known.
+        """The longest download of *link* begun at *now*, Unix ms; None where no end of the link is known.
 
         A transfer that runs is not cut at the end itself: the provider's clock alone ends nothing.
         """

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class WaitCode(StrEnum):
-    """What a job waits for. Each has a heading in `deploy/runbook.md`."""
+    """The closed list of waits. Each has a heading in `deploy/runbook.md`."""
 
     # before the POST
     WORKER = "worker"
@@ -71,7 +71,7 @@ OF_REFUSAL: dict[str, WaitCode] = {
 
 
 class Settler(StrEnum):
-    """What can end a wait."""
+    """The events that can end a wait."""
 
     WORKER = "worker"
     TIME = "time"

@@ -1,4 +1,4 @@
-"""Where Celery's processes give their heartbeat: a worker in its event loop, beat in its tick."""
+"""Heartbeats of Celery's processes: a worker's in its event loop, beat's in its tick."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ KEPT = (
 
 
 HUNG = ("group", "chord", "chain", "callbacks", "errbacks")
-"""What of a request hangs on the job's end: each set of these is told once, whichever message brought it."""
+"""The parts of a request that hang on the job's end: each set of these is told once, whichever message brought it."""
 
 
 def capture(request: Any) -> str:

@@ -30,7 +30,7 @@ NOT_SET_UP = "notifications are not set up here: CALLSHEET_NOTIFY_SECRETS is not
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one try. `status` is that of the answer, None where none came: then `error` says why."""
+    """The outcome of one try. `status` is that of the answer, None where none came: then `error` says why."""
 
     status: int | None
     milliseconds: int

@@ -36,7 +36,7 @@ class _Host:
 
 
 class HostLimits:
-    """What may be sent to which host now; threads share it. *clock* is monotonic seconds."""
+    """Bulkhead and circuit breaker of each receiver's host; threads share it. *clock* is monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, rng: random.Random | None = None) -> None:
         self._clock = clock

@@ -21,7 +21,7 @@ from worker.notifications.schedule import TOTAL_SECONDS
 from worker.operations import overdue
 
 OUTPUTS = {WaitCode.RESULT: "its result", WaitCode.MANIFEST: "its manifest"}
-"""What a final job has still to hand out, in words."""
+"""The pending outputs of a final job, in words."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from worker.errors import CallsheetError
 from worker.jobs.job import Job, is_job_id
 
 BASIS = {"list_price": "by the list price", "configured_price": "by your configured price"}
-"""What a cost is by (`ProviderModel.cost`), in words."""
+"""The basis of a cost (`ProviderModel.cost`), in words."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 BATCH = 256
 PARALLEL_READS = 16
 BOUND_BY_ANSWERS = (JobState.ACCEPTED, JobState.UNCONFIRMED, "failed(confirm)")
-"""What a job may hold to be bound here; one that is being submitted is its worker's, or the sweep's."""
+"""The states of a job that may be bound here; one that is being submitted is its worker's, or the sweep's."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def run(services: Services, *, apply: bool) -> Iterator[Outcome]:
 
 
 def _each(entries: Iterator[T], look: Callable[[T], R]) -> Iterator[R]:
-    """What *look* says of each entry, in their order; some are read at a time."""
+    """The answers of *look* for the entries, in their order; some are read at a time."""
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
         while batch := list(islice(entries, BATCH)):
             yield from pool.map(look, batch)
@@ -141,7 +141,7 @@ def _unbound(job: Job, begun: Begun, services: Services, *, apply: bool) -> Outc
 
 
 def _lost(job_id: str, last_attempt: int, services: Services) -> Outcome | None:
-    """What to do for a job without a record that a provider took: its spec is not in the bucket."""
+    """Advice for a job without a record that a provider took: its spec is not in the bucket."""
     begun = services.bucket.last_begun(job_id, last_attempt, 1)
     if begun is None or begun.request_id is None or begun.at is None:
         return None

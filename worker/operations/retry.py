@@ -21,7 +21,7 @@ from worker.store import Reply
 log = logging.getLogger(__name__)
 
 _FREE_WAY = {"failed(archive)": JobState.GENERATED, "expired": JobState.SUBMITTED}
-"""What a job has ended as -> where it goes on without another attempt."""
+"""The end of a job -> the state in which it goes on without another attempt."""
 
 
 def retry(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a job waits for, as data: a code of a closed list, its sentence, until when, and what can settle it."""
+"""Waits as data: a code of a closed list, its sentence, until when, and the events that settle it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTLED_BY: dict[WaitCode, tuple[Settler, ...]] = {
     WaitCode.LATE_VIDEO: (S.POLL, S.CALLBACK, S.BUCKET, S.DEADLINE),
     WaitCode.NOTHING: (),
 }
-"""What can end each wait; for `reconcile` it depends on the job."""
+"""The events that can end each wait; for `reconcile` they depend on the job."""
 
 NOTED = frozenset({*OF_REFUSAL.values(), WaitCode.CONFIGURATION, WaitCode.PROVIDER, WaitCode.BUCKET})
 """The waits that only the step knows which the job is left by: it notes the code in the record."""
@@ -80,7 +80,7 @@ class Waits:
 
 
 def waits_for(view: View) -> Waits:
-    """What the job waits for at the moment of *view*."""
+    """The wait of the job at the moment of *view*."""
     code = code_of(view)
     return Waits(code, explain(view), deadline(view), tuple(_settlers(view, code)))
 

@@ -1,4 +1,4 @@
-"""What all adapters share: the verbs of `base.Provider`, in terms of a vendor's data.
+"""The verbs of `base.Provider`, in terms of a vendor's data; all adapters share them.
 
 A vendor's module says what it knows as class attributes, how a submit is written (`envelope`, `encoded`), and what is
 its own in a record (`event`).
@@ -30,7 +30,7 @@ from worker.providers.submit_errors import fetch_error, submit_error
 MODEL_CHARACTERS = 100
 CLOCK_SKEW_MS = 10 * 60 * 1000
 POST_MS = 2 * 60 * 1000
-"""How long after its beginning a POST of ours can still make the provider create a request."""
+"""The time after the beginning of a POST of ours within which the provider may still create its request."""
 
 GOOD_CODES = frozenset({"", "0", "200", "201", "202", "ok", "success"})
 CREATED_NAMES = ("created_at", "created", "createdAt", "create_time", "createTime")
@@ -81,7 +81,7 @@ class Adapter(ABC):
         return value
 
     def event(self, request_id: str, record: Mapping[str, Any]) -> ProviderEvent:
-        """What *record* says of the request; any JSON object is survived.
+        """Read the event that *record* tells of the request; any JSON object is survived.
 
         A status that nobody knows is not final; nor is a success that cannot be used: its video may yet be shown.
         """
@@ -292,7 +292,7 @@ class Adapter(ABC):
         return submit_error(self.name, answer, status, reason, by_rule=rule, is_error=is_error)
 
     def _said(self, answer: Answer, document: Mapping[str, Any] | None, hide: Sequence[str]) -> Reason:
-        """What an answer says in words, be it JSON or a page."""
+        """The words of an answer, be it JSON or a page."""
         return Reason((), page_words(answer.body, hide=hide)) if document is None else reason_in(document, hide=hide)
 
     def _learned(self, answer: Answer, request_id: str = "") -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What every provider looks like to the steps: three verbs and some data.
+"""A provider as the steps see it: three verbs and some data.
 
 An adapter translates; it keeps no state, retries nothing and decides nothing.
 How to add one: `README.md` beside this file.
@@ -17,14 +17,14 @@ from worker.providers.model import ModelRules
 
 
 class CallbackTrust(StrEnum):
-    """How far a provider's callback can be believed."""
+    """The trust in a provider's callbacks."""
 
     NONE = "none"  # it never calls back: every job is polled
     HINT = "hint"  # unsigned: says when to ask, never what is true
 
 
 class EventKind(StrEnum):
-    """What a callback or an answer to a poll means, in our words."""
+    """The meaning of a callback or of an answer to a poll, in our words."""
 
     PENDING = "pending"  # not finished
     GENERATED = "generated"  # finished, with at least one video link
@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 
 class Ask(Protocol):
-    """How a GET is begun: the caller may keep limits, or a lease, before each."""
+    """A hook before each GET: the caller may keep limits, or a lease."""
 
     def __call__(self, request: Callable[[], T], /) -> T: ...
 
@@ -133,7 +133,7 @@ class Provider(Protocol):
         """Whether image content may be sent inline for *spec*'s model; else it needs a URL."""
 
     def estimate_seconds(self, spec: JobSpec) -> float:
-        """How long a generation of *spec* usually takes: when the first poll is worth its GET."""
+        """Estimate the seconds of a generation of *spec*: when the first poll is worth its GET."""
 
     def check_key(self) -> None:
         """One GET that needs our key and costs nothing; raises `ProviderError` when it is not answered well, or

@@ -19,7 +19,7 @@ from worker.providers.reasons import Reason
 C = ErrorCode
 
 LOCKS_OUT = frozenset({C.NO_CREDIT, C.BAD_KEY})
-"""What a provider answers whatever is asked: the circuit breaker opens at once."""
+"""The answers that a provider gives to every request: the circuit breaker opens at once."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def of_failure(word: str, reason: Reason) -> ErrorCode:
 
 
 def by_rule(status: int, reason: Reason, rules: Iterable[Rule]) -> ErrorCode | None:
-    """What a vendor's own rules say of an answer; words of money or content say more than a rule."""
+    """Apply a vendor's own rules to an answer; words of money or content say more than a rule."""
     for rule in rules:
         if rule.status == status and rule.text.search(" ".join((*reason.codes, reason.message))):
             told = in_words(reason)

@@ -23,7 +23,7 @@ def dump(event: ProviderEvent) -> str:
 
 
 def load(text: str) -> ProviderEvent:
-    """What `dump` wrote."""
+    """Read the text that `dump` wrote."""
     fields = json.loads(text)
     fields["kind"] = EventKind(fields["kind"])
     fields["links"] = tuple(Link(**link) for link in fields["links"])

@@ -47,7 +47,7 @@ class AnswerTooLong(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, whatever its status."""
+    """An answer, whatever its status."""
 
     status: int
     body: bytes = field(repr=False)

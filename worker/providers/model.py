@@ -1,4 +1,4 @@
-"""What one model takes: its fields, limits and price, as data, and the check of a spec against them."""
+"""One model's fields, limits and price, as data, and the check of a spec against them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ModelRules:
         return spec.prompt
 
     def duration(self, spec: JobSpec) -> int:
-        """How many seconds will be made and billed."""
+        """The seconds that will be made and billed."""
         return spec.seconds if spec.seconds is not None else int(self.defaults.get("duration", 5))
 
     def kind(self, spec: JobSpec) -> str:

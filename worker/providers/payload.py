@@ -1,4 +1,4 @@
-"""How one model's fields are written for the wire, and how an echo of them is known again."""
+"""Write one model's fields for the wire, and recognise an echo of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Payload:
     encoded: Callable[[Any], Any]
 
     def values(self, spec: JobSpec, images: Mapping[str, str]) -> dict[str, Any]:
-        """What a submit of *spec* sends, by wire name; *images* holds the final value of each image field."""
+        """The payload of a submit of *spec*, by wire name; *images* holds the final value of each image field."""
         asked = {
             **{field: getattr(spec, field) for field in self.rules.fields},
             **{field: images.get(field) for field in IMAGE_FIELDS if field in self.rules.fields},

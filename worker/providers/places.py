@@ -1,4 +1,4 @@
-"""Where things stand in a provider's answer: the record of our id, the id itself, and the links of its videos.
+"""The places in a provider's answer of the record of our id, the id itself, and the links of its videos.
 
 The vendor's documented place always comes first. Then come the places in which the vendors' own clients and other
 relays have been seen to put the same thing; all of it bounded, and nothing from a record of another id.
@@ -106,7 +106,7 @@ def at(value: Any, path: str) -> Iterator[Any]:
 
 
 def opened(value: Any) -> Any:
-    """What a text says that is JSON; anything else as it is."""
+    """Read a text that is JSON; return any other as it is."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return value
     try:
@@ -117,7 +117,7 @@ def opened(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Ids:
-    """What is known of a vendor's request ids."""
+    """The known facts about a vendor's request ids."""
 
     documented: tuple[str, ...]  # names, best first
     form: re.Pattern[str]  # of a whole id
@@ -156,7 +156,7 @@ class Ids:
 
 
 def records(document: Mapping[str, Any], envelopes: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Where the record may stand in an answer: the vendor's documented *envelopes* first."""
+    """The places of the record in an answer: the vendor's documented *envelopes* first."""
     places = dict.fromkeys((*envelopes, *ENVELOPES))
     told = (opened(value) for path in places for value in at(document, path))
     return [record for record in told if isinstance(record, Mapping)]

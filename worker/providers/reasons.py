@@ -1,4 +1,4 @@
-"""What went wrong in a provider's own words: its codes and message, wherever relays put them, bounded and cleaned."""
+"""A failure in a provider's own words: its codes and message, wherever relays put them, bounded and cleaned."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 
 @dataclass(frozen=True)
 class Reason:
-    """What a provider says went wrong; empty where it says nothing."""
+    """The failure that a provider tells of; empty where it tells of none."""
 
     codes: tuple[str, ...] = ()
     message: str = ""

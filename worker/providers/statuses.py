@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from worker.providers.base import EventKind
 
 NAMES = ("status", "state", "task_status", "taskStatus")
-"""Where a record may say its status, best first."""
+"""The places of a record's status, best first."""
 
 _WORDS = {
     EventKind.PENDING: """accepted created dispatched dreaming generating in_progress in_queue initializing pending

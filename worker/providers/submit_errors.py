@@ -1,4 +1,4 @@
-"""What an answer to a submit means for money: taken, not taken, refused, or not known (design promise 2)."""
+"""The meaning of a submit's answer for money: taken, not taken, refused, or not known (design promise 2)."""
 
 from __future__ import annotations
 

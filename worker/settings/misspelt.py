@@ -13,7 +13,7 @@ A_LITTLE_NEAR = 0.8
 """The same for a name with our prefix, which is none of ours in any case."""
 
 OF_KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)?)")
-"""What Kubernetes adds to every pod for each Service, such as one that is named `callsheet`."""
+"""Variables that Kubernetes adds to every pod for each Service, such as one that is named `callsheet`."""
 
 
 def misspelt(env: Mapping[str, str], known: Collection[str], prefixes: Collection[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 SCOPES = ("read", "prompts", "submit", "operate", "pay")
-"""What a token may be for: to look, to see specs and videos, to order, to act on jobs, to pay for one once more."""
+"""The scopes of a token: to look, to see specs and videos, to order, to act on jobs, to pay for one once more."""
 
 SECRET_CHARACTERS = 32
 NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")

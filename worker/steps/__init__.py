@@ -13,7 +13,7 @@ from worker.jobs.states import FINAL, JobState
 
 
 class Step(StrEnum):
-    """What can be done to a job; each is a Celery task of the same name."""
+    """The steps that a message can name; each is a Celery task of the same name."""
 
     SUBMIT = "submit"
     CONFIRM = "confirm"

@@ -101,7 +101,7 @@ def _record(job_id: str, spec: JobSpec, rules: ModelRules, services: Services, r
 
 
 def _known(job_id: str, spec: JobSpec | None, services: Services, request: str | None) -> Reply | None:
-    """What a spec that cannot be made now is to a job that exists; None when there is no such job.
+    """Match a spec that cannot be made now with a job that exists; None when there is no such job.
 
     It may be the job's own all the same: a provider that could make it has been taken out since.
     """

@@ -47,7 +47,7 @@ class Copied:
     ignored: tuple[IgnoredLink, ...] = ()
 
     def facts(self, job: Job, services: Services) -> dict[str, str]:
-        """What the record keeps of it, and where the films are not what was asked of *job*; that is counted, too."""
+        """The facts for the record, with the films' differences from *job*'s order; those are counted, too."""
         spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
         facts = {"videos": videos_json(self.videos)}
         if self.ignored or job.ignored:

@@ -78,7 +78,7 @@ def _copied_of(older: Job, claim: Claim, provider: Provider, services: Services)
 
 
 def _copied_before(older: Job, services: Services) -> Copied:
-    """What a late archiver of that attempt has left in the bucket, from the first video on."""
+    """The videos that a late archiver of that attempt has left in the bucket, from the first on."""
     videos: list[Video] = []
     while True:
         key = services.bucket.video_key(older.id, older.attempt, len(videos) + 1, older.accepted_at)

@@ -183,7 +183,7 @@ def _told(err: ProviderError, job: Job, services: Services) -> str:
 
 
 def _prompts(job: Job, services: Services) -> list[str]:
-    """What no text of the provider's may repeat."""
+    """The words that no text of the provider's may repeat."""
     return words_in(json.loads(services.store.spec_json(job.id) or "{}"))
 
 

@@ -27,22 +27,22 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MOST_HOLD_SECONDS = 60.0
-"""How long one job's Retry-After holds the whole provider at most: the job itself waits as long as it was told,
+"""The longest hold of a whole provider by one job's Retry-After: the job itself waits as long as it was told,
 the others may be met better."""
 
 PAUSE_SECONDS = 2.0
-"""How long a provider that says "too many requests", and not until when, is left alone."""
+"""The pause of a provider that says "too many requests", and not until when."""
 
 
 def in_turn(claim: Claim, services: Services, request: Callable[[], T], *, is_urgent: bool = False) -> T:
-    """What *request*, a GET for the claimed job, answers; raises `NoRoomError` when it is not the job's turn."""
+    """The answer of *request*, a GET for the claimed job; raises `NoRoomError` when it is not the job's turn."""
     job, limits = claim.job, services.limits(claim.job.provider)
     permit = services.store.take(job.id, limits, Operation.POLL, is_urgent=is_urgent)
     return _begun(job.id, limits, permit, services, request)
 
 
 def at_once(job_id: str, provider: str, services: Services, request: Callable[[], T]) -> T:
-    """What *request*, a GET that stands in no line, answers; raises `NoRoomError` when there is no room for it."""
+    """The answer of *request*, a GET that stands in no line; raises `NoRoomError` when there is no room for it."""
     limits = services.limits(provider)
     permit = services.store.ask(limits, Operation.POLL, prober=job_id)
     return _begun(job_id, limits, permit, services, request)

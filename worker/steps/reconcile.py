@@ -113,7 +113,7 @@ class _Inquiry:
         return any(self._provider.fits(form, event, begun_at=at) for form in forms for at in possible)
 
     def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
-        """What the provider says of a candidate; None when it says nothing now."""
+        """Ask the provider about a candidate; None when it says nothing now."""
         self._keep_lease()
         try:
             event = self._ask(partial(self._provider.fetch, request_id))
@@ -201,7 +201,7 @@ def _begun_at(job: Job, begun: Begun | None = None) -> int:
 
 
 def _still_kept(claim: Claim, services: Services) -> int:
-    """How many candidates wait; those that could not be read for a whole retention are dropped."""
+    """Count the waiting candidates; those that could not be read for a whole retention are dropped."""
     kept = services.store.candidates(claim.job.id)
     old = [request_id for request_id, seen_at in kept.items() if claim.now - seen_at > services.retention_ms()]
     for request_id in old:

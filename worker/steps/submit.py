@@ -246,7 +246,7 @@ def _count(job: Job, services: Services, outcome: Outcome, began: float) -> None
 
 
 def _outcome(err: ProviderError) -> Outcome:
-    """What the error of a POST says of the request."""
+    """Read the meaning of a POST's error for the request."""
     if isinstance(err, NotTakenError):
         return Outcome.NOT_TAKEN
     return Outcome.REFUSED if isinstance(err, RefusedError) else Outcome.UNCONFIRMED
@@ -271,7 +271,7 @@ def _busy(claim: Claim, services: Services, refusal: Refusal, limits: Limits) ->
 
 
 def _cost(job: Job, provider: Provider, spec: JobSpec) -> Decimal | None:
-    """What the POST will cost at most by what is known now; None: it is not known."""
+    """The largest cost of the POST by present knowledge; None: it is not known."""
     rules = provider.models.get(job.model)
     cost = rules.cost(spec) if rules else None
     return Decimal(cost["amount"]) if cost else None

@@ -35,12 +35,12 @@ WAITING_CHARACTERS = 400
 """Of a provider's own words, as many as a record keeps for a job that waits."""
 
 REPORT_TRIES = 60
-"""How often a report is offered to a store that does not answer, a second apart: longer than any restart of Redis."""
+"""The number of times a report is offered to a silent store, a second apart: longer than any restart of Redis."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a POST: how to tell the store, and what the bucket keeps of it."""
+    """The outcome of a POST: the report for the store, and the note for the bucket."""
 
     report: Report
     request_id: str | None = None
@@ -189,7 +189,7 @@ def unconfirmed(
     lease: str | None = None,
     begun_at: int | None = None,
 ) -> Step | None:
-    """Nobody knows whether the provider has it: it is never sent again by itself."""
+    """Report a POST of unknown outcome: it is never sent again by itself."""
     reply = services.store.move(
         job.id,
         JobState.UNCONFIRMED,

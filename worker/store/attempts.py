@@ -1,4 +1,4 @@
-"""What operators do to the store: try jobs again, hold a provider back, have jobs looked at now."""
+"""Operators' writes: try jobs again, hold a provider back, have jobs looked at now."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.store.scripts import store_errors
 
 DAY_MS = 24 * 60 * 60 * 1000
 TOMBSTONE_MS = 90 * DAY_MS
-"""How much longer than its record a job's tombstone is kept."""
+"""The life of a job's tombstone beyond that of its record."""
 
 MENDED = {
     "added": "was open but never due: it is due now",

@@ -8,11 +8,11 @@ from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM
 from worker.store.replies import Arrival
 
 ORPHANED_MS = 30 * 24 * 60 * 60 * 1000
-"""How long the ids of a job without a record are kept: longer than any link lives."""
+"""The life of the ids of a job without a record: longer than any link's."""
 
 
 class Arrivals(Index):
-    """What callbacks have told of jobs."""
+    """Writes and reads of stored callbacks."""
 
     def arrive(
         self,

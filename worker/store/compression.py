@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 PACKED = b"\1"
-"""How packed text begins, and no JSON does."""
+"""The prefix of packed text; no JSON begins so."""
 
 RAW = -zlib.MAX_WBITS
 """Deflate without zlib's header and checksum: the record has the spec's own digest."""

@@ -1,4 +1,4 @@
-"""How a process reaches the store's Redis."""
+"""Connections to the store's Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not about one job alone: who is due, whose a request id is, the counters, the strays."""
+"""The due index, the index of request ids, counters and strays: keys that are not about one job alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_LEASE_MS = 15 * 60 * 1000
 BETWEEN_SWEEPS_MS = 500
 MAX_STRAYS = 200
 MOST_PERISHING = 2000
-"""How many of those that are the most urgent are looked through for one that nobody holds."""
+"""The number of most urgent jobs that are looked through for one without a lease."""
 MOST_URGENT = 16
 READ_AT_ONCE = 8
 """Of these, so many are read at first, then twice as many each time: each archiver holds some of the first."""

@@ -12,7 +12,7 @@ import redis
 from worker.store.scripts import store_errors
 
 KEPT_MS = 24 * 60 * 60 * 1000
-"""How long the last heartbeat of a process that has ended is kept, so that its absence can be told with its time."""
+"""The life of the last heartbeat of a process that has ended, so that its absence can be told with its time."""
 
 
 @dataclass(frozen=True)

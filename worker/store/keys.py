@@ -38,7 +38,7 @@ class Keys:
         )
 
     def shared(self, job_id: str) -> tuple[str, ...]:
-        """What a job's scripts share with others': who occupies a provider, who stands in line, whose videos wait to be
+        """Keys shared by the scripts of all jobs: who occupies a provider, who stands in line, whose videos wait to be
         copied, the lists' index, and when closed jobs are forgotten, the metrics, and which
         callbacks are awaited."""
         shard = self._shard(job_id)
@@ -71,7 +71,7 @@ class Keys:
         return self.limits(shard, provider), f"{tag}occupied", f"{tag}line"
 
     def budget(self, day: str) -> tuple[str, str]:
-        """What was spent by UTC day, and the POSTs of *day* that reserved it: one budget for all shards."""
+        """The spent sums by UTC day, and the POSTs of *day* that reserved them: one budget for all shards."""
         return f"{PREFIX}{{0}}:spent", f"{PREFIX}{{0}}:reserved:{day}"
 
     def probe(self, shard: int) -> str:
@@ -81,7 +81,7 @@ class Keys:
         return f"{PREFIX}{{{shard}}}:due"
 
     def shard_count(self) -> str:
-        """How many shards there are."""
+        """The number of shards."""
         return f"{PREFIX}{{0}}:shards"
 
     def swept(self) -> str:
@@ -89,7 +89,7 @@ class Keys:
         return f"{PREFIX}{{0}}:swept"
 
     def metrics(self, shard: int) -> str:
-        """What is counted for the metrics alone (`metrics.py`)."""
+        """Counts for the metrics alone (`metrics.py`)."""
         return f"{PREFIX}{{{shard}}}:metrics"
 
     def awaited(self, shard: int) -> str:
@@ -111,7 +111,7 @@ class Keys:
         return f"{PREFIX}{{0}}:strays"
 
     def took(self, provider: str, model: str) -> str:
-        """How long a model's last generations took."""
+        """The durations of a model's last generations."""
         return f"{PREFIX}{{{self._shard(model)}}}:took:{provider}:{model}"
 
     def paused(self) -> str:
@@ -125,7 +125,7 @@ class Keys:
         return self._shard(job_id)
 
     def job_pattern(self) -> str:
-        """What SCAN matches to find every record."""
+        """The pattern by which SCAN finds every record."""
         return f"{PREFIX}{{*}}:job:*"
 
     def _shard(self, text: str) -> int:

@@ -96,7 +96,7 @@ VALUES = {
     "closed": "when the record ends: the score of the job id",
     "reserved": "hash of a UTC day: <job id>:<attempt>:<try> -> millionths of USD",
 }
-"""How the values of the job's other keys, and its entries in shared ones, are written."""
+"""The form of the values of the job's other keys, and of its entries in shared ones."""
 
 
 def is_field(name: str) -> bool:

@@ -143,7 +143,7 @@ class Lists:
 
 
 def score(state: JobState, accepted_at: int) -> int:
-    """Where the index has a job of *state* that was accepted at that instant, Unix ms."""
+    """The index entry of a job of *state* that was accepted at that instant, Unix ms."""
     return RANKS[state] * RANK_STEP + accepted_at
 
 

@@ -72,7 +72,7 @@ class Histogram(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a POST."""
+    """The outcomes of a POST."""
 
     TAKEN = "taken"
     NOT_TAKEN = "not_taken"

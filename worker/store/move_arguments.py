@@ -1,4 +1,4 @@
-"""What the scripts are given, and how their answers are read.
+"""The scripts' arguments, and the reading of their answers.
 
 The scripts know no state by name: what a state means to them is said here.
 """
@@ -90,14 +90,14 @@ def move_given(
 
 
 def _sources(to: JobState, error: JobError | None, *, by_operator: bool) -> Collection[str]:
-    """What a job may hold; back to accepted, an operator's way is a new attempt, and that is no move."""
+    """The sources of a move; back to accepted, an operator's way is a new attempt, and that is no move."""
     if error:
         return FAILS[error.stage]
     return SOURCES[to] | RETRIES.get(to, frozenset()) if by_operator and to is not JobState.ACCEPTED else SOURCES[to]
 
 
 def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[str]:
-    """What *to* means to the script, which knows no state by name; a verdict is ours, and no fact of a provider's."""
+    """Translate *to* for the script, which knows no state by name; a verdict is ours, and no fact of a provider's."""
     word = f"{to}({error.stage})" if error else str(to)
     marks = {
         "binds": to is JobState.SUBMITTED,

@@ -1,4 +1,4 @@
-"""What became of the tries at a job's notification."""
+"""Writes and reads of the tries at a job's notification."""
 
 from __future__ import annotations
 

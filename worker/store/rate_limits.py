@@ -1,4 +1,4 @@
-"""Who may ask a provider now, who waits for it, and how it answered: decided where all workers meet.
+"""Rate limiter, concurrency cap, backlog and circuit breaker of each provider, decided where all workers meet.
 
 Each decision is one script. A provider's room is counted from the jobs that it may
 hold, so a worker that dies leaks none of it (`README.md`).
@@ -17,7 +17,7 @@ from worker.store.scripts import store_errors
 
 DAY_MS = 24 * 60 * 60 * 1000
 RESERVED_MS = 8 * DAY_MS
-"""How long it is known which POSTs reserved a day's budget: longer than a generation may take."""
+"""The life of the list of POSTs that reserved a day's budget: longer than a generation may take."""
 
 
 class Admission(Operations):
@@ -57,7 +57,7 @@ class Admission(Operations):
         return called
 
     def standing(self, limits: Limits) -> Standing:
-        """How a provider's limits stand, in all shards together."""
+        """The state of a provider's limits, in all shards together."""
         rows = [self._run_for(limits, "standing", shard) for shard in range(self._keys.shards)]
         lanes = [(_lane(*row[1:8]), _lane(*row[8:])) for row in rows]
         submit, poll = (_sum(of_op) for of_op in zip(*lanes, strict=True))

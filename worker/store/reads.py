@@ -28,7 +28,7 @@ BEFORE_MOVES = 2
 
 
 class Reads:
-    """What can be asked without changing anything."""
+    """Reads that change nothing."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._keys = keys
@@ -51,7 +51,7 @@ class Reads:
             return bool(self._client.exists(record, tombstone))
 
     def spec_json(self, job_id: str) -> str | None:
-        """What was asked, as it was accepted."""
+        """The spec as it was accepted."""
         kept = self._at_head(job_id, 0)
         return None if kept is None else unpack(kept)
 
@@ -61,7 +61,7 @@ class Reads:
         return [line.decode() for line in kept.split(b"\n") if line]
 
     def links(self, job_id: str) -> tuple[Link, ...]:
-        """Where the provider serves the current attempt's videos, as last told."""
+        """The provider's links to the current attempt's videos, as last told."""
         return tuple(Link(**link) for link in json.loads(self._text(self._keys.of(job_id)[5]) or "[]"))
 
     def timeline(self, job_id: str) -> list[TimelineEntry]:
@@ -121,7 +121,7 @@ class Reads:
         return latest
 
     def took(self, provider: str, model: str) -> list[float]:
-        """How many seconds the model's latest generations took, as `learn` kept them."""
+        """The seconds of the model's latest generations, as `learn` kept them."""
         return [seconds for seconds, _ in self.history(provider, model)]
 
     def history(self, provider: str, model: str) -> list[tuple[float, str]]:
@@ -132,7 +132,7 @@ class Reads:
         return [(float(seconds), kind) for seconds, _, kind in parts]
 
     def ahead(self, job: Job) -> int:
-        """How many jobs stand before *job* in its provider's line; 0 when it stands in none."""
+        """The number of jobs before *job* in its provider's line; 0 when it stands in none."""
         if not job.place:
             return 0
         op = job.place.partition(":")[0]
@@ -142,7 +142,7 @@ class Reads:
             return int(self._client.zlexcount(line, f"[{job.provider}:{op}:", entry))
 
     def strays(self) -> list[dict[str, Any]]:
-        """What `keep_stray` kept, the latest first."""
+        """The bodies that `keep_stray` kept, the latest first."""
         with store_errors():
             return [json.loads(stray) for stray in self._client.lrange(self._keys.strays(), 0, -1)]
 
@@ -215,7 +215,7 @@ class Reads:
                         yield _outline(job_id_of(name), row)
 
     def open_count(self) -> int:
-        """How many jobs are open."""
+        """The number of open jobs."""
         with store_errors():
             return sum(int(self._client.zcard(self._keys.due(shard))) for shard in range(self._keys.shards))
 
@@ -224,7 +224,7 @@ class Reads:
         return self.read(job_id_of(name) for name in self._names())
 
     def unknown_layouts(self) -> int:
-        """How many records have a layout that this version does not know; they are left alone."""
+        """The number of records whose layout this version does not know; they are left alone."""
         count, names = 0, self._names()
         with store_errors():
             while batch := list(islice(names, BATCH)):
@@ -235,7 +235,7 @@ class Reads:
         return count
 
     def audit(self) -> list[str]:
-        """What breaks "open <=> exactly one due entry" or "a record <=> exactly one entry of its state in the lists", a
+        """Breaches of "open <=> exactly one due entry" and "a record <=> exactly one entry of its state in lists", a
         sentence each; empty on a sound system."""
         return [problem for job_id in self._suspects() if (problem := self._breach(job_id))]
 
@@ -254,7 +254,7 @@ class Reads:
                 self._client.set(self._keys.probe(shard), 1, px=PROBE_MS)
 
     def server_facts(self) -> ServerFacts:
-        """What `doctor` judges the server by."""
+        """The facts by which `doctor` judges the server."""
         with store_errors():
             try:
                 info = self._client.info()
@@ -280,7 +280,7 @@ class Reads:
             return cast("str | None", self._client.get(key))
 
     def _at_head(self, job_id: str, position: int) -> bytes | None:
-        """What stands there in the job's history, before its moves."""
+        """The entries of the job's history before its moves."""
         client, history = cast("Any", self._client), self._keys.of(job_id)[4]
         with store_errors():
             return cast("bytes | None", client.execute_command("LINDEX", history, position, NEVER_DECODE=True))
@@ -321,7 +321,7 @@ class Reads:
         return sorted(unlike_due | {job_id for job_id, _ in wanted ^ set(self._listed())})
 
     def _breach(self, job_id: str) -> str | None:
-        """What is wrong with one job, read in one transaction: it may have moved since it was suspected."""
+        """The fault of one job, read in one transaction: it may have moved since it was suspected."""
         if not is_job_id(job_id):
             return f"{job_id!r:.80} is due or listed but can be no job"
         record, due, *_ = self._keys.of(job_id)

@@ -1,4 +1,4 @@
-"""What the store answers: one frozen value per kind of question."""
+"""The store's answers: one frozen value per kind of question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.jobs.states import JobState
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of a write. `word` is one of
+    """The outcome of a write. `word` is one of
 
     applied   it took effect
     repeat    it had taken effect before; facts were kept
@@ -133,7 +133,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What the Redis server says of itself; None where it does not tell."""
+    """The Redis server's account of itself; None where it does not tell."""
 
     version: str
     has_aof: bool | None

@@ -70,7 +70,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 """Every script, and the parts that stand in front of it."""
 
 SYNC_MS = 1500
-"""How long Redis may take to bring a write to disk: `everysec` needs a second."""
+"""The time that Redis has to bring a write to disk: `everysec` needs a second."""
 
 
 @contextmanager
@@ -128,7 +128,7 @@ class Scripts:
 
     @cached_property
     def durability(self) -> str:
-        """What makes a write survive a power loss.
+        """The setting that makes a write survive a power loss.
 
         always   the server syncs before it answers
         waitaof  each durable run waits for the sync
@@ -140,7 +140,7 @@ class Scripts:
         return word
 
     def _find_durability(self) -> str:
-        """What the weakest server promises."""
+        """The promise of the weakest server."""
         with store_errors():
             found = [_durability(server) for server in masters(self.client)]
         return max(found, key=("always", "waitaof", "none").index)
@@ -189,7 +189,7 @@ class Scripts:
 
 
 def _durability(server: redis.Redis) -> str:
-    """What one server promises, in the words of `Scripts.durability`."""
+    """The promise of one server, in the words of `Scripts.durability`."""
     try:
         held = server.config_get("append*")
         if held.get("appendonly") == "yes" and held.get("appendfsync") in ("always", "no"):

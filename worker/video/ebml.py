@@ -68,7 +68,7 @@ def real(body: memoryview) -> float:
 
 
 def _length(first: int, longest: int) -> int:
-    """How many bytes a number takes that begins with this one."""
+    """The number of bytes of a number that begins with this one."""
     length = 9 - first.bit_length()
     if length > longest:
         raise ValueError

@@ -9,7 +9,7 @@ ONE_PICTURE = "the video is one single picture"
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What the file says of its first video track that is no still.
+    """The facts that a file tells of its first video track that is no still.
 
     `width` and `height` are pixels as shown, rotation applied. `codec` is the sample entry's code, such as
     `avc1`, or Matroska's codec id, such as `V_VP9`. `notes` say what is odd about a film that is whole all the

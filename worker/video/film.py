@@ -17,7 +17,7 @@ EBML_MAGIC = b"\x1aE\xdf\xa3"
 MAGIC_BYTES = 16
 TS_SYNC = 0x47
 TS_PACKETS = ((0, 188), (4, 192))
-"""Where the first packet of an MPEG transport stream begins, and after how many bytes the next one does."""
+"""The offset of the first packet of an MPEG transport stream, and the distance of the next."""
 
 MOST_HEAD_BYTES = 512
 
@@ -47,7 +47,7 @@ LOOKS = (
     (b"[", "page", "JSON"),
     (b"<", "page", "HTML or XML"),
 )
-"""What a file that is no film begins with, the error's reason for it, and its name."""
+"""The first bytes of files that are no film, the error's reason for each, and its name."""
 
 RIFF = {
     b"WEBP": ("picture", "a WebP image"),
@@ -68,7 +68,7 @@ class FilmWalk:
 
     @property
     def film_type(self) -> FilmType:
-        """What the bytes so far show the film to be; MP4 while they show nothing."""
+        """The film type that the bytes so far show; MP4 while they show none."""
         return MP4 if self._walk is None else self._walk.film_type
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:

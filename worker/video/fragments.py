@@ -30,7 +30,7 @@ SLACK_SECONDS = 0.1
 
 @dataclass
 class Added:
-    """What fragments add to a track; the duration in units of its timescale. Only video and sound are checked."""
+    """Samples that fragments add to a track; the duration in its timescale. Only video and sound are checked."""
 
     is_checked: bool = False
     samples: int = 0
@@ -63,7 +63,7 @@ class Fragments:
         self._added.update({track.id: Added(is_checked=True) for track in movie.tracks})
 
     def of(self, track_id: int) -> Added:
-        """What the fragments add to a track."""
+        """The samples that the fragments add to a track."""
         return self._added.get(track_id, Added())
 
     def add(self, body: memoryview, moof_at: int) -> None:
@@ -169,7 +169,7 @@ class Fragments:
         return float(duration / movie.timescale)
 
     def _seconds(self, movie: Movie) -> float:
-        """How long the longest track lasts."""
+        """The duration of the longest track."""
         lengths = (
             (track.tables.duration + self.of(track.id).duration) / track.timescale
             for track in movie.tracks

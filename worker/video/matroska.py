@@ -24,7 +24,7 @@ EBML, SEGMENT, INFO, TRACKS, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x165
 BLOCK_GROUP, BLOCK, SIMPLE_BLOCK, BLOCK_DURATION, TIMESTAMP = 0xA0, 0xA1, 0xA3, 0x9B, 0xE7
 DOC_TYPE = 0x4282
 READ_VERSIONS = ((0x42F7, 1), (0x42F2, 4), (0x42F3, 8), (0x4285, 4))
-"""What a reader must know (EBML, lengths of ids and sizes, Matroska), and the newest of each that there is."""
+"""The features that a reader must know (EBML, lengths of ids and sizes, Matroska), and the newest version of each."""
 
 CONTAINERS = (SEGMENT, CLUSTER, BLOCK_GROUP)
 TOP_LEVEL = (SEGMENT, 0x114D9B74, INFO, TRACKS, CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1941A469, 0x1254C367)

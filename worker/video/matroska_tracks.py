@@ -1,4 +1,4 @@
-"""What a Matroska film tells of itself: its length and its tracks, and what the blocks of each add up to."""
+"""A Matroska film's own account: its length and its tracks, and the sums of each track's blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Info:
 
     @property
     def seconds(self) -> float:
-        """How long the film says it lasts; 0.0 where it does not say."""
+        """The film's stated duration; 0.0 where it states none."""
         told = self.units * self.scale / NANOSECONDS
         return told if math.isfinite(told) and told > 0 else 0.0
 

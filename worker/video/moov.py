@@ -26,7 +26,7 @@ NO_MEDIA = -1
 
 @dataclass(frozen=True)
 class Picture:
-    """How a video track looks: codec, and pixels across and down as shown.
+    """A video track's look: codec, and pixels across and down as shown.
 
     It is odd where the sample entry lacks some of it.
     """
@@ -53,7 +53,7 @@ class Track:
         self._edits = list(_edits(elst, trak.budget)) if elst is not None else []
 
     def shown_duration(self) -> int:
-        """How much of the film's time the edit list shows [8.6.6], in the film's units; 0 where it does not tell.
+        """The part of the film's time that the edit list shows [8.6.6], in the film's units; 0 where it does not tell.
 
         Raises where the list shows no part of the media.
         """
@@ -101,7 +101,7 @@ class Movie:
             self._read_track(Boxes(body, budget))
         mvex = moov.only(b"mvex")
         self.extension = Boxes(mvex, budget) if mvex is not None else None
-        """What announces fragments [8.8.1]."""
+        """The announcement of fragments [8.8.1]."""
 
     def _read_track(self, trak: Boxes) -> None:
         """Take the track of video or sound; of any other, the id alone."""

@@ -35,7 +35,7 @@ MARKS = (MOOV, MOOF, MDAT)
 
 PADDING = (b"free", b"skip", b"wide", b"uuid", b"udta", b"meta", b"pnot", b"PICT", b"pdin", b"emsg", b"prft", b"ssix")
 FIRST = (*FILM, *PADDING)
-"""What a file of this kind may begin with; only some of it should."""
+"""The boxes with which a file of this kind may begin; only some of them should."""
 
 NAME = frozenset((*range(0x20, 0x7F), 0xA9))
 """Bytes that a box's kind is made of; the last is QuickTime's copyright sign."""
@@ -240,7 +240,7 @@ class Mp4Walk:
         return track.tables.count + self._fragments.of(track.id).samples
 
     def _seconds(self, movie: Movie, video: Track) -> float:
-        """How long the video is shown."""
+        """The time for which the video is shown."""
         fragments, duration = self._fragments.of(video.id), video.duration
         if fragments.samples:
             duration = video.tables.duration + fragments.duration

@@ -103,7 +103,7 @@ class SampleTables:
         return map(sum, map(islice, repeat(iter(self._sizes)), per_chunk))
 
     def _samples_per_chunk(self) -> tuple[Iterator[int], int]:
-        """How many samples each chunk has, and the sum of these [8.7.4]."""
+        """The number of samples of each chunk, and the sum of these [8.7.4]."""
         firsts, samples, entries = self._runs[0::3], self._runs[1::3], self._runs[2::3]
         if not self._chunks or not firsts:
             raise NotAVideoError("corrupt", "some of the film's samples have no place in the file")
@@ -115,7 +115,7 @@ class SampleTables:
         return chain.from_iterable(map(repeat, samples, chunks)), sum(map(mul, samples, chunks))
 
     def _chunk_offsets(self) -> array[int]:
-        """Where each chunk begins [8.7.5]."""
+        """The offset of each chunk [8.7.5]."""
         for kind, width in ((b"stco", UINT32), (b"co64", UINT64)):
             if (table := self._stbl.only(kind)) is not None:
                 (count,) = unpack(">I", table, 4)

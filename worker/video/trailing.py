@@ -9,7 +9,7 @@ ID3V1_BYTES = 128
 
 
 class Trailing:
-    """What is known of bytes, from *start* of the file on, that may not belong to the film.
+    """The bytes, from *start* of the file on, that may not belong to the film.
 
     *marks*, found among them, show that more of the film lies there.
     """
@@ -37,7 +37,7 @@ class Trailing:
 
     @property
     def note(self) -> str:
-        """What is odd about a film with these bytes behind it."""
+        """Describe the oddity of a film with these bytes behind it."""
         return f"the file goes on behind the film for {self.bytes} bytes"
 
     @property

@@ -15,7 +15,7 @@ from worker.video.film_type import MP4, FilmType
 
 @dataclass(frozen=True)
 class Content:
-    """What went by, once it is known to be a whole video."""
+    """A stream's content, once it is known to be a whole video."""
 
     bytes: int
     sha256: str
@@ -50,7 +50,7 @@ class Intake:
 
     @property
     def film_type(self) -> FilmType:
-        """What the first bytes show the film to be; known once `fill` has returned, and the same ever after."""
+        """The film type of the first bytes; known once `fill` has returned, and the same ever after."""
         self._film_type = self._film_type or self._walk.film_type
         return self._film_type
 

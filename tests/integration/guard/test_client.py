@@ -1,4 +1,4 @@
-"""Where a link may lead: the guard against real hosts, and against links that lead elsewhere."""
+"""The guard's policy against real hosts, and against links that lead elsewhere."""
 
 from __future__ import annotations
 

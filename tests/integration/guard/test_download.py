@@ -1,4 +1,4 @@
-"""What a download takes from a real host, and what it refuses."""
+"""Answers of real hosts that a download takes, and those that it refuses."""
 
 from __future__ import annotations
 

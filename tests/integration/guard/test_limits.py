@@ -1,4 +1,4 @@
-"""What a host does not end by itself."""
+"""Limits that end an answer which its host never ends."""
 
 from __future__ import annotations
 

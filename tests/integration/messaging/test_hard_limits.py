@@ -43,7 +43,7 @@ print(json.dumps({"limits": limits, "outcome": outcome, "result": app.backend.ge
 
 @pytest.fixture
 def told(redis_url: str) -> Any:
-    """What a worker's own code makes of a `generate` whose process was killed by its hard limit, and every limit."""
+    """A worker's own handling of a `generate` whose process was killed by its hard limit, and every limit."""
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
         "CALLSHEET_REDIS_URL": redis_url,

@@ -56,7 +56,7 @@ def settings(env: dict[str, str]) -> Settings:
 
 
 def scraped(settings: Settings, store: Store) -> Callable[..., float]:
-    """What a sample's value is, by its name and the values of its labels, as Prometheus reads them."""
+    """The value of a sample, by its name and the values of its labels, as Prometheus reads them."""
     families = text_string_to_metric_families(exposition(settings, store).decode())
     samples = {(s.name, frozenset(s.labels.values())): s.value for family in families for s in family.samples}
     return lambda name, *labels: samples[name, frozenset(labels)]

@@ -27,7 +27,7 @@ Looks = dict[str, Callable[[], None]]
 
 @pytest.fixture
 def looks(redis_url: str) -> Iterator[Looks]:
-    """What is done at the store, the broker and the results."""
+    """The probes of the store, the broker and the results."""
     with connect(redis_url) as client, Connection(redis_url) as connection, redis.Redis.from_url(redis_url) as results:
         yield {
             "store": Store(client, retention_ms=1).try_write,

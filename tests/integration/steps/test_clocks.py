@@ -13,7 +13,7 @@ S = JobState
 
 
 class Skew:
-    """What the clock of the store is wrong by, seconds; the providers' and ours are right."""
+    """The error of the store's clock, seconds; the providers' and ours are right."""
 
     def __init__(self, scene: Scene) -> None:
         self.seconds = 0.0
@@ -33,7 +33,7 @@ def ticks(scene: Scene, count: int, seconds: float = 1.0) -> None:
 
 
 def ticks_until_archived(scene: Scene, *job_ids: str, within: float) -> float:
-    """How many seconds pass until all are archived."""
+    """The seconds until all are archived."""
     began = scene.clock.now
     while any(scene.job(job_id).state is not S.ARCHIVED for job_id in job_ids):
         assert scene.clock.now - began < within, [scene.job(job_id).held for job_id in job_ids]

@@ -1,4 +1,4 @@
-"""Where notifications may go: public hosts over https, and what the operator lists, but never to metadata."""
+"""Destinations of notifications: public hosts over https, and those that the operator lists, but never metadata."""
 
 from __future__ import annotations
 

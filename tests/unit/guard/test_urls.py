@@ -57,7 +57,7 @@ MENDED = {
     "port with a zero before it": ("https://cdn.example.com:0443/a", "cdn.example.com", "/a"),
     "empty user": ("https://@cdn.example.com/a", "cdn.example.com", "/a"),
 }
-"""What browsers mend: each as a browser asks for it."""
+"""URLs that browsers mend: each as a browser asks for it."""
 
 DISGUISED = {
     "https://127.1/": "127.0.0.1",

@@ -26,7 +26,7 @@ CODES = {str(code) for code in ErrorCode}
 
 
 def literal_reasons() -> list[tuple[str, str]]:
-    """Where and which reason, as text, the source gives to an error that can end an archiving."""
+    """The place and text of each reason that the source gives to an error that can end an archiving."""
     found = []
     for file in sorted((ROOT / "worker").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

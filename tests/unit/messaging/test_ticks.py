@@ -57,7 +57,7 @@ def scheduler(host: Host) -> Beat:
 
 
 def ticks_in(scheduler: Beat, host: Host, seconds: float) -> int:
-    """How many are sent while beat looks four times a second."""
+    """The number of ticks sent while beat looks four times a second."""
     before = scheduler.sent
     for _ in range(int(4 * seconds)):
         scheduler.tick()

@@ -1,4 +1,4 @@
-"""How long a due job has waited, also where each nudge has put its due time off."""
+"""The wait of a due job, also where each nudge has put its due time off."""
 
 from __future__ import annotations
 

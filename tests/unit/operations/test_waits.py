@@ -1,4 +1,4 @@
-"""What a job waits for, as data: each code of the closed list is reached, and has its heading in the runbook."""
+"""Waits as data: each code of the closed list is reached, and has its heading in the runbook."""
 
 from __future__ import annotations
 

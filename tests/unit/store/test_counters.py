@@ -1,4 +1,4 @@
-"""What is counted is a closed list: each counter has a sentence, and somebody counts it."""
+"""Counters are a closed list: each has a sentence, and is counted somewhere."""
 
 from __future__ import annotations
 

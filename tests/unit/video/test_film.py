@@ -1,4 +1,4 @@
-"""What is certainly no film is named, by its first bytes."""
+"""Files that are certainly no film are named, by their first bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a whole fragmented film: its samples, and the indexes that tell how long it is."""
+"""Whole fragmented films: their samples, and the indexes that tell their length."""
 
 from __future__ import annotations
 

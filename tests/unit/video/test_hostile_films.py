@@ -69,7 +69,7 @@ HOSTILE = {
 
 
 def steps(content: bytes) -> int:
-    """How many lines of Python run until *content* is judged."""
+    """The number of lines of Python that run until *content* is judged."""
     taken = 0
 
     def count_step(*_: object) -> TraceFunction:

@@ -1,4 +1,4 @@
-"""What counts as a whole WebM or Matroska film, and what does not."""
+"""Whole WebM and Matroska films, and files that are not."""
 
 from __future__ import annotations
 

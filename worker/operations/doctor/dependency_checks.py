@@ -32,9 +32,9 @@ HTTPS_PORT = 443
 CERTIFICATE_DAYS = 21
 """A certificate that is renewed by itself has more left."""
 CLOCKS_SECONDS = 5.0
-"""How far clocks may differ: an HTTP Date has whole seconds, and answers take time."""
+"""The largest difference of clocks that is not told: an HTTP Date has whole seconds, and answers take time."""
 BAD_KEY = (401, 403)
-"""What a provider answers that does not take our key."""
+"""The statuses of a provider that does not take our key."""
 
 BROKER_ADVICE = (
     "check CALLSHEET_BROKER_URL (without it: CALLSHEET_REDIS_URL), the broker, and its user's rights (SECURITY.md)"
