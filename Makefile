@@ -17,7 +17,8 @@ demo: $(STAMP) ## run the main job on all example requests, on this machine alon
 up: $(STAMP) ## leave the whole system running on this machine (Ctrl-C stops it)
 	@$(BIN)/callsheet up
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25 --durations-min 2
+# Three processes on two cores: tests wait for servers more than they compute.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --durations 25 --durations-min 2
 
 test: $(STAMP) ## run the tests (under 5 min on 2 cores)
 	@$(PYTEST) -m "not thorough"

@@ -44,8 +44,6 @@ THOROUGH = (
     "tests/integration/test_secrets.py",
 )
 """Left to `make test-all`: whole systems that break, other servers, fuzzing."""
-QUICK = ("tests/acceptance/test_whole_run.py", "tests/acceptance/test_enqueueing.py")
-"""Whole systems that `make test` runs all the same."""
 
 # The same examples for everybody, on a machine however busy; `pytest --hypothesis-profile random` looks for new ones.
 _patient = hypothesis.settings(deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -74,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a kind carry its mark by where they stand."""
     for item in items:
         place = item.path.relative_to(item.config.rootpath).as_posix()
-        if place.startswith(THOROUGH) and place not in QUICK:
+        if place.startswith(THOROUGH):
             item.add_marker("thorough")
         for kind in OWN_MARKER:
             if kind in item.path.relative_to(item.config.rootpath).parts:
