@@ -69,8 +69,9 @@ def test_doctor_finds_the_local_system_well(callsheet: Run) -> None:
 
     found = [line.split()[:2] for line in doctor.stdout.splitlines()]
     warned = {what for mark, what in found if mark == "warn"}
-    # the loopback is open to downloads here, as it must not be in production; providers were told to fail by others
-    assert warned - {"gmicloud", "evolink", "apimart"} == {"networks"}
+    # the loopback is open to downloads here, as it must not be in production
+    of_other_tests = {"gmicloud", "evolink", "apimart", "counters"}  # they had providers fail, and callbacks forged
+    assert warned - of_other_tests == {"networks"}
     assert [what for mark, what in found if mark == "FAIL"] == []
     assert {"processes", "clock", "records"} <= {what for mark, what in found if mark == "ok"}
     assert (doctor.returncode, doctor.stderr) == (3, "")
