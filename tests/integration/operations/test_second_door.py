@@ -83,4 +83,7 @@ def test_providers_are_paused_and_resumed_and_records_restored(door: Door, store
 
 @pytest.mark.usefixtures("living")
 def test_the_system_is_examined(door: Door) -> None:
-    assert set(door("examine")) == {"ok"}
+    marks = set(door("examine"))
+
+    assert "ok" in marks
+    assert "FAIL" not in marks  # a busy machine may warn, of clocks say
