@@ -86,4 +86,4 @@ def test_the_system_is_examined(door: Door) -> None:
     marks = set(door("examine"))
 
     assert "ok" in marks
-    assert "FAIL" not in marks  # a busy machine may warn, of clocks say
+    assert "FAIL" not in marks  # it warned once on a busy machine, and of what was not seen
