@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_namespace_packages
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -68,3 +69,12 @@ def test_celery_finds_our_settings_in_a_checkout() -> None:
 def test_only_the_command_is_installed_directly_on_the_path() -> None:
     assert PROJECT["tool"]["setuptools"]["py-modules"] == ["callsheet"]
     assert sorted(file.name for file in ROOT.glob("*.py")) == ["callsheet.py", "celeryconfig.py"]
+
+
+def test_the_client_is_a_distribution_of_its_own() -> None:
+    found = PROJECT["tool"]["setuptools"]["packages"]["find"]
+
+    packages = find_namespace_packages(str(ROOT), include=found["include"], exclude=found["exclude"])
+
+    assert {name for name in packages if name.startswith("deploy.client")} == set()
+    assert "deploy.local" in packages

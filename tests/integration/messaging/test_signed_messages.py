@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ import redis
 from celery import Celery
 from celery.signals import before_task_publish
 
+from callsheet_client import celery as client
 from deploy.local.valkey import Valkey
 from tests.conftest import WaitUntil
 from tests.integration.messaging.conftest import PATIENCE_SECONDS, ROOT, Office
@@ -197,26 +199,37 @@ def test_a_broadcast_that_nobody_signed_cancels_nothing(office: Office, store: S
         assert job.state == "accepted"
 
 
-@pytest.fixture
-def signing_app(office: Office) -> Iterator[Celery]:
+@pytest.fixture(params=[signatures, client], ids=["with Callsheet installed", "with callsheet-client"])
+def signing_app(office: Office, request: pytest.FixtureRequest) -> Iterator[Celery]:
     """A backend that has called `sign_messages`."""
-    signatures.sign_messages(OLD_SECRET)
-    signatures.sign_messages(SECRET)
+    request.param.sign_messages(OLD_SECRET)
+    request.param.sign_messages(SECRET)
     yield office.app
-    before_task_publish.disconnect(sender=GENERATE, dispatch_uid=signatures.__name__)
+    before_task_publish.disconnect(sender=GENERATE, dispatch_uid=request.param.__name__)
 
 
 def test_a_backend_in_python_signs_with_all_that_hangs_on_the_task(
     office: Office, store: Store, signing_app: Celery
 ) -> None:
+    job_id = f"linked-{uuid.uuid4()}"
     theirs = signing_app.signature("theirs", queue="theirs", countdown=5)
-    asked = signing_app.signature(GENERATE, kwargs=SPEC, task_id="linked", queue="callsheet")
+    asked = signing_app.signature(GENERATE, kwargs=SPEC, task_id=job_id, queue="callsheet")
 
     office.after(lambda: (asked.set(link=theirs, link_error=theirs) | theirs).apply_async())
 
-    assert store.get("linked") is not None
-    saved = json.loads(store.saved_requests("linked")[0])
+    assert store.get(job_id) is not None
+    saved = json.loads(store.saved_requests(job_id)[0])
     assert [len(saved[name]) for name in ("callbacks", "errbacks", "chain")] == [1, 1, 1]
+
+
+def test_an_order_of_the_client_s_is_taken_with_its_link(office: Office, store: Store, signing_app: Celery) -> None:
+    job_id = f"ordered-{uuid.uuid4()}"
+    theirs = signing_app.signature("theirs", queue="theirs")
+
+    office.after(lambda: client.order(signing_app, SPEC, job_id, link=theirs))
+
+    assert json.loads(store.spec_json(job_id) or "{}") == SPEC
+    assert len(json.loads(store.saved_requests(job_id)[0])["callbacks"]) == 1
 
 
 @pytest.mark.parametrize(
