@@ -68,15 +68,15 @@ def by_callsheet(url: str, ca_file: str) -> Callable[[int], None]:
 
     bucket = Bucket.connect(BUCKET, "callsheet")
     downloader = Downloader(ca_file=ca_file, allow_networks=(ip_network("127.0.0.0/8"),))
-    bucket.put_manifest("probe", ACCEPTED_AT, {})
+    bucket.manifests.put("probe", ACCEPTED_AT, {})
     with downloader.open(url):
         pass
 
     def take(n: int) -> None:
-        key = bucket.video_key(f"archived-{os.getpid()}-{n}", 1, 1, ACCEPTED_AT)
-        assert bucket.find(key) is None
+        key = bucket.videos.key(f"archived-{os.getpid()}-{n}", 1, 1, ACCEPTED_AT)
+        assert bucket.videos.find(key) is None
         with downloader.open(url) as download:
-            bucket.store_video(key, download.chunks(), declared_bytes=download.declared_bytes)
+            bucket.videos.store(key, download.chunks(), declared_bytes=download.declared_bytes)
 
     return take
 

@@ -83,8 +83,8 @@ DOING = (
     _m(
         "a try whose process was lost is left in the bucket for that process to send",
         "worker/steps/submit.py",
-        "        services.bucket.withhold(",
-        "        services.bucket.begun(job.id, job.attempt, job.try_no) or str(",
+        "        services.bucket.intents.withhold(",
+        "        services.bucket.intents.begun(job.id, job.attempt, job.try_no) or str(",
         f"{STEPS}/test_submit_crashes.py"
         "::test_a_worker_paused_before_the_bucket_is_told_finds_its_try_taken_and_sends_nothing",
     ),
@@ -128,7 +128,7 @@ DOING = (
     _m(
         "the provider's answer is kept in Redis alone",
         "worker/steps/submit_report.py",
-        "services.bucket.keep(job.id, job.attempt, job.try_no, begun)",
+        "services.bucket.intents.keep(job.id, job.attempt, job.try_no, begun)",
         "pass",
         f"{STEPS}/test_kept_answers.py::test_a_job_that_redis_has_forgotten_is_bound_at_a_provider_without_a_list",
     ),
@@ -178,9 +178,9 @@ DOING = (
     ),
     _m(
         "an image stands between claim and POST for as long as a silent S3 likes",
-        "worker/bucket/bucket.py",
-        "self._put(key, content, client=self._quick, ContentType=content_type)",
-        "self._put(key, content, ContentType=content_type)",
+        "worker/bucket/images.py",
+        "self._objects.put(key, content, client=self._objects.quick, ContentType=content_type)",
+        "self._objects.put(key, content, ContentType=content_type)",
         f"{STEPS}/test_silent_s3.py::test_an_image_that_cannot_be_put_holds_its_job_back_and_not_its_worker",
     ),
     _m(
@@ -200,7 +200,7 @@ DOING = (
     _m(
         "a try whose process was lost is looked for in another place than it was written down in",
         "worker/steps/submit.py",
-        "job.kept_in != services.bucket.place",
+        "job.kept_in != services.bucket.intents.place",
         "False",
         f"{STEPS}/test_submit_crashes.py"
         "::test_a_worker_that_is_told_elsewhere_of_the_bucket_believes_in_no_post_that_was_not_sent",

@@ -126,21 +126,21 @@ HEARING = (
     # --- the archive
     _m(
         "key without attempt",
-        "worker/bucket/bucket.py",
+        "worker/bucket/videos.py",
         "/{int(attempt)}-{int(n)}.{",
         "/1-{int(n)}.{",
         "tests/integration/bucket/test_bucket.py::test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt",
     ),
     _m(
         "no conditional put",
-        "worker/bucket/bucket.py",
+        "worker/bucket/videos.py",
         "make_visible(**(ONLY_IF_ABSENT if is_guarded else {}))",
         "make_visible()",
         "tests/integration/bucket/test_bucket.py::test_other_bytes_never_replace_a_video",
     ),
     _m(
         "bytes that no digest protects are believed",
-        "worker/bucket/bucket.py",
+        "worker/bucket/videos.py",
         "return video if known.are_exact else",
         "return video if is_guarded else",
         "tests/integration/bucket/test_extensions.py::test_bytes_that_no_digest_protects_are_read_back",
@@ -154,7 +154,7 @@ HEARING = (
     ),
     _m(
         "unconditional put without a look first",
-        "worker/bucket/bucket.py",
+        "worker/bucket/videos.py",
         "found = None if is_guarded else self.find(key, progress=progress)",
         "found = None",
         "tests/integration/bucket/test_bucket_faults.py::test_without_conditions_other_bytes_still_replace_nothing",

@@ -23,7 +23,11 @@ STORE = frozenset(
     {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
 )
 PROVIDER = frozenset({"submit", "fetch", "recent"})
-BUCKET = frozenset({"begin", "find", "store_video", "put_manifest"})
+BUCKET = {
+    "videos": frozenset({"find", "store"}),
+    "manifests": frozenset({"put"}),
+    "intents": frozenset({"begin"}),
+}
 RESULTS = frozenset({"tell", "started"})
 
 
@@ -79,7 +83,7 @@ class Seam:
             place = f"{where}.{args[1]}" if where == "store.move" else where
             self._points.meet(args)
             self._points.reach(f"before {place}")
-            if where == "bucket.store_video":
+            if where == "bucket.videos.store":
                 args, options = self._points.within_upload(args, options)
             answer = method(*args, **options)
             if where == "store.claim" and isinstance(answer, Claim):
@@ -140,11 +144,14 @@ def rigged_services(results: Callable[[Store], Results], env: Mapping[str, str] 
     def seam(part: object, name: str, watched: frozenset[str]) -> Any:
         return Seam(part, name, watched, points)
 
+    bucket = services.bucket
+    for part, watched in BUCKET.items():
+        setattr(bucket, part, seam(getattr(bucket, part), f"bucket.{part}", watched))
     return replace(
         services,
         store=seam(services.store, "store", STORE),
         providers={name: seam(adapter, "provider", PROVIDER) for name, adapter in services.providers.items()},
-        bucket=seam(services.bucket, "bucket", BUCKET),
+        bucket=bucket,
         results=seam(services.results, "results", RESULTS),
         timing=HastyTiming(),
     )

@@ -62,7 +62,7 @@ POINTS = (
     "after provider.fetch",
     "while downloading",
     "before put",
-    "after bucket.store_video",
+    "after bucket.videos.store",
     "after store.move.archived",
     "after results.tell",
 )

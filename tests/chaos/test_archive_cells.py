@@ -23,12 +23,12 @@ def films(system: System, job_id: str) -> int:
     [
         ("a1", "while downloading"),
         ("a2", "before put"),
-        pytest.param("a3", "after bucket.store_video", marks=pytest.mark.subset),
+        pytest.param("a3", "after bucket.videos.store", marks=pytest.mark.subset),
         ("a4", "after store.move.archived"),
         ("l1", "after store.claim.submitted"),
         ("l2", "after provider.fetch"),
         ("n0", "after results.tell"),
-        ("n0", "after bucket.put_manifest"),
+        ("n0", "after bucket.manifests.put"),
     ],
     ids=lambda value: value.replace(" ", "-"),
 )

@@ -44,7 +44,7 @@ def test_s2_a_kill_between_intent_and_post_is_made_good_by_one_post(system: Syst
 
 def test_s2_a_kill_once_the_bucket_was_told_is_told_as_unknown_and_nothing_is_paid(system: System, seed: int) -> None:
     job_id = system.record(either(seed))
-    system.rig.arm("after bucket.begin", job_id, KILL)
+    system.rig.arm("after bucket.intents.begin", job_id, KILL)
 
     system.nudge(Step.SUBMIT, [job_id])
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from tests.integration.steps.conftest import HOUR, MINUTE, Meddler, Scene, killed
-from tests.integration.steps.rollbacks import MeddledBucket, Rollback, snapshot
+from tests.integration.steps.rollbacks import MeddledIntents, Rollback, snapshot, with_intents
 from worker.errors import BucketError, CallsheetError, StoreError
 from worker.jobs.states import FINAL, JobState
 from worker.operations import cancel, retry
@@ -30,10 +30,17 @@ SCRIPTS = ("claim", "begin", "move", "rest", "accept")
 REQUESTS = ("begin", "withhold", "begun", "keep")
 POINTS = (
     *(f"{when} {script}" for when in ("before", "after") for script in SCRIPTS),
-    *(f"{when} bucket.{request}" for when in ("before", "after") for request in REQUESTS),
+    *(f"{when} bucket.intents.{request}" for when in ("before", "after") for request in REQUESTS),
     *("before POST", "after POST"),
 )
-LIKELY = ("before begin", "after begin", "before bucket.begin", "after bucket.begin", "before POST", "after POST")
+LIKELY = (
+    "before begin",
+    "after begin",
+    "before bucket.intents.begin",
+    "after bucket.intents.begin",
+    "before POST",
+    "after POST",
+)
 """The places where money is decided; half of all events happen there."""
 
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -231,7 +238,9 @@ class Process:
         )
         self.services: Services = scene.but(
             store=PlayedStore(scene.store, self),
-            bucket=PlayedBucket(scene.services.bucket, hooks["before"], hooks["after"], self),
+            bucket=with_intents(
+                scene, PlayedIntents(scene.services.bucket, hooks["before"], hooks["after"], self)
+            ).bucket,
             providers={**scene.services.providers, schedule.provider: cast("Provider", provider)},
         )
 
@@ -281,7 +290,7 @@ class Process:
             raise StoreError("Redis is away")
 
     def _hooks(self, when: str) -> dict[str, Callable[[], object]]:
-        return {name: partial(self.at, f"{when} bucket.{name}") for name in REQUESTS}
+        return {name: partial(self.at, f"{when} bucket.intents.{name}") for name in REQUESTS}
 
     def _posts(self) -> None:
         self.at("before POST")
@@ -308,8 +317,8 @@ class PlayedStore(Store):
         return answer
 
 
-class PlayedBucket(MeddledBucket):
-    """A bucket each of whose requests about POSTs is a point."""
+class PlayedIntents(MeddledIntents):
+    """A log each of whose requests is a point."""
 
     def __init__(self, like: Any, before: Any, after: Any, process: Process) -> None:
         super().__init__(like, before, after)

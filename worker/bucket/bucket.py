@@ -1,231 +1,60 @@
 """The archive: every object that Callsheet puts into your bucket, and how it gets there exactly once.
 
-    <prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced (.mov, .webm, .mkv)
-                                                    /job.json             the job's manifest
-                                                    /input-<field>.<ext>  an image that the caller sent inline
-    <prefix>/unverified/<yyyy>/<mm>/<dd>/<job_id>/<attempt>-<n>           what came for a video and cannot be checked
-    <prefix>/.callsheet/                                                  the POSTs that were begun (intents.py)
-
-A video becomes visible only whole, verified and under a condition that fails
-when the key is taken. Its facts stand in the object's own metadata; a video sent
-in parts has only the job's id there, since the rest is not known when it begins,
-and is read back when somebody needs to know.
+<prefix>/<yyyy>/<mm>/<dd of acceptance>/<job_id>/<attempt>-<n>.mp4    a video, never replaced (.mov, .webm, .mkv)
+                                                /job.json             the job's manifest
+                                                /input-<field>.<ext>  an image that the caller sent inline
+<prefix>/unverified/<yyyy>/<mm>/<dd>/<job_id>/<attempt>-<n>           what came for a video and cannot be checked
+<prefix>/.callsheet/                                                  the POSTs that were begun (intents.py)
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
-from worker.bucket.capabilities import ONLY_IF_ABSENT, TAKEN, Probe
-from worker.bucket.extensions import Extensions
-from worker.bucket.intents import BegunPosts
+from worker.bucket.capabilities import Probe
+from worker.bucket.images import Images
+from worker.bucket.intents import Intents
 from worker.bucket.look import look
-from worker.bucket.multipart import PART_BYTES, Multipart, exactly
-from worker.bucket.video_objects import film_type_of, from_metadata, metadata_of, owner, with_suffix
-from worker.errors import BucketError, NotAVideoError, ObjectConflict
+from worker.bucket.manifests import Manifests
+from worker.bucket.objects import Objects
+from worker.bucket.videos import Videos
+from worker.errors import BucketError
 from worker.jobs.images import split_s3
-from worker.jobs.job import Video
-from worker.video.film_type import FILM_TYPES
-from worker.video.verified_stream import Content, Intake, UncheckedIntake
+from worker.jobs.job import is_job_id
 
-IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png"}
-READ_BACK_BYTES = 1024**2
-ONE_PUT_BYTES = 2 * PART_BYTES
-"""Up to here one request does: parts take two more, and carry no facts of the video. Parts on their way hold more."""
-
-UNVERIFIED_TYPE = "application/octet-stream"
-
-Progress = Callable[[], object]
-"""Called whenever something has moved, so that a step that waits is told from one that hangs."""
-
-Publish = Callable[..., None]
-"""Makes an object visible; takes the condition as keyword arguments."""
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 
-def _nothing() -> None: ...
+class Bucket:
+    """One bucket and our prefix in it, in parts by subject. Threads may share it."""
 
-
-class Bucket(BegunPosts):
-    """One bucket and our prefix in it. Threads may share it."""
+    def __init__(
+        self,
+        client: S3Client,
+        name: str,
+        prefix: str,
+        hurried: S3Client | None = None,
+        encryption: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As `Objects`."""
+        self.name = name
+        self.objects = Objects(client, name, prefix, hurried, encryption)
+        self.videos = Videos(self.objects)
+        self.images = Images(self.objects)
+        self.manifests = Manifests(self.objects)
+        self.intents = Intents(self.objects)
 
     @classmethod
     def connect(cls, name: str, prefix: str, encryption: Mapping[str, str] | None = None) -> Bucket:
         """The bucket *name* at the S3 that boto3's environment names; sends nothing yet."""
         patient, hurried = s3.connect()
         return cls(patient, name, prefix, hurried, encryption)
-
-    def video_key(self, job_id: str, attempt: int, n: int, accepted_at_ms: int) -> str:
-        """The key of an attempt's *n*-th video if it is an MP4; others have their own suffix there."""
-        return f"{self._folder(job_id, accepted_at_ms)}/{int(attempt)}-{int(n)}.{FILM_TYPES[0].suffix}"
-
-    def find_of_any_type(self, key: str, *, progress: Progress = _nothing) -> Video | None:
-        """As `find`, also where the video is no MP4."""
-        found = (self.find(with_suffix(key, film_type), progress=progress) for film_type in FILM_TYPES)
-        return next((video for video in found if video is not None), None)
-
-    def find(self, key: str, *, progress: Progress = _nothing) -> Video | None:
-        """The video at *key*, or None; raises `ObjectConflict` when the object there is not ours.
-
-        *progress* is called as S3 answers: an object that was sent in parts is read back.
-        """
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            found = look(self._client, self.name, key)
-        if found is None:
-            return None
-        progress()
-        if found.metadata.get("job-id") != owner(key):
-            raise ObjectConflict("taken", f"{self.name}/{key} holds an object that is not ours")
-        content = from_metadata(*found, film_type_of(key)) or self._read_back(key, progress)
-        return self._video(key, content)
-
-    def store_video(
-        self,
-        key: str,
-        chunks: Iterable[bytes],
-        *,
-        declared_bytes: int | None,
-        is_end_certain: Callable[[], bool] = lambda: True,
-        before_complete: Callable[[], object] = _nothing,
-        progress: Progress = _nothing,
-    ) -> Video:
-        """Put the video that *chunks* bring at *key*, or find that the very same bytes are there already.
-
-        A film that is no MP4 gets the suffix and the content type of its own. *is_end_certain* as for `Intake`;
-        *before_complete* is called before the request that makes the object visible, and may raise; *progress* as S3
-        answers.
-        Raises `DownloadError` for what is not a whole video of *declared_bytes*, `ObjectConflict` when
-        the key holds other bytes, `BucketError` for anything else about S3. Then nothing was stored,
-        unless S3 took the last request and its answer was lost: `find` tells.
-        """
-        intake = Intake(chunks, declared_bytes, is_end_certain=is_end_certain)
-        first = _first_buffer(declared_bytes)
-        owner(key)
-        filled = intake.fill(first)
-        if filled:
-            key = with_suffix(key, intake.film_type)
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            if intake.is_done():
-                content = intake.finish()
-                of_film: Any = {"Metadata": metadata_of(key, content), "ContentType": content.film_type.content_type}
-                put = partial(self._put, key, exactly(first, filled), **of_film)
-                return self._publish(key, content, put, self._capabilities.puts, before_complete, progress)
-            with self._multipart(key, ContentType=intake.film_type.content_type) as upload:
-                upload.send(first, intake, progress)
-                known = self._capabilities.parts
-                return self._publish(key, intake.finish(), upload.complete, known, before_complete, progress)
-
-    def _publish(
-        self,
-        key: str,
-        content: Content,
-        make_visible: Publish,
-        known: Extensions,
-        before: Callable[[], object],
-        progress: Progress,
-    ) -> Video:
-        """Call *make_visible* so that an object that is there already stays.
-
-        Where the store keeps no conditions, look first; where it does not check digests either, or keeps no
-        conditions, read back what the bucket really holds.
-        """
-        video, is_guarded = self._video(key, content), known.keeps_conditions
-        found = None if is_guarded else self.find(key, progress=progress)
-        if found is not None:
-            return self._same(video, found, key)
-        before()
-        try:
-            make_visible(**(ONLY_IF_ABSENT if is_guarded else {}))
-        except ClientError as err:
-            # our own first try may have been taken though its answer was lost
-            if s3.status_of(err) != TAKEN and s3.code_of(err) != "NoSuchUpload":
-                raise
-            return self._same(video, self.find(key, progress=progress), key)
-        return video if known.are_exact else self._same(video, self._video(key, self._read_back(key, progress)), key)
-
-    def _same(self, video: Video, found: Video | None, key: str) -> Video:
-        if found is None:
-            raise BucketError("conflict", f"{self.name}/{key}: S3 says both that it is there and that it is not")
-        if found.sha256 != video.sha256:
-            raise ObjectConflict("taken", f"{self.name}/{key} holds other bytes; they stay, ours were not stored")
-        return found
-
-    def unverified_key(self, video_key: str) -> str:
-        """The key of bytes that came for the video at *video_key* and cannot be checked."""
-        return f"{self._prefix}/unverified/{video_key.removeprefix(f'{self._prefix}/').rpartition('.')[0]}"
-
-    def find_unverified(self, key: str) -> str | None:
-        """The URI of what is kept at *key*, or None."""
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
-            return f"s3://{self.name}/{key}" if look(self._client, self.name, key) else None
-
-    def store_unverified(
-        self,
-        key: str,
-        chunks: Iterable[bytes],
-        *,
-        declared_bytes: int | None,
-        is_end_certain: Callable[[], bool] = lambda: True,
-        progress: Progress = _nothing,
-    ) -> str:
-        """Keep what *chunks* bring at *key*, whatever it is; returns its URI. Raises as `store_video`.
-
-        Nothing is kept where neither a length nor *is_end_certain* tells that all came.
-        """
-        intake = UncheckedIntake(chunks, declared_bytes, is_end_certain=is_end_certain)
-        first = _first_buffer(declared_bytes)
-        filled = intake.fill(first)
-        kept: Any = {"ContentType": UNVERIFIED_TYPE, "Metadata": {"job-id": owner(key)}}
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            if intake.is_done():
-                intake.check_length()
-                self._put(key, exactly(first, filled), **kept)
-            else:
-                with self._multipart(key, **kept) as upload:
-                    upload.send(first, intake, progress)
-                    intake.check_length()
-                    upload.complete()
-        return f"s3://{self.name}/{key}"
-
-    def _multipart(self, key: str, **options: Any) -> Multipart:
-        options |= {"Metadata": {"job-id": owner(key)}, **self._encryption}
-        return Multipart(self._client, self.name, key, self._capabilities.parts, **options)
-
-    def _video(self, key: str, content: Content) -> Video:
-        facts = content.facts
-        return Video(
-            uri=f"s3://{self.name}/{key}",
-            bytes=content.bytes,
-            sha256=content.sha256,
-            seconds=facts.seconds,
-            width=facts.width,
-            height=facts.height,
-            content_type=content.film_type.content_type,
-        )
-
-    def _read_back(self, key: str, progress: Progress) -> Content:
-        """Read the object at *key* as the bucket holds it; raises `ObjectConflict` unless it is a whole video."""
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
-            body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
-            with closing(body):
-                try:
-                    return Intake(_telling(body.iter_chunks(READ_BACK_BYTES), progress)).drain()
-                except NotAVideoError as err:
-                    what = f"{self.name}/{key} holds an object that is no video of ours"
-                    raise ObjectConflict("taken", what) from err
-
-    def image_key(self, job_id: str, accepted_at_ms: int, field: str, content_type: str) -> str:
-        """The key of an image that came inline."""
-        extension = IMAGE_TYPES.get(content_type)
-        if extension is None or not re.fullmatch(r"[a-z_]{1,40}", field):
-            raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
-        return f"{self._folder(job_id, accepted_at_ms)}/input-{field}.{extension}"
 
     def missing(self, uri: str) -> str | None:
         """Why the object at `s3://bucket/key` cannot be handed on, in words; None: it is there and open to us.
@@ -235,7 +64,7 @@ class Bucket(BegunPosts):
         bucket, key = self._split(uri)
         with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
             try:
-                return None if look(self._client, bucket, key) else "there is no such object in S3"
+                return None if look(self.objects.client, bucket, key) else "there is no such object in S3"
             except ClientError as err:
                 if s3.reason_of(err) == "missing":
                     return "there is no such bucket in S3"
@@ -243,20 +72,12 @@ class Bucket(BegunPosts):
                     raise
                 return "S3 does not open it to us (s3:GetObject)"
 
-    def put_image(self, job_id: str, accepted_at_ms: int, field: str, content: bytes, content_type: str) -> str:
-        """Keep an image that came inline; returns its key."""
-        key = self.image_key(job_id, accepted_at_ms, field, content_type)
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            # between a claim and its POST, as `BegunPosts` is
-            self._put(key, content, client=self._quick, ContentType=content_type)
-        return key
-
     def presign(self, key_or_uri: str, seconds: int) -> str:
         """A URL that lets anybody GET one object for *seconds*: a key of ours, or any `s3://bucket/key`."""
         bucket, key = self._split(key_or_uri) if key_or_uri.startswith("s3://") else (self.name, key_or_uri)
         with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
             where = {"Bucket": bucket, "Key": key}
-            return self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
+            return self.objects.client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
 
     def _split(self, uri: str) -> tuple[str, str]:
         try:
@@ -266,10 +87,10 @@ class Bucket(BegunPosts):
 
     def reach(self) -> None:
         """Raise `BucketError` unless the bucket answers and is ours."""
-        with s3.in_our_words(f"{self.name}/{self._prefix}/", "s3:ListBucket"):
+        with self.objects.in_our_words(f"{self.objects.prefix}/", "s3:ListBucket"):
             try:
                 # no HEAD of the bucket: its answers have no code, and a role for the prefix alone is denied it
-                self._client.list_objects_v2(Bucket=self.name, Prefix=f"{self._prefix}/", MaxKeys=1)
+                self.objects.client.list_objects_v2(Bucket=self.name, Prefix=f"{self.objects.prefix}/", MaxKeys=1)
             except ClientError as err:
                 if s3.status_of(err) == 404:
                     raise BucketError("missing", f"{self.name}: no such bucket here; create it first") from err
@@ -278,31 +99,35 @@ class Bucket(BegunPosts):
     def probe(self) -> Probe:
         """Do once what archiving does; raises `BucketError` at the first thing that cannot be done."""
         self.reach()
-        key = f"{self._prefix}/.callsheet/probe"
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._capabilities.forget()
-            puts, parts = self._capabilities.puts, self._capabilities.parts
-            self._put(key, b"probe")
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject"):
-            if self._client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
+        key = f"{self.objects.prefix}/.callsheet/probe"
+        with self.objects.in_our_words(key, "s3:PutObject"):
+            self.objects.capabilities.forget()
+            puts, parts = self.objects.capabilities.puts, self.objects.capabilities.parts
+            self.objects.put(key, b"probe")
+        with self.objects.in_our_words(key, "s3:GetObject"):
+            if self.objects.client.get_object(Bucket=self.name, Key=key)["Body"].read() != b"probe":
                 raise BucketError("damaged", f"{self.name}/{key}: S3 gives other bytes back than it was sent")
         try:
-            with s3.in_our_words(f"{self.name}/{key}", "s3:DeleteObject"):
-                self._client.delete_object(Bucket=self.name, Key=key)
+            with self.objects.in_our_words(key, "s3:DeleteObject"):
+                self.objects.client.delete_object(Bucket=self.name, Key=key)
         except BucketError as err:
             if err.reason != "denied":  # no step needs that right: then the probe stays, under its one key
                 raise
-        self.find(f"{self._prefix}/.callsheet/nobody/0-0.mp4")
+        self.videos.find(f"{self.objects.prefix}/.callsheet/nobody/0-0.mp4")
         return Probe(puts, parts)
 
-
-def _telling(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    for chunk in chunks:
-        progress()
-        yield chunk
-
-
-def _first_buffer(declared_bytes: int | None) -> bytearray:
-    """Room for all that comes where one request is enough for it, else for the first part."""
-    is_small = declared_bytes is not None and declared_bytes <= ONE_PUT_BYTES
-    return bytearray(declared_bytes if is_small and declared_bytes else PART_BYTES)
+    def recent_jobs(self, now_ms: int) -> set[str]:
+        """Jobs that this bucket surely knows of since yesterday (UTC): some that are archived, and some whose POST was
+        begun. A sample of few requests, not all of them."""
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        days = [f"{self.objects.prefix}/{day:%Y/%m/%d}/" for day in (now, now - timedelta(days=1))]
+        begun = f"{self.objects.prefix}/.callsheet/intents/"
+        found: set[str] = set()
+        with self.objects.in_our_words(f"{self.objects.prefix}/", "s3:ListBucket"):
+            for folder in (*days, begun):
+                page = self.objects.client.list_objects_v2(Bucket=self.name, Prefix=folder)
+                for entry in page.get("Contents", ()):
+                    job_id = entry["Key"].removeprefix(folder).partition("/")[0]
+                    if is_job_id(job_id) and now - entry["LastModified"] < timedelta(days=1):
+                        found.add(job_id)
+        return found

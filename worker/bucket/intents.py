@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 
 from worker.bucket import client as s3
 from worker.bucket.capabilities import CONFLICT, ONLY_IF_ABSENT, TAKEN
-from worker.bucket.manifests import Documents
+from worker.bucket.objects import Objects
 from worker.errors import BucketError
 from worker.jobs.job import is_job_id
 
@@ -59,13 +59,16 @@ class Try(NamedTuple):
     try_no: int
 
 
-class BegunPosts(Documents):
+class Intents:
     """The log of one bucket. Threads may share it."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
 
     @property
     def place(self) -> str:
         """A short word for where this process looks: another process may be told of another bucket or prefix."""
-        return sha256(f"{self.name}/{self._prefix}".encode()).hexdigest()[:8]
+        return sha256(f"{self._objects.name}/{self._objects.prefix}".encode()).hexdigest()[:8]
 
     def begin(self, job_id: str, attempt: int, try_no: int, *, by: str, at: int) -> Begun | None:
         """Record that *by* is about to send this try.
@@ -92,13 +95,13 @@ class BegunPosts(Documents):
     def keep(self, job_id: str, attempt: int, try_no: int, begun: Begun) -> None:
         """Write the outcome over what the same process recorded before; raises `BucketError`."""
         key = self._key(Try(job_id, attempt, try_no))
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject"):
-            self._put(key, _to_json(begun), client=self._quick, ContentType="application/json")
+        with self._objects.in_our_words(key, "s3:PutObject"):
+            self._objects.put(key, _to_json(begun), client=self._objects.quick, ContentType="application/json")
 
     def begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
         """The record of this try, if there is one; raises `BucketError` when that cannot be learned now."""
         key = self._key(Try(job_id, attempt, try_no))
-        with s3.in_our_words(f"{self.name}/{key}", "s3:GetObject, and s3:ListBucket where nothing is there,"):
+        with self._objects.in_our_words(key, "s3:GetObject, and s3:ListBucket where nothing is there,"):
             return self._held(key)
 
     def last_begun(self, job_id: str, attempt: int, try_no: int) -> Begun | None:
@@ -114,15 +117,17 @@ class BegunPosts(Documents):
             try_no += 1
         return taken or ended
 
-    def begun_jobs(self) -> Iterator[tuple[str, int]]:
+    def jobs(self) -> Iterator[tuple[str, int]]:
         """Every job of which a try is recorded, and the last attempt of which one is; raises `BucketError`."""
         for job_id, tries in groupby(self._tries(), key=lambda this: this.job_id):
             yield job_id, max(this.attempt for this in tries)
 
     def _tries(self) -> Iterator[Try]:
-        folder = f"{self._prefix}/.callsheet/intents/"
-        with s3.in_our_words(f"{self.name}/{folder}", "s3:ListBucket"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=folder):
+        folder = f"{self._objects.prefix}/.callsheet/intents/"
+        with self._objects.in_our_words(folder, "s3:ListBucket"):
+            for page in self._objects.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._objects.name, Prefix=folder
+            ):
                 for entry in page.get("Contents", ()):
                     if found := TRY_KEY.fullmatch(entry["Key"].removeprefix(folder)):
                         yield Try(found["job_id"], int(found["attempt"]), int(found["try_no"]))
@@ -131,26 +136,30 @@ class BegunPosts(Documents):
         """Record *begun* where nothing is recorded; None, or what was there before, be it of the same name."""
         key = self._key(this)
         content = _to_json(begun)
-        with s3.in_our_words(f"{self.name}/{key}", "s3:PutObject and s3:GetObject"):
-            is_guarded = self._capabilities.puts.keeps_conditions
+        with self._objects.in_our_words(key, "s3:PutObject and s3:GetObject"):
+            is_guarded = self._objects.capabilities.puts.keeps_conditions
             for _ in range(TRIES):
                 if not is_guarded and (found := self._held(key)):
                     return found
                 condition = ONLY_IF_ABSENT if is_guarded else {}
                 try:
-                    self._put(key, content, client=self._quick, ContentType="application/json", **condition)
+                    self._objects.put(
+                        key, content, client=self._objects.quick, ContentType="application/json", **condition
+                    )
                     return None
                 except ClientError as err:
                     if s3.status_of(err) not in (TAKEN, CONFLICT):
                         raise
                 if found := self._held(key):
                     return found
-        raise BucketError("conflict", f"{self.name}/{key}: S3 says again and again that somebody is writing it")
+        raise BucketError(
+            "conflict", f"{self._objects.name}/{key}: S3 says again and again that somebody is writing it"
+        )
 
     def _held(self, key: str) -> Begun | None:
         """Read the record at *key*; None: there is none."""
         try:
-            return _from_json(self._read(key, self._quick))
+            return _from_json(self._objects.read(key, self._objects.quick))
         except ClientError as err:
             if s3.status_of(err) == 404:
                 return None
@@ -161,7 +170,7 @@ class BegunPosts(Documents):
     def _key(self, this: Try) -> str:
         if not is_job_id(this.job_id):
             raise BucketError("refused", "only a job's id can name its tries")
-        return f"{self._prefix}/.callsheet/intents/{this.job_id}/{int(this.attempt)}-{int(this.try_no)}"
+        return f"{self._objects.prefix}/.callsheet/intents/{this.job_id}/{int(this.attempt)}-{int(this.try_no)}"
 
 
 def _to_json(begun: Begun) -> bytes:

@@ -57,10 +57,10 @@ def run(services: Services, *, apply: bool) -> Iterator[Outcome]:
     Tries have outcomes only where something is to be done, and never for a job that has a manifest.
     """
     archived = set()
-    for outcome in _each(services.bucket.manifests(), lambda entry: _restored(*entry, services, apply=apply)):
+    for outcome in _each(services.bucket.manifests.all(), lambda entry: _restored(*entry, services, apply=apply)):
         archived.add(outcome.job_id)
         yield outcome
-    begun = (entry for entry in services.bucket.begun_jobs() if entry[0] not in archived)
+    begun = (entry for entry in services.bucket.intents.jobs() if entry[0] not in archived)
     yield from filter(None, _each(begun, lambda entry: _by_answers(*entry, services, apply=apply)))
 
 
@@ -77,7 +77,7 @@ def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outc
     if job is not None and (job.is_tombstone or job.state is JobState.ARCHIVED):
         return Outcome(job_id, "known")
     try:
-        told = manifest.read(services.bucket.read_manifest(key), job_id=job_id)
+        told = manifest.read(services.bucket.manifests.read(key), job_id=job_id)
     except (ManifestError, BucketError) as err:
         return Outcome(job_id, "unreadable", str(err))
     if job is not None and not told.is_of(job):
@@ -113,7 +113,7 @@ def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bo
 def _retried(job: Job, services: Services, *, apply: bool) -> Outcome | None:
     """Retry a job again of which Redis has lost that, where a provider took the attempt: its caller was told of it."""
     attempt = job.attempt + 1
-    begun = services.bucket.last_begun(job.id, attempt, 1)
+    begun = services.bucket.intents.last_begun(job.id, attempt, 1)
     if job.is_tombstone or begun is None or begun.request_id is None:
         return None
     if not apply or begun.provider not in ("", job.provider):
@@ -142,7 +142,7 @@ def _unbound(job: Job, begun: Begun, services: Services, *, apply: bool) -> Outc
 
 def _lost(job_id: str, last_attempt: int, services: Services) -> Outcome | None:
     """Advice for a job without a record that a provider took: its spec is not in the bucket."""
-    begun = services.bucket.last_begun(job_id, last_attempt, 1)
+    begun = services.bucket.intents.last_begun(job_id, last_attempt, 1)
     if begun is None or begun.request_id is None or begun.at is None:
         return None
     if services.store.now() - begun.at > services.retention_ms():

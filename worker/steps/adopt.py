@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def look(job: Job, begun_at: int, services: Services) -> Step | None:
     """Look for the job's manifest in the folders of the days on which it may have been accepted before; None: there
     is none of this very spec. Raises `BucketError`."""
-    for key, text in services.bucket.find_manifests(job.id, (job.accepted_at, begun_at)):
+    for key, text in services.bucket.manifests.of_job(job.id, (job.accepted_at, begun_at)):
         try:
             told = manifest.read(text, job_id=job.id)
         except ManifestError as err:

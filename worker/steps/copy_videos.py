@@ -123,12 +123,12 @@ def copy_all(job: Job, links: Sequence[Link], lease: Lease, services: Services) 
 
 
 def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Video:
-    key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
-    found = services.bucket.find(key, progress=lease.progress)
+    key = services.bucket.videos.key(job.id, job.attempt, n, job.accepted_at)
+    found = services.bucket.videos.find(key, progress=lease.progress)
     if found is not None:
         return found
     with _download(link, lease, services) as download:
-        return services.bucket.store_video(
+        return services.bucket.videos.store(
             key,
             lease.keeping(download.chunks()),
             declared_bytes=download.declared_bytes,
@@ -141,12 +141,12 @@ def _copy(job: Job, n: int, link: Link, lease: Lease, services: Services) -> Vid
 def _keep(job: Job, n: int, link: Link, lease: Lease, services: Services) -> str:
     """Keep what *link* leads to though it cannot be checked: it was paid for. Returns its URI."""
     bucket = services.bucket
-    key = bucket.unverified_key(bucket.video_key(job.id, job.attempt, n, job.accepted_at))
-    found = bucket.find_unverified(key)
+    key = bucket.videos.unverified_key(bucket.videos.key(job.id, job.attempt, n, job.accepted_at))
+    found = bucket.videos.find_unverified(key)
     if found is not None:
         return found
     with _download(link, lease, services) as download:
-        return bucket.store_unverified(
+        return bucket.videos.store_unverified(
             key,
             lease.keeping(download.chunks()),
             declared_bytes=download.declared_bytes,
@@ -173,14 +173,14 @@ def find_copied(job: Job, services: Services, why: str = "") -> Copied:
     videos: list[Video] = []
     ignored: list[IgnoredLink] = []
     for n in range(1, max(1, len(services.store.links(job.id))) + 1):
-        key = services.bucket.video_key(job.id, job.attempt, n, job.accepted_at)
+        key = services.bucket.videos.key(job.id, job.attempt, n, job.accepted_at)
         try:
-            found = services.bucket.find_of_any_type(key)
+            found = services.bucket.videos.find_of_any_type(key)
         except ObjectConflict as err:  # the bucket did tell: what is there is not ours
             ignored.append(IgnoredLink(n, err.reason, str(err)))
             continue
         if found is None:
-            kept = services.bucket.find_unverified(services.bucket.unverified_key(key))
+            kept = services.bucket.videos.find_unverified(services.bucket.videos.unverified_key(key))
             ignored.append(IgnoredLink(n, "not_copied", why, kept))
         else:
             videos.append(found)

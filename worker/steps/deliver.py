@@ -87,7 +87,7 @@ def _tell(job: Job, services: Services) -> None:
 
 
 def _put_manifest(job: Job, services: Services) -> None:
-    services.bucket.put_manifest(job.id, job.accepted_at, manifest_of(job, services.store.spec_json(job.id)))
+    services.bucket.manifests.put(job.id, job.accepted_at, manifest_of(job, services.store.spec_json(job.id)))
 
 
 def _settled(claim: Claim, delivered: str, services: Services) -> bool:

@@ -81,8 +81,8 @@ def _copied_before(older: Job, services: Services) -> Copied:
     """The videos that a late archiver of that attempt has left in the bucket, from the first on."""
     videos: list[Video] = []
     while True:
-        key = services.bucket.video_key(older.id, older.attempt, len(videos) + 1, older.accepted_at)
-        video = services.bucket.find_of_any_type(key)
+        key = services.bucket.videos.key(older.id, older.attempt, len(videos) + 1, older.accepted_at)
+        video = services.bucket.videos.find_of_any_type(key)
         if video is None:
             return Copied(tuple(videos))
         videos.append(video)

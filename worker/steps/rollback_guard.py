@@ -30,7 +30,7 @@ def last_begun(job: Job, services: Services) -> Begun | None:
     Of those that the record leaves open. It alone says when a POST was begun wherever the record may be an older
     one. Raises `BucketError`.
     """
-    return services.bucket.last_begun(job.id, job.attempt, _first_open(job))
+    return services.bucket.intents.last_begun(job.id, job.attempt, _first_open(job))
 
 
 def rule_out(job: Job, services: Services, ended: str) -> Begun | None:
@@ -41,9 +41,11 @@ def rule_out(job: Job, services: Services, ended: str) -> Begun | None:
     """
     name, try_no = secrets.token_hex(8), _first_open(job)
     while True:
-        if begun := services.bucket.last_begun(job.id, job.attempt, try_no):
+        if begun := services.bucket.intents.last_begun(job.id, job.attempt, try_no):
             return begun
-        while found := services.bucket.withhold(job.id, job.attempt, try_no, by=name, at=job.state_at, ended=ended):
+        while found := services.bucket.intents.withhold(
+            job.id, job.attempt, try_no, by=name, at=job.state_at, ended=ended
+        ):
             if not found.is_unpaid:
                 break
             try_no += 1

@@ -124,7 +124,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
             lease_ms_left_needed=ms(services.timing.post_room_seconds),
             notes={
                 "begun_at": str(claim.now),
-                "kept_in": services.bucket.place,
+                "kept_in": services.bucket.intents.place,
                 **({"waited_until": str(claim.now)} if job.place else {}),
             },
             limits=limits,
@@ -150,8 +150,8 @@ def _send(
     """POST what Redis has written down, unless the bucket knows better or time has run out."""
     job, name = cast("Job", intent.job), secrets.token_hex(8)
     try:
-        begun = services.bucket.begin(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
-        last = services.bucket.last_begun(job.id, job.attempt, job.try_no) if begun else None
+        begun = services.bucket.intents.begin(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
+        last = services.bucket.intents.last_begun(job.id, job.attempt, job.try_no) if begun else None
     except BucketError as err:
         # nothing was sent, and `_abandoned` knows it by that name
         reason = f"the bucket to keep that it is sent: {err}"
@@ -189,11 +189,11 @@ def _still_closed(job: Job, services: Services) -> NotTakenError | None:
 def _abandoned(claim: Claim, services: Services) -> Step | None:
     """The lease of a try is over and it reported nothing. Its process POSTs only once the bucket names it."""
     job, lost = claim.job, "the process that sent it was lost"
-    if job.kept_in != services.bucket.place:
+    if job.kept_in != services.bucket.intents.place:
         return submit_report.unconfirmed(job, services, lost, path="sweep", lease=claim.token)
     name = job.unsent_by or secrets.token_hex(8)
     try:
-        services.bucket.withhold(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
+        services.bucket.intents.withhold(job.id, job.attempt, job.try_no, by=name, at=_begun_at(job))
         begun = rollback_guard.last_begun(job, services)
     except BucketError as err:
         return _wait(claim, services, f"the bucket to tell whether it was sent: {err}", WaitCode.BUCKET, unsent_by=name)

@@ -48,13 +48,13 @@ def _resolve(job: Job, spec: JobSpec, provider: Provider, bucket: Bucket, name: 
         url = bucket.presign(_key(job, bucket, name, value), IMAGE_LINK_SECONDS)
         if provider.takes_data_uri(spec) and not url.startswith("https://"):
             return value
-        bucket.put_image(job.id, job.accepted_at, name, base64.b64decode(value.partition(",")[2]), _type(value))
+        bucket.images.put(job.id, job.accepted_at, name, base64.b64decode(value.partition(",")[2]), _type(value))
         return url
     return value
 
 
 def _key(job: Job, bucket: Bucket, name: str, value: str) -> str:
-    return bucket.image_key(job.id, job.accepted_at, name, _type(value))
+    return bucket.images.key(job.id, job.accepted_at, name, _type(value))
 
 
 def _type(value: str) -> str:

@@ -72,7 +72,7 @@ def _kept(job: Job, begun: Begun, services: Services) -> bool:
     if begun.request_id is None and not begun.is_unpaid:
         return True
     try:
-        services.bucket.keep(job.id, job.attempt, job.try_no, begun)
+        services.bucket.intents.keep(job.id, job.attempt, job.try_no, begun)
     except BucketError as err:
         log.warning("answer.unkept", extra={"job_id": job.id, "reason": str(err)})
         return False

@@ -48,7 +48,7 @@ def bucket(client: S3Client, bucket_name: str) -> Bucket:
 
 @pytest.fixture
 def key(bucket: Bucket) -> str:
-    return bucket.video_key("job-1", 1, 1, ACCEPTED_AT)
+    return bucket.videos.key("job-1", 1, 1, ACCEPTED_AT)
 
 
 def film(size: int) -> bytes:
@@ -82,7 +82,7 @@ def test_a_video_is_stored_byte_by_byte_with_its_facts(
 ) -> None:
     content = film(size)
 
-    video = bucket.store_video(key, pieces(content), declared_bytes=size if is_declared else None)
+    video = bucket.videos.store(key, pieces(content), declared_bytes=size if is_declared else None)
 
     assert content_of(client, bucket, key) == content
     assert video == Video(
@@ -95,12 +95,12 @@ def test_a_video_is_stored_byte_by_byte_with_its_facts(
         content_type="video/mp4",
     )
     assert client.head_object(Bucket=bucket.name, Key=key)["ContentType"] == "video/mp4"
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
     assert unfinished(client, bucket) == []
 
 
 def test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt(bucket: Bucket) -> None:
-    keys = [bucket.video_key("job-1", attempt, n, ACCEPTED_AT) for attempt, n in ((1, 1), (1, 2), (2, 1))]
+    keys = [bucket.videos.key("job-1", attempt, n, ACCEPTED_AT) for attempt, n in ((1, 1), (1, 2), (2, 1))]
 
     assert keys == [f"video/archive/2026/11/19/job-1/{name}.mp4" for name in ("1-1", "1-2", "2-1")]
 
@@ -111,9 +111,9 @@ def test_a_key_is_dated_by_acceptance_and_told_apart_by_attempt(bucket: Bucket) 
 )
 def test_only_a_job_id_names_an_object(bucket: Bucket, job_id: Any) -> None:
     for name in (
-        lambda: bucket.video_key(job_id, 1, 1, ACCEPTED_AT),
-        lambda: bucket.put_image(job_id, ACCEPTED_AT, "first_frame", b"", "image/png"),
-        lambda: bucket.put_manifest(job_id, ACCEPTED_AT, {}),
+        lambda: bucket.videos.key(job_id, 1, 1, ACCEPTED_AT),
+        lambda: bucket.images.put(job_id, ACCEPTED_AT, "first_frame", b"", "image/png"),
+        lambda: bucket.manifests.put(job_id, ACCEPTED_AT, {}),
     ):
         with pytest.raises(BucketError):
             name()
@@ -122,11 +122,11 @@ def test_only_a_job_id_names_an_object(bucket: Bucket, job_id: Any) -> None:
 @pytest.mark.parametrize("key", ["job.json", "a/b.mp4", "../x/1-1.mp4/", "x/a b/1-1.mp4"])
 def test_a_video_goes_only_where_a_video_belongs(bucket: Bucket, key: str) -> None:
     with pytest.raises(BucketError):
-        bucket.store_video(key, [CLIP], declared_bytes=None)
+        bucket.videos.store(key, [CLIP], declared_bytes=None)
 
 
 def test_nothing_is_found_where_nothing_is(bucket: Bucket, key: str) -> None:
-    assert bucket.find(key) is None
+    assert bucket.videos.find(key) is None
 
 
 # What must never become visible
@@ -149,7 +149,7 @@ def test_what_is_no_whole_video_never_becomes_visible(
     bucket: Bucket, client: S3Client, key: str, chunks: list[bytes]
 ) -> None:
     with pytest.raises(NotAVideoError):
-        bucket.store_video(key, chunks, declared_bytes=None)
+        bucket.videos.store(key, chunks, declared_bytes=None)
 
     assert visible(client, bucket) == []
     assert unfinished(client, bucket) == []
@@ -161,7 +161,7 @@ def test_a_video_of_another_length_than_declared_never_becomes_visible(
     bucket: Bucket, client: S3Client, key: str, size: int, difference: int, reason: str
 ) -> None:
     with pytest.raises(DownloadError) as caught:
-        bucket.store_video(key, pieces(film(size)), declared_bytes=size + difference)
+        bucket.videos.store(key, pieces(film(size)), declared_bytes=size + difference)
 
     assert caught.value.reason == reason
     assert visible(client, bucket) == []
@@ -175,7 +175,7 @@ def test_a_download_that_breaks_off_leaves_no_trace(bucket: Bucket, client: S3Cl
         raise DownloadError("cut", "the connection was lost in the body")
 
     with pytest.raises(DownloadError, match="cut"):
-        bucket.store_video(key, broken(), declared_bytes=5 * PART_BYTES)
+        bucket.videos.store(key, broken(), declared_bytes=5 * PART_BYTES)
 
     assert visible(client, bucket) == []
     assert unfinished(client, bucket) == []
@@ -191,7 +191,7 @@ def test_a_writer_that_may_no_longer_act_leaves_no_trace(bucket: Bucket, client:
         raise LeaseLost
 
     with pytest.raises(LeaseLost):
-        bucket.store_video(key, pieces(film(size)), declared_bytes=size, before_complete=lose_lease)
+        bucket.videos.store(key, pieces(film(size)), declared_bytes=size, before_complete=lose_lease)
 
     assert visible(client, bucket) == []
     assert unfinished(client, bucket) == []
@@ -203,7 +203,7 @@ def test_the_lease_is_asked_for_once_when_all_else_is_done(
 ) -> None:
     seen = []
 
-    bucket.store_video(
+    bucket.videos.store(
         key, pieces(film(size)), declared_bytes=size, before_complete=lambda: seen.append(visible(client, bucket))
     )
 
@@ -216,10 +216,10 @@ def test_the_lease_is_asked_for_once_when_all_else_is_done(
 
 @pytest.mark.parametrize("size", [len(CLIP), 2 * PART_BYTES])
 def test_storing_the_same_video_again_changes_nothing(bucket: Bucket, client: S3Client, key: str, size: int) -> None:
-    first = bucket.store_video(key, pieces(film(size)), declared_bytes=size)
+    first = bucket.videos.store(key, pieces(film(size)), declared_bytes=size)
     stored_at = client.head_object(Bucket=bucket.name, Key=key)["LastModified"]
 
-    again = bucket.store_video(key, pieces(film(size)), declared_bytes=size)
+    again = bucket.videos.store(key, pieces(film(size)), declared_bytes=size)
 
     assert again == first
     assert client.head_object(Bucket=bucket.name, Key=key)["LastModified"] == stored_at
@@ -228,13 +228,13 @@ def test_storing_the_same_video_again_changes_nothing(bucket: Bucket, client: S3
 
 @pytest.mark.parametrize("size", [len(CLIP), 2 * PART_BYTES])
 def test_other_bytes_never_replace_a_video(bucket: Bucket, client: S3Client, key: str, size: int) -> None:
-    first = bucket.store_video(key, pieces(film(size)), declared_bytes=size)
+    first = bucket.videos.store(key, pieces(film(size)), declared_bytes=size)
 
     with pytest.raises(ObjectConflict):
-        bucket.store_video(key, [make(320, 240, 1)], declared_bytes=None)
+        bucket.videos.store(key, [make(320, 240, 1)], declared_bytes=None)
 
     assert content_of(client, bucket, key) == film(size)
-    assert bucket.find(key) == first
+    assert bucket.videos.find(key) == first
 
 
 FACTS = {"sha256": "0" * 64, "seconds": "2.0", "width": "640", "height": "360"}
@@ -248,9 +248,9 @@ def test_an_object_that_is_not_ours_is_told_and_left_alone(
     client.put_object(Bucket=bucket.name, Key=key, Body=content, Metadata=metadata)
 
     with pytest.raises(ObjectConflict):
-        bucket.find(key)
+        bucket.videos.find(key)
     with pytest.raises(ObjectConflict):
-        bucket.store_video(key, [CLIP], declared_bytes=None)
+        bucket.videos.store(key, [CLIP], declared_bytes=None)
 
     assert content_of(client, bucket, key) == content
 
@@ -259,7 +259,7 @@ def test_an_object_under_our_name_that_is_no_video_is_told(bucket: Bucket, clien
     client.put_object(Bucket=bucket.name, Key=key, Body=b"yours", Metadata={"job-id": "job-1"})
 
     with pytest.raises(ObjectConflict):
-        bucket.find(key)
+        bucket.videos.find(key)
 
 
 @pytest.mark.parametrize("size", [PART_BYTES // 2, 2 * PART_BYTES])
@@ -272,7 +272,7 @@ def test_of_many_writers_with_different_bytes_exactly_one_wins(
 
     def write(content: bytes) -> None:
         try:
-            video = bucket.store_video(key, pieces(content), declared_bytes=size, before_complete=barrier.wait)
+            video = bucket.videos.store(key, pieces(content), declared_bytes=size, before_complete=barrier.wait)
         except ObjectConflict as err:
             outcomes.append(err)
         else:
@@ -299,9 +299,9 @@ def test_memory_stays_small_whatever_the_video(bucket: Bucket, key: str) -> None
         for _ in range(parts * PART_BYTES // len(chunk)):
             yield chunk
 
-    bucket.find(key)
+    bucket.videos.find(key)
     tracemalloc.start()
-    video = bucket.store_video(key, stream(), declared_bytes=None)
+    video = bucket.videos.store(key, stream(), declared_bytes=None)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -314,7 +314,7 @@ def test_memory_stays_small_whatever_the_video(bucket: Bucket, key: str) -> None
 
 def test_the_manifest_stands_beside_the_videos_and_is_replaced(bucket: Bucket, client: S3Client) -> None:
     for version in (1, 2):
-        bucket.put_manifest("job-1", ACCEPTED_AT, {"ver": version, "title": "\u00e9\u4e2d"})
+        bucket.manifests.put("job-1", ACCEPTED_AT, {"ver": version, "title": "\u00e9\u4e2d"})
 
     stored = client.get_object(Bucket=bucket.name, Key="video/archive/2026/11/19/job-1/job.json")
 
@@ -323,7 +323,7 @@ def test_the_manifest_stands_beside_the_videos_and_is_replaced(bucket: Bucket, c
 
 
 def test_an_image_that_came_inline_is_kept_for_the_provider(bucket: Bucket, client: S3Client) -> None:
-    key = bucket.put_image("job-1", ACCEPTED_AT, "first_frame", b"\x89PNG", "image/png")
+    key = bucket.images.put("job-1", ACCEPTED_AT, "first_frame", b"\x89PNG", "image/png")
 
     assert key == "video/archive/2026/11/19/job-1/input-first_frame.png"
     assert client.head_object(Bucket=bucket.name, Key=key)["ContentType"] == "image/png"
@@ -334,7 +334,7 @@ def test_an_image_that_came_inline_is_kept_for_the_provider(bucket: Bucket, clie
 )
 def test_only_images_in_fields_are_kept(bucket: Bucket, field: str, content_type: str) -> None:
     with pytest.raises(BucketError):
-        bucket.put_image("job-1", ACCEPTED_AT, field, b"", content_type)
+        bucket.images.put("job-1", ACCEPTED_AT, field, b"", content_type)
 
 
 def get(url: str) -> tuple[int, bytes]:
@@ -348,7 +348,7 @@ def get(url: str) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("form", ["{key}", "s3://{bucket}/{key}"])
 def test_a_presigned_url_serves_one_object_and_no_other(bucket: Bucket, key: str, form: str) -> None:
-    bucket.store_video(key, [CLIP], declared_bytes=None)
+    bucket.videos.store(key, [CLIP], declared_bytes=None)
 
     url = bucket.presign(form.format(key=key, bucket=bucket.name), 60)
 
@@ -389,6 +389,6 @@ def test_storing_in_a_bucket_that_is_not_there_is_told_in_words(s3: S3Server) ->
     bucket = Bucket.connect("nobodys-bucket", "p")
 
     with pytest.raises(BucketError, match="no such bucket") as caught:
-        bucket.store_video(bucket.video_key("job-1", 1, 1, ACCEPTED_AT), [CLIP], declared_bytes=None)
+        bucket.videos.store(bucket.videos.key("job-1", 1, 1, ACCEPTED_AT), [CLIP], declared_bytes=None)
 
     assert caught.value.reason == "missing"

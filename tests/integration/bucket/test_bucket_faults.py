@@ -65,13 +65,13 @@ def bucket(client: S3Client) -> Bucket:
 
 @pytest.fixture
 def key(bucket: Bucket) -> str:
-    return bucket.video_key("job-1", 1, 1, ACCEPTED_AT)
+    return bucket.videos.key("job-1", 1, 1, ACCEPTED_AT)
 
 
 def failure(bucket: Bucket, key: str, content: bytes = CLIP) -> BucketError:
     """The error that storing meets; it names bucket and key and no credentials."""
     with pytest.raises(BucketError) as caught:
-        bucket.store_video(key, [content], declared_bytes=len(content))
+        bucket.videos.store(key, [content], declared_bytes=len(content))
     told = "".join(traceback.format_exception(caught.value))
     assert SECRET not in told
     assert "canary-key" not in str(caught.value)
@@ -180,9 +180,9 @@ def test_a_passing_trouble_is_passed_over(s3: PlainS3, bucket: Bucket, key: str,
     bucket.probe()
     s3.faults[operation] = Fault(503, "SlowDown")
 
-    video = bucket.store_video(key, [CLIP if operation == "put" else LONG], declared_bytes=None)
+    video = bucket.videos.store(key, [CLIP if operation == "put" else LONG], declared_bytes=None)
 
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
 
 
 @BOTH
@@ -194,10 +194,10 @@ def test_an_answer_lost_after_the_object_was_stored_does_no_harm(
     bucket.probe()
     s3.faults["put" if content is CLIP else "complete"] = Fault(is_answer_lost=True)
 
-    video = bucket.store_video(key, [content], declared_bytes=len(content))
+    video = bucket.videos.store(key, [content], declared_bytes=len(content))
 
     assert s3.objects[key][0] == content
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
     assert s3.uploads == {}
 
 
@@ -208,11 +208,11 @@ def test_the_loser_of_a_race_finds_the_same_bytes_and_is_content(
     rival = Bucket(client, "videos", "callsheet")
 
     def be_overtaken() -> None:
-        rival.store_video(key, [content], declared_bytes=None)
+        rival.videos.store(key, [content], declared_bytes=None)
 
-    video = bucket.store_video(key, [content], declared_bytes=None, before_complete=be_overtaken)
+    video = bucket.videos.store(key, [content], declared_bytes=None, before_complete=be_overtaken)
 
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
     assert s3.objects[key][0] == content
     assert s3.uploads == {}
 
@@ -234,22 +234,22 @@ def test_an_s3_without_conditions_is_known_for_it(old_s3: PlainS3, bucket: Bucke
 def test_without_conditions_the_bucket_is_looked_at_first_and_read_back(
     old_s3: PlainS3, bucket: Bucket, key: str, content: bytes
 ) -> None:
-    video = bucket.store_video(key, [content], declared_bytes=None)
+    video = bucket.videos.store(key, [content], declared_bytes=None)
 
     done = [operation for operation, of in old_s3.log if of == key and operation in ("head", "put", "complete", "get")]
     assert done == ["head", "put" if content is CLIP else "complete", "get"]
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
 
 
 @BOTH
 def test_without_conditions_other_bytes_still_replace_nothing(
     old_s3: PlainS3, bucket: Bucket, key: str, content: bytes
 ) -> None:
-    bucket.store_video(key, [content], declared_bytes=None)
+    bucket.videos.store(key, [content], declared_bytes=None)
 
     with pytest.raises(ObjectConflict):
-        bucket.store_video(key, [OTHER], declared_bytes=None)
-    assert bucket.store_video(key, [content], declared_bytes=None).bytes == len(content)
+        bucket.videos.store(key, [OTHER], declared_bytes=None)
+    assert bucket.videos.store(key, [content], declared_bytes=None).bytes == len(content)
 
     assert old_s3.objects[key][0] == content
     assert old_s3.uploads == {}
@@ -265,4 +265,4 @@ def test_without_conditions_a_rival_who_wrote_last_is_noticed(
     old_s3.objects = Overwritten(old_s3.objects)
 
     with pytest.raises(ObjectConflict):
-        bucket.store_video(key, [CLIP], declared_bytes=None)
+        bucket.videos.store(key, [CLIP], declared_bytes=None)

@@ -64,17 +64,17 @@ def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
 def bucket(s3: PlainS3) -> Iterator[Bucket]:
     bucket = Bucket.connect("videos", "callsheet")
     yield bucket
-    for client in (bucket._client, bucket._quick):
+    for client in (bucket.objects.client, bucket.objects.quick):
         client.close()
 
 
 @pytest.fixture
 def key(bucket: Bucket) -> str:
-    return bucket.video_key("job-1", 1, 1, ACCEPTED_AT)
+    return bucket.videos.key("job-1", 1, 1, ACCEPTED_AT)
 
 
 def store(bucket: Bucket, key: str, content: bytes) -> Any:
-    return bucket.store_video(key, [content], declared_bytes=len(content))
+    return bucket.videos.store(key, [content], declared_bytes=len(content))
 
 
 def lacks(s3: PlainS3, lack: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def test_a_video_is_archived_whatever_the_store_lacks(
 
     assert s3.objects[key][0] == content
     assert video.sha256 == hashlib.sha256(content).hexdigest()
-    assert bucket.find(key) == video
+    assert bucket.videos.find(key) == video
     assert s3.uploads == {}
 
 
@@ -133,7 +133,7 @@ def test_what_a_store_lacks_is_learnt_once_and_told_once(
     lacks(s3, lack)
     with caplog.at_level(logging.WARNING):
         for n in (1, 2):
-            store(bucket, bucket.video_key("job-1", 1, n, ACCEPTED_AT), LONG)
+            store(bucket, bucket.videos.key("job-1", 1, n, ACCEPTED_AT), LONG)
             trials = s3.count("put", "conditional-put"), s3.count("complete", "conditional-put")
             told = [record.message for record in caplog.records].count("bucket.second_way")
             if n == 1:
@@ -176,7 +176,7 @@ def test_a_head_that_is_denied_is_told_with_s3s_own_code(s3: PlainS3, bucket: Bu
     s3.faults["get"] = Fault(403, "RequestTimeTooSkewed", times=9)
 
     with pytest.raises(BucketError, match="clock is wrong") as caught:
-        bucket.find(key)
+        bucket.videos.find(key)
 
     assert caught.value.reason == "credentials"
 
@@ -194,11 +194,11 @@ def test_every_object_is_encrypted_as_it_is_asked_for(s3: PlainS3) -> None:
     bucket = Bucket.connect("videos", "callsheet", asked)
     bucket.probe()
     for n, content in ((1, CLIP), (2, LONG)):
-        store(bucket, bucket.video_key("job-1", 1, n, ACCEPTED_AT), content)
-    bucket.begin("job-1", 1, 1, by="a", at=1)
-    bucket.put_manifest("job-1", ACCEPTED_AT, {})
-    bucket.put_image("job-1", ACCEPTED_AT, "first_frame", b"x", "image/png")
-    for client in (bucket._client, bucket._quick):
+        store(bucket, bucket.videos.key("job-1", 1, n, ACCEPTED_AT), content)
+    bucket.intents.begin("job-1", 1, 1, by="a", at=1)
+    bucket.manifests.put("job-1", ACCEPTED_AT, {})
+    bucket.images.put("job-1", ACCEPTED_AT, "first_frame", b"x", "image/png")
+    for client in (bucket.objects.client, bucket.objects.quick):
         client.close()
 
     header = "x-amz-server-side-encryption"

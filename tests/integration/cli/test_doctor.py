@@ -239,8 +239,8 @@ def test_a_redis_that_was_emptied_is_seen_by_the_jobs_that_the_bucket_has(
     callsheet: Run, environment: dict[str, str], store: Store
 ) -> None:
     bucket = Bucket.connect(environment["CALLSHEET_BUCKET"], "callsheet")
-    bucket.put_manifest("archived", store.now(), {"job_id": "archived"})
-    bucket.begin("in-flight", 1, 1, by="1:1", at=store.now())
+    bucket.manifests.put("archived", store.now(), {"job_id": "archived"})
+    bucket.intents.begin("in-flight", 1, 1, by="1:1", at=store.now())
 
     done, listed = callsheet("doctor"), callsheet("list", "--stuck")
 

@@ -405,7 +405,7 @@ class Scene:
     def objects(self) -> dict[str, bytes]:
         """Everything in the bucket but what S3 was asked to learn what it can do: name -> content."""
         bucket = self.services.bucket
-        client = bucket._client
+        client = bucket.objects.client
         keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket.name).get("Contents", [])]
         return {
             key.removeprefix("callsheet/"): client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
@@ -419,11 +419,11 @@ class Scene:
     def put_foreign(self, key: str, content: bytes = b"not a video of ours") -> None:
         """Somebody else's object."""
         bucket = self.services.bucket
-        bucket._client.put_object(Bucket=bucket.name, Key=key, Body=content)
+        bucket.objects.client.put_object(Bucket=bucket.name, Key=key, Body=content)
 
     def video_key(self, job_id: str = JOB, n: int = 1) -> str:
         job = self.job(job_id)
-        return self.services.bucket.video_key(job_id, job.attempt, n, job.accepted_at)
+        return self.services.bucket.videos.key(job_id, job.attempt, n, job.accepted_at)
 
     def _in(self, state: JobState, job_id: str) -> Job:
         job = self.job(job_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from tests.integration.steps.conftest import JOB, Hook, Scene
 from worker.bucket.bucket import Bucket
-from worker.bucket.intents import Begun
+from worker.bucket.intents import Begun, Intents
 from worker.errors import BucketError
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
@@ -40,11 +41,11 @@ def another_process(scene: Scene) -> Services:
     return scene.but(store=store)
 
 
-class MeddledBucket(Bucket):
-    """A bucket with something happening before or after a try is recorded, withheld, read, or its outcome kept."""
+class MeddledIntents(Intents):
+    """A log with something happening before or after a try is recorded, withheld, read, or its outcome kept."""
 
     def __init__(self, like: Bucket, before: dict[str, Hook], after: dict[str, Hook]) -> None:
-        super().__init__(like._client, like.name, like._prefix)
+        super().__init__(like.objects)
         self._before, self._after = before, after
 
     def _meddled(self, name: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -73,7 +74,14 @@ def with_bucket(
     scene: Scene, *, before: dict[str, Hook] | None = None, after: dict[str, Hook] | None = None
 ) -> Services:
     """The services with a bucket that is meddled with."""
-    return scene.but(bucket=MeddledBucket(scene.services.bucket, before or {}, after or {}))
+    return with_intents(scene, MeddledIntents(scene.services.bucket, before or {}, after or {}))
+
+
+def with_intents(scene: Scene, intents: Intents) -> Services:
+    """The services with another log in their bucket."""
+    bucket = copy(scene.services.bucket)
+    bucket.intents = intents
+    return scene.but(bucket=bucket)
 
 
 def refuse() -> None:

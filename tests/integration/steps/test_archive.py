@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from deploy.local.tls import LocalTls
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, once
 from worker.bucket.bucket import Bucket
+from worker.bucket.videos import Videos
 from worker.guard.connection import Limits
 from worker.guard.download import Downloader
 from worker.jobs.job import Link, Video
@@ -62,20 +64,26 @@ def without_s3(scene: Scene) -> Services:
     return scene.but(bucket=Bucket(client, scene.services.bucket.name, "callsheet"))
 
 
-class HeldUpBucket(Bucket):
-    """A bucket where something happens before, or right after, an object becomes visible."""
+class HeldUpVideos(Videos):
+    """Videos where something happens before, or right after, an object becomes visible."""
 
     def __init__(self, like: Bucket, *, before: Any = None, after: Any = None) -> None:
-        self.__dict__.update(like.__dict__)
+        super().__init__(like.objects)
         self._before, self._after = before, after
 
-    def store_video(self, key: str, chunks: Iterable[bytes], **options: Any) -> Video:
+    def store(self, key: str, chunks: Iterable[bytes], **options: Any) -> Video:
         if self._before:
             self._before()
-        video = super().store_video(key, chunks, **options)
+        video = super().store(key, chunks, **options)
         if self._after:
             self._after()
         return video
+
+
+def held_up_bucket(like: Bucket, *, before: Any = None, after: Any = None) -> Bucket:
+    bucket = copy(like)
+    bucket.videos = HeldUpVideos(like, before=before, after=after)
+    return bucket
 
 
 @pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
@@ -108,7 +116,7 @@ def test_a_third_video_that_fails_does_not_fetch_the_others_again(scene: Scene) 
     scene.rule("generation", videos=3)
     scene.generated("apimart")
     puts = iter(range(3))
-    bucket = HeldUpBucket(scene.services.bucket, before=lambda: killed() if next(puts) == 2 else None)
+    bucket = held_up_bucket(scene.services.bucket, before=lambda: killed() if next(puts) == 2 else None)
 
     with pytest.raises(KeyboardInterrupt):
         scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
@@ -220,7 +228,7 @@ def test_a_kill_between_put_and_mark_is_found_by_looking_first(scene: Scene) -> 
 
 def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> None:
     scene.generated()
-    bucket = HeldUpBucket(scene.services.bucket, before=killed)
+    bucket = held_up_bucket(scene.services.bucket, before=killed)
     with pytest.raises(KeyboardInterrupt):
         scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
 
@@ -295,7 +303,7 @@ def test_a_paused_archivers_late_mark_changes_no_version_of_a_told_job(scene: Sc
         scene.advance(31)
         scene.follow()
 
-    bucket = HeldUpBucket(scene.services.bucket, after=once(another_archives))
+    bucket = held_up_bucket(scene.services.bucket, after=once(another_archives))
     scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
 
     job = scene.job()
@@ -331,7 +339,7 @@ def test_a_slow_s3_does_not_cost_the_lease(scene: Scene, wait_until: WaitUntil) 
             wait_until(lambda: scene.job().lease_until == scene.clock.now_ms + 30_000)
 
     slow = scene.but(
-        bucket=HeldUpBucket(scene.services.bucket, before=take_time), timing=Timing(archive_renew_seconds=0.01)
+        bucket=held_up_bucket(scene.services.bucket, before=take_time), timing=Timing(archive_renew_seconds=0.01)
     )
     next_step = scene.run(Step.ARCHIVE, services=slow)
 
@@ -350,7 +358,7 @@ def test_redis_away_for_a_heartbeat_does_not_stop_an_archiver(scene: Scene) -> N
 
     slow = scene.but(
         store=scene.with_store(before={"renew": fail_once}),
-        bucket=HeldUpBucket(scene.services.bucket, before=lambda: beaten.wait(5)),
+        bucket=held_up_bucket(scene.services.bucket, before=lambda: beaten.wait(5)),
         timing=Timing(archive_renew_seconds=0.01),
     )
     scene.run(Step.ARCHIVE, services=slow)
@@ -389,14 +397,14 @@ def test_an_object_of_ours_with_other_bytes_is_never_replaced(scene: Scene) -> N
     scene.generated()
 
     def sneak_in() -> None:
-        scene.services.bucket.store_video(scene.video_key(), [content], declared_bytes=None)
+        scene.services.bucket.videos.store(scene.video_key(), [content], declared_bytes=None)
 
     slow = scene.with_store(before={"renew": once(sneak_in)})
     scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert scene.job().state is S.GENERATED
     assert scene.counter("object_conflicts") == 1
-    scene.services.bucket._client.delete_object(Bucket=scene.services.bucket.name, Key=scene.video_key())
+    scene.services.bucket.objects.client.delete_object(Bucket=scene.services.bucket.name, Key=scene.video_key())
 
 
 def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Scene) -> None:

@@ -47,7 +47,7 @@ def host(tls: LocalTls) -> Iterator[Host]:
 
 
 def stored(scene: Scene, uri: str) -> dict[str, Any]:
-    client, key = scene.services.bucket._client, uri.split("/", 3)[3]
+    client, key = scene.services.bucket.objects.client, uri.split("/", 3)[3]
     return dict(client.get_object(Bucket=scene.services.bucket.name, Key=key))
 
 
@@ -73,7 +73,7 @@ def test_a_film_is_archived_under_its_own_suffix_and_type(
 @pytest.mark.parametrize("suffix", FILMS)
 def test_a_film_of_any_type_that_is_there_after_all_turns_the_verdict(scene: Scene, host: Host, suffix: str) -> None:
     services = generated(scene, host, status(404))
-    scene.services.bucket.store_video(scene.video_key(), [FILMS[suffix][0]], declared_bytes=None)
+    scene.services.bucket.videos.store(scene.video_key(), [FILMS[suffix][0]], declared_bytes=None)
 
     scene.advance(8 * DAY)
     scene.run(Step.ARCHIVE, services=services)
@@ -85,7 +85,7 @@ def test_a_film_of_any_type_that_is_there_after_all_turns_the_verdict(scene: Sce
 @pytest.mark.parametrize("suffix", FILMS)
 def test_the_same_film_again_is_the_same_object(scene: Scene, host: Host, suffix: str) -> None:
     services = generated(scene, host, ok(FILMS[suffix][0]))
-    before = services.bucket.store_video(scene.video_key(), [FILMS[suffix][0]], declared_bytes=None)
+    before = services.bucket.videos.store(scene.video_key(), [FILMS[suffix][0]], declared_bytes=None)
 
     scene.run(Step.ARCHIVE, services=services)
 

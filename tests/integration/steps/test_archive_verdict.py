@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene
 from tests.integration.steps.test_archive import without_s3
 from worker.bucket.bucket import Bucket
+from worker.bucket.videos import Videos
 from worker.errors import BucketError
 from worker.jobs.job import Video
 from worker.jobs.states import JobState
@@ -84,11 +86,11 @@ def test_a_bucket_that_is_away_ends_nothing(scene: Scene) -> None:
     assert scene.moves()[-1] == "failed(archive)"
 
 
-class LeavingBucket(Bucket):
-    """A bucket that answers once."""
+class LeavingVideos(Videos):
+    """The videos of a bucket that answers once."""
 
     def __init__(self, like: Bucket) -> None:
-        self.__dict__.update(like.__dict__)
+        super().__init__(like.objects)
         self._answers = iter([True])
 
     def find(self, key: str, **options: Any) -> Video | None:
@@ -101,7 +103,9 @@ def test_there_is_no_verdict_without_a_look_at_the_bucket(scene: Scene) -> None:
     scene.generated()
     scene.advance(8 * DAY)
 
-    scene.run(Step.ARCHIVE, services=scene.but(bucket=LeavingBucket(scene.services.bucket)))
+    bucket = copy(scene.services.bucket)
+    bucket.videos = LeavingVideos(bucket)
+    scene.run(Step.ARCHIVE, services=scene.but(bucket=bucket))
 
     assert scene.job().state is S.GENERATED
     assert scene.job().waiting_for.startswith("the bucket to answer")
@@ -119,7 +123,7 @@ def test_objects_that_are_there_after_all_turn_the_verdict(scene: Scene) -> None
 
     def finish() -> None:
         if not scene.videos().keys() & {scene.video_key().removeprefix("callsheet/")}:
-            bucket.store_video(scene.video_key(), [content], declared_bytes=None)
+            bucket.videos.store(scene.video_key(), [content], declared_bytes=None)
 
     # the first look at the links is the try's, the second one the verdict's
     looks = iter((lambda: None, finish))
@@ -136,7 +140,7 @@ def test_one_of_two_objects_is_told_and_the_other_named(scene: Scene) -> None:
     content = scene.videos()[other.videos[0].uri.partition("/callsheet/")[2]]
     scene.rule("generation", videos=2)
     scene.generated("gmicloud")
-    scene.services.bucket.store_video(scene.video_key(n=1), [content], declared_bytes=None)
+    scene.services.bucket.videos.store(scene.video_key(n=1), [content], declared_bytes=None)
 
     scene.advance(8 * DAY)
     scene.run(Step.ARCHIVE)

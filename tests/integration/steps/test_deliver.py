@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from typing import Any
 
 import pytest
 
 from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene, failing, killed, once
 from tests.integration.steps.test_archive import without_s3
+from worker.bucket.manifests import Manifests
 from worker.jobs.job import JobError
 from worker.jobs.manifest import manifest_of
 from worker.jobs.states import JobState
@@ -196,15 +198,14 @@ def test_a_manifest_of_an_older_version_written_last_is_written_again(scene: Sce
         scene.advance(31)
         scene.run(Step.SETTLE)
 
-    class PausedBucket:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(scene.services.bucket, name)
-
-        def put_manifest(self, *args: Any) -> None:
+    class PausedManifests(Manifests):
+        def put(self, *args: Any) -> None:
             another_settles_more()
-            scene.services.bucket.put_manifest(*args)
+            super().put(*args)
 
-    scene.run(Step.SETTLE, services=scene.but(bucket=PausedBucket()))
+    bucket = copy(scene.services.bucket)
+    bucket.manifests = PausedManifests(bucket.objects)
+    scene.run(Step.SETTLE, services=scene.but(bucket=bucket))
 
     assert scene.is_due()
     scene.follow()

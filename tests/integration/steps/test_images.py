@@ -91,7 +91,7 @@ def test_an_https_url_goes_as_it_is(scene: Scene, provider: str) -> None:
 
 @pytest.mark.parametrize("provider", MODELS)
 def test_an_s3_uri_is_presigned_for_the_provider(scene: Scene, bucket: Bucket, provider: str, tls: LocalTls) -> None:
-    bucket._client.put_object(Bucket=bucket.name, Key="frames/a frame.png", Body=PICTURE)
+    bucket.objects.client.put_object(Bucket=bucket.name, Key="frames/a frame.png", Body=PICTURE)
     scene.accepted(provider, model=MODELS[provider], first_frame=f"s3://{bucket.name}/frames/a frame.png")
 
     scene.run(Step.SUBMIT, services=scene.but(bucket=bucket))
@@ -133,7 +133,7 @@ def test_an_image_that_is_not_in_s3_is_refused_before_the_post(scene: Scene, buc
 
 
 def test_both_frames_of_a_spec_are_resolved(scene: Scene, bucket: Bucket) -> None:
-    bucket._client.put_object(Bucket=bucket.name, Key="frames/first.png", Body=PICTURE)
+    bucket.objects.client.put_object(Bucket=bucket.name, Key="frames/first.png", Body=PICTURE)
     first_frame = f"s3://{bucket.name}/frames/first.png"
     scene.accepted("gmicloud", model="kling-v3-image-to-video", first_frame=first_frame, last_frame=FRAME)
 
@@ -171,7 +171,7 @@ def test_a_link_that_no_provider_can_open_is_refused_before_paying(scene: Scene)
 
 @pytest.mark.parametrize("form", ["s3", "inline"])
 def test_a_lost_post_with_an_image_of_ours_is_known_again_in_the_list(scene: Scene, bucket: Bucket, form: str) -> None:
-    bucket._client.put_object(Bucket=bucket.name, Key="frames/a frame.png", Body=PICTURE)
+    bucket.objects.client.put_object(Bucket=bucket.name, Key="frames/a frame.png", Body=PICTURE)
     frame = INLINE if form == "inline" else f"s3://{bucket.name}/frames/a frame.png"
     scene.accepted("gmicloud", model=MODELS["gmicloud"], first_frame=frame)
     scene.rule("submit", cut=True, created=True)

@@ -19,7 +19,7 @@ S = JobState
 def test_the_bucket_keeps_what_the_provider_answered(scene: Scene) -> None:
     job = scene.submitted("apimart")
 
-    begun = scene.services.bucket.begun(JOB, 1, 1)
+    begun = scene.services.bucket.intents.begun(JOB, 1, 1)
 
     assert begun is not None
     assert (begun.request_id, begun.provider, begun.is_unpaid) == (job.request_id, "apimart", False)
@@ -30,7 +30,7 @@ def test_a_try_that_was_not_taken_is_kept_as_unpaid(scene: Scene) -> None:
     scene.accepted("apimart")
     scene.run(Step.SUBMIT)
 
-    begun = scene.services.bucket.begun(JOB, 1, 1)
+    begun = scene.services.bucket.intents.begun(JOB, 1, 1)
 
     assert begun is not None
     assert (begun.request_id, begun.is_unpaid) == (None, True)
@@ -111,7 +111,7 @@ def test_an_answer_that_the_bucket_does_not_take_at_once_is_kept_after_the_store
 
     submit.run(JOB, with_bucket(scene, before={"keep": lambda: next(away, lambda: None)()}))
 
-    begun = scene.services.bucket.begun(JOB, 1, 1)
+    begun = scene.services.bucket.intents.begun(JOB, 1, 1)
     assert begun is not None
     assert [begun.request_id] == scene.created()
 

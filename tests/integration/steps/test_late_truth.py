@@ -241,7 +241,7 @@ def test_an_object_that_a_paused_archiver_finished_after_the_verdict_is_found(sc
     finished = scene.archived("gmicloud", "other")
     content = scene.videos()[finished.videos[0].uri.partition("/callsheet/")[2]]
     scene.archive_failed()
-    scene.services.bucket.store_video(scene.video_key(), [content], declared_bytes=None)
+    scene.services.bucket.videos.store(scene.video_key(), [content], declared_bytes=None)
 
     scene.look_when_due()
 

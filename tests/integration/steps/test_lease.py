@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
-from tests.integration.steps.test_archive import HeldUpBucket
+from tests.integration.steps.test_archive import held_up_bucket
 from worker.errors import LeaseLostError
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing
@@ -28,7 +28,9 @@ class Hanging:
 
     def __init__(self, scene: Scene) -> None:
         self.begun, self.let_go = threading.Event(), threading.Event()
-        self.services: Services = scene.but(bucket=HeldUpBucket(scene.services.bucket, before=self._hang), timing=QUICK)
+        self.services: Services = scene.but(
+            bucket=held_up_bucket(scene.services.bucket, before=self._hang), timing=QUICK
+        )
 
     def _hang(self) -> None:
         if not self.begun.is_set():

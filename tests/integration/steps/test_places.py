@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import WaitUntil
 from tests.integration.steps.conftest import JOB, MINUTE, Scene
-from tests.integration.steps.test_archive import HeldUpBucket
+from tests.integration.steps.test_archive import held_up_bucket
 from worker.errors import DownloadError, SlowDownloadError
 from worker.jobs.states import JobState
 from worker.steps import Step, archive
@@ -67,7 +67,7 @@ def test_a_slow_copy_goes_on_while_the_message_ends_and_others_are_copied(scene:
         if threading.current_thread().name == "archive":
             held.wait(60)
 
-    bucket = HeldUpBucket(scene.services.bucket, before=hold_the_slow_one)
+    bucket = held_up_bucket(scene.services.bucket, before=hold_the_slow_one)
     express_at_rest = scene.but(bucket=bucket)
     working = Places(express_at_rest, lambda _step, _ids: None)
     # tried once, so that only an open place takes it
@@ -203,7 +203,7 @@ def test_a_slow_download_is_cut_in_an_express_place_and_finished_in_another(scen
         scene.advance(scene.services.timing.archive_express_seconds + 1)
         scene.store._client.hset(scene.store._keys.of(JOB)[0], "lease_until", scene.clock.now_ms + 30_000)
 
-    services = scene.but(bucket=HeldUpBucket(scene.services.bucket, before=take_long))
+    services = scene.but(bucket=held_up_bucket(scene.services.bucket, before=take_long))
 
     express = archive.run(services, is_express=True)
     job = scene.job()

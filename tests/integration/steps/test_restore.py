@@ -243,8 +243,8 @@ def test_a_job_whose_request_is_another_ones_is_not_restored(scene: Scene) -> No
 def test_a_damaged_manifest_is_named_and_the_others_go_on(scene: Scene, damage: dict[str, object]) -> None:
     archived(scene)
     archived(scene, "evolink", "job-2")
-    key = scene.services.bucket.video_key("job-1", 1, 1, scene.job().accepted_at).replace("1-1.mp4", "job.json")
-    manifest = json.loads(scene.services.bucket.read_manifest(key))
+    key = scene.services.bucket.videos.key("job-1", 1, 1, scene.job().accepted_at).replace("1-1.mp4", "job.json")
+    manifest = json.loads(scene.services.bucket.manifests.read(key))
     forget(scene)
     scene.put_foreign(key, json.dumps({**manifest, **damage}).encode())
 

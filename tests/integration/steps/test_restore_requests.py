@@ -64,10 +64,10 @@ def test_a_job_that_redis_has_as_accepted_is_bound_to_the_request_that_the_bucke
 
 def kept_late(scene: Scene, request_id: str = "") -> str:
     """Write the answer beside the try of the job's lost POST, as a process that came late did; returns its id."""
-    begun = scene.services.bucket.begun(JOB, 1, 1)
+    begun = scene.services.bucket.intents.begun(JOB, 1, 1)
     assert begun is not None
     request_id = request_id or scene.created()[-1]
-    scene.services.bucket.keep(JOB, 1, 1, replace(begun, request_id=request_id, provider=scene.job().provider))
+    scene.services.bucket.intents.keep(JOB, 1, 1, replace(begun, request_id=request_id, provider=scene.job().provider))
     return request_id
 
 

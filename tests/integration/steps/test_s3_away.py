@@ -65,7 +65,7 @@ def test_a_try_whose_process_was_lost_is_neither_made_again_nor_given_up(scene: 
     scene.accepted("apimart")
     claim = scene.store.claim(JOB, states=(S.ACCEPTED,), lease_ms=120_000)
     assert claim is not None
-    scene.store.begin(claim, notes={"kept_in": scene.services.bucket.place})
+    scene.store.begin(claim, notes={"kept_in": scene.services.bucket.intents.place})
     scene.advance(121)
 
     scene.run(Step.SUBMIT, services=without_s3(scene))

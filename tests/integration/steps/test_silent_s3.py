@@ -64,7 +64,7 @@ def services(scene: Scene, silence: Silence, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", silence.url)
     bucket = Bucket.connect(scene.services.bucket.name, "callsheet")
     yield replace(another_process(scene), bucket=bucket)
-    for client in (bucket._client, bucket._quick):
+    for client in (bucket.objects.client, bucket.objects.quick):
         client.close()
 
 
@@ -85,7 +85,7 @@ def test_the_clock_asks_nothing_of_s3(scene: Scene, silence: Silence, services: 
 def test_the_submits_of_one_message_give_their_worker_back_together(
     scene: Scene, services: Services, known: Extensions | None
 ) -> None:
-    services.bucket._capabilities._puts = known
+    services.bucket.objects.capabilities._puts = known
     job_ids = [f"job-{n}" for n in range(8)]
     for job_id in job_ids:
         scene.accepted("apimart", job_id)
@@ -103,7 +103,7 @@ def test_the_submits_of_one_message_give_their_worker_back_together(
 def test_an_image_that_cannot_be_put_holds_its_job_back_and_not_its_worker(
     scene: Scene, services: Services, known: Extensions | None
 ) -> None:
-    services.bucket._capabilities._puts = known
+    services.bucket.objects.capabilities._puts = known
     scene.accepted("evolink", first_frame=INLINE)
 
     batch.take(Step.SUBMIT, ["job-1"], services)

@@ -79,7 +79,7 @@ def test_a_worker_that_is_told_elsewhere_of_the_bucket_believes_in_no_post_that_
     bucket = scene.services.bucket
 
     scene.advance(150)
-    submit.run(JOB, scene.but(bucket=Bucket(bucket._client, bucket.name, "another-prefix")))
+    submit.run(JOB, scene.but(bucket=Bucket(bucket.objects.client, bucket.name, "another-prefix")))
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)
 
