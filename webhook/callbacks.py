@@ -6,6 +6,8 @@ stored, repeat, late, noted (non-terminal or unknown word)  200 {"outcome": ...}
 unknown provider or job, bad token: one answer for all      404
 a valid token without a record: a paid job was lost         404, alarmed, body kept
 not JSON, wrong shape, request id not the job's             400, body kept
+a signature that does not hold, or is missing               401, counted, body kept
+a signature that cannot be judged now                       503: the provider comes again
 too large / not plain application/json                      413 / 415
 the store does not answer, or has no room for a candidate   503: the provider comes again
 
@@ -17,7 +19,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NoReturn
 
 from flask import Blueprint, Request, Response, request
@@ -34,7 +37,7 @@ from werkzeug.exceptions import (
 from webhook import bodies
 from webhook.errors import answer
 from webhook.overload import Overload
-from worker.errors import CallbackError, StoreError
+from worker.errors import CallbackError, ForgedCallbackError, StoreError, UnverifiableCallbackError
 from worker.jobs import callback_token
 from worker.jobs.job import is_job_id
 from worker.logs import bound
@@ -53,6 +56,11 @@ BODY_SECONDS = 5.0
 
 MAX_KEPT_CHARACTERS = 16 * 1024
 """Of a body that cannot be used, kept for the operator."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+COMES_AGAIN = (ServiceUnavailable, UnverifiableCallbackError)
+"""Errors that are answered 503."""
 
 _FAULTS = {400: "cut_short", 413: "too_large", 415: "type"}
 
@@ -99,15 +107,25 @@ class Receiver:
             raise NotFound
         return Address(adapter, job_id, int(attempt))
 
-    def take(self, address: Address, body: bytes, fault: HTTPException | None = None) -> str:
+    def take(
+        self,
+        address: Address,
+        body: bytes,
+        fault: HTTPException | None = None,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> str:
         """Store one arrival durably, and return the store's word for it.
 
-        *fault* is an error of the request around the body. The job has been made due when it is raised, and when
-        `CallbackError` is: the body is no callback of this job. `NotFound`: there is no record. `ServiceUnavailable`:
-        there is no room. `StoreError`: the store did not answer, and nothing is known.
+        *body* is as it came, byte by byte: it may be signed. *fault* is an error of the request around it. The job has
+        been made due when that is raised, and when `CallbackError` is: the body is no callback of this job, or its
+        signature does not hold (`ForgedCallbackError`) or cannot be judged now (`UnverifiableCallbackError`).
+        `NotFound`: there is no record. `ServiceUnavailable`: there is no room. `StoreError`: the store did not answer,
+        and nothing is known.
         """
+        problem = _problem_of_signature(address.provider, headers, body)  # may wait for keys: without a place
         with self.overload.place():
-            event, problem = self._read(address, body)
+            event, problem = (None, problem) if problem else self._read(address, body)
             arrival = self._arrive(address, event)
             if arrival.word == "missing":
                 self._alarm_lost_job(address, body)
@@ -126,7 +144,8 @@ class Receiver:
 
     def _read(self, address: Address, body: bytes) -> tuple[ProviderEvent | None, CallbackError | None]:
         try:
-            return bodies.read(address.provider, body), None
+            event = bodies.read(address.provider, body)
+            return replace(event, is_verified=address.provider.verifier is not None), None
         except CallbackError as err:
             return None, err
 
@@ -154,9 +173,12 @@ class Receiver:
         """Count it, and keep what could not be used for the operator."""
         reason = _FAULTS.get(fault.code or 0, "request") if fault else problem.reason if problem else ""
         log.warning("callback.refused", extra={**address.ids, "reason": reason})
+        if isinstance(problem, UnverifiableCallbackError):
+            self._count(Counter.CALLBACKS_UNVERIFIABLE)
+            return  # it comes again
         if problem:
             self._keep(address, body, reason)
-        self._count(Counter.CALLBACKS_REFUSED)
+        self._count(Counter.CALLBACKS_FORGED if isinstance(problem, ForgedCallbackError) else Counter.CALLBACKS_REFUSED)
 
     def _alarm_lost_job(self, address: Address, body: bytes) -> NoReturn:
         # only we sign such tokens, and only for jobs on record: Redis has lost one that was paid
@@ -195,14 +217,25 @@ def blueprint(receiver: Receiver) -> Blueprint:
         body, fault = _body(request)
         try:
             with bound(**address.ids):
-                outcome = receiver.take(address, body, fault or _type_fault(request))
+                outcome = receiver.take(address, body, fault or _type_fault(request), headers=dict(request.headers))
         except (CallbackError, HTTPException) as err:
-            if address.provider.repeats_refused_callbacks or isinstance(err, ServiceUnavailable):
+            if address.provider.repeats_refused_callbacks or isinstance(err, COMES_AGAIN):
                 raise
             return answer(200, outcome="refused")
         return answer(200, outcome=outcome)
 
     return bp
+
+
+def _problem_of_signature(provider: Provider, headers: Mapping[str, str], body: bytes) -> CallbackError | None:
+    """Why a body of a provider that signs must not be believed; None where it may be, or where nothing is signed."""
+    if provider.verifier is None:
+        return None
+    try:
+        provider.verifier.verify(headers, body)
+    except CallbackError as err:
+        return err
+    return None
 
 
 def _body(request: Request) -> tuple[bytes, HTTPException | None]:

@@ -12,12 +12,13 @@ import logging
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from worker.errors import CallbackError, StoreError
+from worker.errors import CallbackError, ForgedCallbackError, StoreError, UnverifiableCallbackError
 
 log = logging.getLogger(__name__)
 
 WORDS = {
     400: "bad request",
+    401: "unauthorized",
     404: "not found",
     405: "method not allowed",
     413: "too large",
@@ -31,6 +32,7 @@ def register(app: Flask) -> None:
     """Have every exception that leaves a view answered from the table."""
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CallbackError, _refused)
+    app.register_error_handler(UnverifiableCallbackError, _unverifiable)
     app.register_error_handler(StoreError, _store_silent)
     app.register_error_handler(Exception, _bug)
 
@@ -59,7 +61,12 @@ def _http(err: HTTPException) -> Response:
 
 
 def _refused(err: CallbackError) -> Response:
-    return answer(400, error=WORDS[400], reason=err.reason)
+    status = 401 if isinstance(err, ForgedCallbackError) else 400
+    return answer(status, error=WORDS[status], reason=err.reason)
+
+
+def _unverifiable(_: UnverifiableCallbackError) -> Response:
+    return _error(503)
 
 
 def _store_silent(err: StoreError) -> Response:

@@ -18,6 +18,8 @@ CallsheetError
 │   ├── NoSuchRequestError   the provider does not know the request id (yet, or any more)
 │   └── NoRoomError          it was not asked: its limits, as we keep them, hold us back for now
 ├── CallbackError            a delivery that is not a callback of ours
+│   ├── ForgedCallbackError        its signature does not hold, or is missing where there must be one
+│   └── UnverifiableCallbackError  whether its signature holds cannot be told now: let it come again
 ├── DownloadError            the video could not be fetched through the guard
 │   ├── LinkDeadError        the link is gone: ask the provider for a fresh one
 │   ├── SlowDownloadError    the link is good, and others wait for the place
@@ -157,6 +159,14 @@ class CallbackError(CallsheetError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"callback refused ({reason}): {detail}")
         self.reason = reason
+
+
+class ForgedCallbackError(CallbackError):
+    """A delivery whose signature does not hold over its bytes, or is missing where the provider signs."""
+
+
+class UnverifiableCallbackError(CallbackError):
+    """A delivery whose signature cannot be judged now, as the provider's keys are not to be had."""
 
 
 class DownloadError(CallsheetError):

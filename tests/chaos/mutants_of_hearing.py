@@ -26,9 +26,16 @@ HEARING = (
     _m(
         "unsigned callback believed",
         "worker/steps/poll.py",
-        "if heard and not services.settings.confirm_callbacks:",
-        "if heard:",
+        "(event for event in heard if event.is_verified or not services.settings.confirm_callbacks)",
+        "iter(heard)",
         f"{STEPS}/test_poll.py::test_a_forged_callback_moves_nothing",
+    ),
+    _m(
+        "signature not looked at",
+        "webhook/callbacks.py",
+        "provider.verifier.verify(headers, body)",
+        "pass",
+        "tests/integration/webhook/test_receiver_signatures.py::test_a_signature_that_does_not_hold_is_refused_and_counted",
     ),
     _m(
         "candidate believed unread",

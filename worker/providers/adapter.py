@@ -26,6 +26,7 @@ from worker.providers.model import IMAGE_FIELDS, ModelRules, find_rules, model_n
 from worker.providers.payload import Payload
 from worker.providers.reasons import Reason, page_words, reason_in
 from worker.providers.submit_errors import fetch_error, submit_error
+from worker.providers.verify import Verifier
 
 MODEL_CHARACTERS = 100
 CLOCK_SKEW_MS = 10 * 60 * 1000
@@ -41,6 +42,7 @@ class Adapter(ABC):
 
     name: str
     trust: CallbackTrust = CallbackTrust.NONE
+    verifier: Verifier | None = None
     repeats_refused_callbacks: bool = True
     refunds_failures: bool = False  # where its documents do not say so, a failed generation is taken to be paid
     can_list: bool = False

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from worker.jobs.job import Link
 from worker.jobs.spec import JobSpec
 from worker.providers.model import ModelRules
+from worker.providers.verify import Verifier
 
 
 class CallbackTrust(StrEnum):
@@ -21,6 +22,7 @@ class CallbackTrust(StrEnum):
 
     NONE = "none"  # it never calls back: every job is polled
     HINT = "hint"  # unsigned: says when to ask, never what is true
+    VERIFIED = "verified"  # signed: believed at once; one whose signature does not hold is refused
 
 
 class EventKind(StrEnum):
@@ -48,6 +50,7 @@ class ProviderEvent:
     model: str | None = None  # echoed
     created_at: int | None = None
     payload: Mapping[str, Any] | None = field(default=None, repr=False)  # our own request, where it is echoed
+    is_verified: bool = False  # told by a callback whose signature holds: it needs no GET to be believed
 
     @property
     def is_terminal(self) -> bool:
@@ -87,6 +90,7 @@ class Provider(Protocol):
 
     name: str
     trust: CallbackTrust
+    verifier: Verifier | None  # of its callbacks' signatures, where its trust is VERIFIED
     repeats_refused_callbacks: bool  # whether it sends a callback again that was answered 4xx
     refunds_failures: bool  # whether a generation that fails costs nothing
     can_list: bool  # whether `recent` can find a request whose id we never learned

@@ -1,7 +1,7 @@
 """A callback's event as the store keeps it: JSON text, and a fingerprint to know it again.
 
 The receiver writes it, the archive step reads it. It carries the links, which
-only matter where callbacks are believed unconfirmed, and leaves out the echo of
+only matter where callbacks are believed unconfirmed (signed ones are), and leaves out the echo of
 our own request: that holds the prompt, and the spec has a key of its own.
 """
 
@@ -38,4 +38,4 @@ def fingerprint(provider: str, event: ProviderEvent) -> str:
     """
     links = [link.url for link in event.links]
     meaning = [event.request_id, event.kind, event.status, event.progress, links, event.error_code, event.error_message]
-    return sha256(_encode([provider, *meaning, dict(event.usage)]).encode()).hexdigest()
+    return sha256(_encode([provider, *meaning, dict(event.usage), event.is_verified]).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Poll: ask providers how requests are doing, and believe the answer.
 
 Polling is what the clock does to a job that waits on a provider; a callback
-only makes it happen sooner. Many jobs of one provider come
+only makes it happen sooner, unless its signature held: that one is believed as it is. Many jobs of one provider come
 in one task and share its keep-alive connections.
 """
 
@@ -55,8 +55,9 @@ def look(claim: Claim, services: Services) -> Step | None:
     """Find out how a claimed job's request is doing and move the job by that."""
     job = claim.job
     heard = _heard(claim, services)
-    if heard and not services.settings.confirm_callbacks:
-        return _apply(claim, heard[0], "callback", services)
+    believed = (event for event in heard if event.is_verified or not services.settings.confirm_callbacks)
+    if (event := next(believed, None)) is not None:
+        return _apply(claim, event, "callback", services)
     provider = services.providers.get(job.provider)
     if provider is None or job.request_id is None:
         reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"

@@ -21,6 +21,7 @@ from worker.jobs.job import Job, JobError
 from worker.jobs.spec import JobSpec, parse_spec, words_in
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
+from worker.providers import event_json
 from worker.providers.adapter import CLOCK_SKEW_MS
 from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
@@ -93,17 +94,25 @@ class _Inquiry:
     def claimants(self) -> Iterator[ProviderEvent]:
         """Requests that fit the job: candidates first, then the list; raises `LeaseLostError`."""
         store = self._services.store
+        signed = self._signed()
         for request_id, seen_at in store.candidates(self._job.id).items():
             event = self._read(request_id, seen_at)
             if event is None:
                 continue
-            if self._fits(event):
+            if request_id in signed or self._fits(event):
                 yield event
             store.drop_candidate(self._job.id, request_id)
             store.count(Counter.CANDIDATES_REFUSED)
             log.warning("candidate.refused", extra={"job_id": self._job.id, "request_id": request_id})
         if self._provider.can_list:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
+
+    def _signed(self) -> set[str]:
+        """The request ids that signed callbacks to this attempt's URL have named: our key can read them, and the
+        provider itself says whose they are."""
+        stored = self._services.store.events(self._job.id)
+        own = [event for event in stored if event.attempt == self._job.attempt]
+        return {event.request_id for event in own if event_json.load(event.text).is_verified}
 
     def _fits(self, event: ProviderEvent) -> bool:
         """Whether *event* is of our POST, by our clock or by the provider's: Redis' host may be wrong by more than

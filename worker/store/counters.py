@@ -59,6 +59,16 @@ class Counter(StrEnum):
         "callbacks_refused",
         "callbacks came that are none of ours or not well-formed; their bodies are kept",
     )
+    CALLBACKS_FORGED = (
+        "callbacks_forged",
+        "callbacks came without a valid signature of their provider: is its webhook secret still the one that is "
+        "configured? If it is, somebody forges; their bodies are kept",
+    )
+    CALLBACKS_UNVERIFIABLE = (
+        "callbacks_unverifiable",
+        "callbacks could not be judged, as the provider's keys were not to be had, and were asked for again: can the "
+        "receiver reach them?",
+    )
     CALLBACKS_MISSED = (
         "callbacks_missed",
         "callbacks did not come within 5 min of a generation's end, and polls stood in: can the "
