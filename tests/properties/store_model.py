@@ -16,7 +16,7 @@ BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
 REVIVING = {"expired", "failed(generate)", "failed(archive)"}
 RETENTION = 1_000_000
 MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
-MINUTE = 60_000
+MINUTE, DAY = 60_000, 86_400_000
 LONGEST_REST, FARTHEST_TRY = 120 * MINUTE, 300 * MINUTE
 
 
@@ -394,8 +394,10 @@ class Model:
     ) -> None:
         job.state, job.stage, job.nudges, job.closed = to, stage, 0, False
         job.look_until = look_until if to in FINAL else 0
-        if to in (S.FAILED, S.EXPIRED) and not REVISITED.isdisjoint(job.ended.values()):
-            job.look_until = max(look_until, now + RETENTION)
+        if to in (S.FAILED, S.EXPIRED):
+            asked = [RETENTION] if not REVISITED.isdisjoint(job.ended.values()) else []
+            asked += [DAY] if "failed(generate)" in job.ended.values() else []
+            job.look_until = max(job.look_until, *(now + longest for longest in asked), 0)
         job.manifest_ver = None
         job.due_at = now + due_in_ms
         if to is S.SUBMITTING:

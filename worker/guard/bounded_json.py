@@ -118,8 +118,10 @@ def read_strictly(body: bytes, bounds: Bounds = CALLBACK_BOUNDS) -> dict[str, An
     return value
 
 
-def read_tolerantly(body: bytes, bounds: Bounds = ANSWER_BOUNDS) -> dict[str, Any]:
+def read_tolerantly(body: bytes, bounds: Bounds = ANSWER_BOUNDS, *, list_name: str = "") -> dict[str, Any]:
     """The object that *body* holds; `UnreadableError` for anything else.
+
+    With *list_name*, an array is read too: one of a single object as that, any other as an object's field of that name.
 
     What costs nothing is tolerated: bad UTF-8, a byte-order mark; NaN and Infinity are None. A name that is given
     twice with two meanings is left out, and only that: it could be read two ways.
@@ -128,6 +130,8 @@ def read_tolerantly(body: bytes, bounds: Bounds = ANSWER_BOUNDS) -> dict[str, An
         value = _TOLERANT.decode(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as err:
         raise UnreadableError("it is not JSON") from err
+    if list_name and isinstance(value, list):
+        value = value[0] if len(value) == 1 and isinstance(value[0], dict) else {list_name: value}
     if not isinstance(value, dict):
         raise UnreadableError("it is not a JSON object")
     for _ in walk(value, bounds):

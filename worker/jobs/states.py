@@ -73,6 +73,9 @@ UNPAID = frozenset({"failed(accept)", "failed(submit)", S.CANCELLED})
 REVISITED = frozenset({"failed(confirm)", "failed(archive)", S.EXPIRED})
 """The ends of an earlier attempt that may have a video: it is asked once the current one ends without."""
 
+DOUBTED = frozenset({"failed(generate)"})
+"""The end of an earlier attempt that its provider may undo: it is asked, too, but only for `timing.DOUBT_SECONDS`."""
+
 ADOPTS = frozenset(
     {S.ACCEPTED, S.UNCONFIRMED, S.EXPIRED, S.CANCELLED}
     | {"failed(accept)", "failed(submit)", "failed(confirm)", "failed(generate)", "failed(archive)"}

@@ -21,6 +21,9 @@ LONGEST_FIRST_WAIT = 10 * MINUTE
 ARCHIVING = "@archive"
 """Stands for a model in what is kept of durations (`Store.learn`): from the end of a generation to its copy."""
 
+DOUBT_SECONDS = DAY
+"""How long a generation that its provider says has failed is looked at: some are completed after all."""
+
 LEAST_HISTORY = 8
 """Generations of a model that must be known before they, and not its provider's estimate, time the first poll."""
 
@@ -56,7 +59,7 @@ class Timing:
     show_after_seconds: float = 10 * MINUTE  # providers show new request ids late
     in_line_seconds: float = 30 * MINUTE  # a job that waits for its turn at a provider is called, not looked at
     look_again_seconds: float = HOUR  # slow looks at final jobs
-    doubt_seconds: float = DAY  # how long a generation that its provider says has failed is looked at
+    doubt_seconds: float = DOUBT_SECONDS
 
     def first_poll_seconds(self, estimate_seconds: float, *, calls_back: bool, rng: random.Random) -> float:
         """When a job just submitted is first worth a GET, whatever a provider's own estimate says.

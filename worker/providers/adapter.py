@@ -318,6 +318,6 @@ class Adapter(ABC):
 
 def _document(answer: Answer) -> Mapping[str, Any] | None:
     try:
-        return read_tolerantly(answer.body)
+        return read_tolerantly(answer.body, list_name="data")
     except UnreadableError:
         return None

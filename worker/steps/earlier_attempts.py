@@ -15,7 +15,8 @@ from functools import partial
 from worker.errors import BucketError, DownloadError, LeaseLostError, NoSuchRequestError, ProviderError
 from worker.jobs.job import Job, Video
 from worker.jobs.spec import parse_spec
-from worker.jobs.states import MISSED, REVISITED
+from worker.jobs.states import DOUBTED, MISSED, REVISITED
+from worker.jobs.timing import Timing, ms
 from worker.providers.adapter import CLOCK_SKEW_MS
 from worker.providers.base import EventKind, Provider, ProviderEvent
 from worker.services import Services
@@ -28,11 +29,17 @@ from worker.store import Claim
 log = logging.getLogger(__name__)
 
 
-def attempts(job: Job) -> list[int]:
-    """The earlier attempts that may have a video, the latest first; none while the current one may."""
+def attempts(claim: Claim, timing: Timing) -> list[int]:
+    """The earlier attempts that may have a video, the latest first; none while the current one may.
+
+    One that its provider says has failed is asked for `doubt_seconds` from the end of the current one.
+    """
+    job = claim.job
     if job.held not in MISSED:
         return []
-    return sorted((attempt for attempt, ended in job.ended.items() if ended in REVISITED), reverse=True)
+    is_doubted = claim.now - job.state_at <= ms(timing.doubt_seconds)
+    revisited = REVISITED | DOUBTED if is_doubted else REVISITED
+    return sorted((attempt for attempt, ended in job.ended.items() if ended in revisited), reverse=True)
 
 
 def look(claim: Claim, services: Services) -> Step | None:
@@ -40,7 +47,7 @@ def look(claim: Claim, services: Services) -> Step | None:
     provider = services.providers.get(claim.job.provider)
     if provider is None:
         return None
-    for attempt in attempts(claim.job):
+    for attempt in attempts(claim, services.timing):
         older = replace(claim.job, attempt=attempt)
         try:
             copied = _copied_of(older, claim, provider, services)

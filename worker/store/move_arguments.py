@@ -12,7 +12,8 @@ from typing import Any
 
 from worker.jobs.job import Job, JobError, Link
 from worker.jobs.rate_limits import Refusal
-from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.jobs.states import DOUBTED, FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.jobs.timing import DOUBT_SECONDS, ms
 from worker.store.layout import is_field
 from worker.store.lists import RANKS
 from worker.store.replies import Reply
@@ -49,6 +50,7 @@ OWN_FIELDS = frozenset(
 def move_given(
     to: JobState,
     *,
+    look_back_ms: int,
     error: JobError | None = None,
     links: Sequence[Link] | None = None,
     facts: Mapping[str, str] | None = None,
@@ -60,7 +62,11 @@ def move_given(
     sources: Collection[str] | None = None,
     **rest: Any,
 ) -> dict[str, Any]:
-    """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count."""
+    """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count.
+
+    *look_back_ms*: so long an earlier attempt that may have a video is asked, one whose provider says that it has
+    failed for `DOUBT_SECONDS`.
+    """
     if to is JobState.SUBMITTING:
         raise ValueError("a POST is begun by `Store.begin`, under a lease")
     if (to is JobState.FAILED) != (error is not None):
@@ -70,7 +76,7 @@ def move_given(
         "to": to,
         "rank": RANKS[to],
         "sources": ",".join(sources or _sources(to, error, by_operator=rest.get("path") == "operator")),
-        "revisited": ",".join(REVISITED),
+        "look_back_ms": dict.fromkeys(REVISITED, look_back_ms) | dict.fromkeys(DOUBTED, ms(DOUBT_SECONDS)),
         "marks": ",".join(_marks(to, error, is_verdict=lease is not None)),
         "facts": open_fields(facts),
         "notes": open_fields(notes),

@@ -5,6 +5,7 @@ A new provider adds its line to `CASES` and passes unchanged.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -196,6 +197,28 @@ def test_a_taken_submit_tells_its_request_id_and_is_pending(case: Case, provider
 
     assert taken.request_id == taken.event.request_id
     assert taken.event.kind is EventKind.PENDING
+
+
+@pytest.mark.parametrize("told", [[{"id": "ID"}], [{"taskId": "ID"}, {"note": 1}], ["ID"]], ids=str)
+def test_an_id_in_plain_view_in_an_array_is_taken(
+    told: list[Any], case: Case, provider: Adapter, playground: Playground
+) -> None:
+    request_id = submit(provider, case).request_id
+    playground.script("submit", body=json.loads(json.dumps(told).replace("ID", request_id)))
+
+    assert submit(provider, case).request_id == request_id
+
+
+@pytest.mark.parametrize(
+    "told", [[], [{}], ["no id of theirs"], [{"error": {"message": "internal"}, "id": "x"}]], ids=str
+)
+def test_an_array_without_an_id_is_unconfirmed(
+    told: list[Any], case: Case, provider: Adapter, playground: Playground
+) -> None:
+    playground.script("submit", body=told)
+
+    with pytest.raises(UnconfirmedError):
+        submit(provider, case)
 
 
 def test_a_request_is_pending_then_generated_with_a_link(case: Case, provider: Adapter, playground: Playground) -> None:

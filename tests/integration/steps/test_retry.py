@@ -214,6 +214,50 @@ def test_a_failed_second_attempt_is_not_looked_back_from_when_the_first_one_has_
     assert (job.held, job.attempt, job.is_open) == ("failed(generate)", 2, False)
 
 
+@pytest.mark.parametrize("second", ["generate", "submit"])
+def test_a_first_attempt_whose_failure_turns_out_a_success_is_archived_when_the_second_ends_without_a_video(
+    scene: Scene, second: str
+) -> None:
+    scene.rule("poll", status_word="failed")
+    scene.submitted("evolink")
+    scene.finish()
+    scene.look_when_due()
+    first = scene.follow()
+    if second == "generate":
+        scene.rule("generation", outcome="failed", code="nsfw", message="no")
+    else:
+        scene.rule("submit", status=400)
+    retried(scene, pay_again=True)
+    scene.follow()
+    if second == "generate":
+        scene.finish()
+        scene.look_when_due()
+    scene.look()
+    failed = scene.job()
+
+    scene.look_when_due()
+    job = scene.follow()
+
+    assert (first.held, failed.held) == ("failed(generate)", f"failed({second})")
+    assert (job.state, job.attempt, job.videos_attempt) == (S.ARCHIVED, 2, 1)
+    assert [name.rpartition("/")[2] for name in scene.videos()] == ["1-1.mp4"]
+
+
+def test_a_first_attempt_that_has_failed_is_asked_for_a_day_after_the_second_has_ended(scene: Scene) -> None:
+    generation_failed(scene)
+    scene.rule("submit", status=400)
+    retried(scene, pay_again=True)
+    scene.follow()
+    before, looks = scene.gets(), 0
+    while scene.job().is_open and looks < 40:
+        scene.look_when_due()
+        looks += 1
+
+    assert 20 <= looks <= 26
+    assert 20 <= scene.gets() - before <= 26
+    assert scene.job().held == "failed(submit)"
+
+
 def test_the_late_answer_of_the_first_attempts_post_is_kept_under_its_number(scene: Scene) -> None:
     scene.outcome_unknown("evolink")
     retried(scene, pay_again=True)

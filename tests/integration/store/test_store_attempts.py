@@ -147,12 +147,19 @@ def test_a_job_stays_open_while_an_earlier_attempt_may_have_a_video(store: Store
     assert not lives.job().is_open
 
 
-def test_a_job_whose_attempts_have_all_failed_for_good_closes(store: Store, lives: Lives) -> None:
+def test_a_job_whose_first_generation_has_failed_is_looked_at_for_a_day(
+    store: Store, lives: Lives, clock: Clock
+) -> None:
     lives.closed(lives.generation_failed())
     second_attempt_failed(store, lives)
 
     lives.told(lives.job())
 
+    job = lives.job()
+    assert job.is_open
+    assert job.look_until == clock.now + DAY
+    clock.advance(DAY + 1)
+    store.settle(JOB, ver=job.ver, paid="", rest_in_ms=0)
     assert not lives.job().is_open
 
 

@@ -161,6 +161,26 @@ def test_what_costs_nothing_is_tolerated(body: bytes, read: Any) -> None:
     assert read_tolerantly(body) == read
 
 
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (b'[{"a": 1}]', {"a": 1}),
+        (b'[{"a": 1}, {"a": 2}]', {"list": [{"a": 1}, {"a": 2}]}),
+        (b'["a"]', {"list": ["a"]}),
+        (b"[]", {"list": []}),
+        (b'{"a": 1}', {"a": 1}),
+    ],
+)
+def test_an_array_is_read_as_its_only_object_or_as_a_named_field(body: bytes, read: Any) -> None:
+    assert read_tolerantly(body, list_name="list") == read
+
+
+@pytest.mark.parametrize("body", [b"1", b'"a"', b"null", b'[{"a":' + b"[" * 40 + b"]" * 40 + b"}]"])
+def test_what_is_neither_an_object_nor_an_array_in_bounds_is_still_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read_tolerantly(body, list_name="list")
+
+
 @given(st.binary() | st.dictionaries(TEXT, JSON, max_size=4).map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_read_tolerantly_or_refused(body: bytes) -> None:
     try:

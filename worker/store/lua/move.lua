@@ -6,7 +6,7 @@
 --          unpaid   no provider may have heard of the attempt    misses   it has ended without a video
 --          holds    the provider may have the job                final    told to the caller
 --          perishes its video must be copied before link_expires_at, unknown: before so many link_life_ms have passed
---        revisited (held words an earlier attempt may have ended as with a video), look_back_ms
+--        look_back_ms {held word that an earlier attempt may have ended as with a video: for how long it is asked}
 --        and, each only where it applies: request_id, try_no, lease, error {stage, code, message},
 --        links (JSON text), link_expires_at, look_until, owes_manifest, callback_in_ms (a poll found what a callback
 --        should have told: one that has not come in so long is missed)
@@ -15,11 +15,13 @@
 if not job then return {"missing"} end
 local attempt, source, ver = given.attempt, held(), int("ver")
 local function means(mark) return listed(given.marks, mark) end
-local function has_earlier()
+-- Until when the earlier attempts are asked, now that the current one has ended without a video; 0: there are none.
+local function look_back_until()
+  local longest = 0
   for earlier = 1, int("attempt") - 1 do
-    if listed(given.revisited, job["ended." .. earlier] or "") then return true end
+    longest = math.max(longest, given.look_back_ms[job["ended." .. earlier]] or 0)
   end
-  return false
+  return longest > 0 and now + longest or 0
 end
 local function set_links()
   if not given.links then return end
@@ -73,8 +75,7 @@ if job.closed_at then reopen() end
 due_at = now + given.due_in_ms
 if means("final") then
   put("final_at", text(now))
-  local look_back = means("misses") and has_earlier() and now + given.look_back_ms or 0
-  local look_until = math.max(tonumber(given.look_until or 0), look_back)
+  local look_until = math.max(tonumber(given.look_until or 0), means("misses") and look_back_until() or 0)
   if look_until > 0 then put("look_until", text(look_until)) end
   if given.owes_manifest then put("manifest_ver", "0") end
 end
