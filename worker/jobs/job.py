@@ -115,6 +115,7 @@ class Job:
     waits: str = ""  # the code of that, where the state does not tell it: one of `WaitCode`
     refused_at: int | None = None  # when its provider last refused it as it refuses everybody
     unusable: str = ""  # the provider says that it is done, but so that it cannot be used: `no_video` or `bad_link`
+    unusable_at: int | None = None  # since when
     place: str = ""  # where it stands in its provider's line, while it does
     waited_until: int | None = None  # when the POST that it waited there for was begun
     path: str = ""  # how the current state came: submit, callback, poll, sweep, operator
@@ -209,6 +210,7 @@ class Job:
             waits=record.get("waits", ""),
             refused_at=_instant(record, "refused_at"),
             unusable=record.get("unusable", ""),
+            unusable_at=_instant(record, "unusable_at"),
             place=record.get("place", ""),
             waited_until=_instant(record, "waited_until"),
             path=record.get("path", ""),

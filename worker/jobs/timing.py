@@ -53,6 +53,7 @@ class Timing:
     longest_rest_seconds: float = 2 * HOUR  # no job's next look is farther ahead (`due_index.FARTHEST_MS`)
     unconfirmed_deadline_seconds: float = 2 * HOUR  # a generation ends long before, with its callback
     generate_deadline_seconds: float = 6 * HOUR
+    unusable_seconds: float = 30 * MINUTE  # a provider that says "done" may so long name no video that can be fetched
     link_life_seconds: float = 24 * HOUR  # where the provider names no end
     unknown_link_end_seconds: float = 7 * DAY  # re-reads without a working link before the verdict
     past_link_end_seconds: float = 30 * MINUTE  # a link is tried so long past its end, unless its host says it is gone

@@ -89,7 +89,8 @@ def deadline(view: View) -> int | None:
     if job.state is JobState.UNCONFIRMED:
         return _after(job.begun_at or job.accepted_at, timing.unconfirmed_deadline_seconds)
     if job.state is JobState.SUBMITTED:
-        return _after(job.submitted_at or job.accepted_at, timing.generate_deadline_seconds)
+        end = _after(job.submitted_at or job.accepted_at, timing.generate_deadline_seconds)
+        return end if job.unusable_at is None else min(end, _after(job.unusable_at, timing.unusable_seconds))
     return timing.archive_verdict_at(job)
 
 

@@ -13,6 +13,7 @@ import logging
 
 from worker.errors import BucketError, ResultError
 from worker.jobs import notification
+from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.job import Job
 from worker.jobs.manifest import manifest_of
 from worker.jobs.result import error_of
@@ -107,9 +108,13 @@ def _postpone(claim: Claim, services: Services, reason: str) -> None:
 
 
 def _is_unspent(job: Job, services: Services) -> bool:
-    """Whether the POST of a failed job has cost nothing: what it reserved of the day's budget is free again."""
+    """Whether the POST of a failed job has cost nothing: what it reserved of the day's budget is free again.
+
+    A success that cannot be used is none of the failures that a provider does not charge.
+    """
     provider = services.providers.get(job.provider)
-    refunds = provider is not None and provider.refunds_failures
+    is_failure = job.error is not None and job.error.code not in UNUSABLE
+    refunds = provider is not None and provider.refunds_failures and is_failure
     return job.has_failed_at("submit") or (refunds and job.has_failed_at("generate"))
 
 

@@ -201,7 +201,8 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
             log.warning("status.unknown", extra=seen)
     if event.error_code != job.unusable:
         notes["unusable"] = event.error_code
-    if _is_overdue(claim, services):
+        notes["unusable_at"] = str(job.unusable_at or claim.now) if event.error_code else ""
+    if _is_overdue(claim, services) or (event.is_unusable and _was_unusable_long(claim, services)):
         return _expire(claim, services, event.error_code, status)
     changed = event.progress is not None and event.progress > job.progress
     reply = services.store.rest(
@@ -218,6 +219,14 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
 def _is_overdue(claim: Claim, services: Services) -> bool:
     is_waiting = claim.job.state is JobState.SUBMITTED
     return is_waiting and _waited_seconds(claim) > services.timing.generate_deadline_seconds
+
+
+def _was_unusable_long(claim: Claim, services: Services) -> bool:
+    """Whether a job that waits for it has been told "done" for long, without a video that can be used."""
+    job = claim.job
+    if job.state is not JobState.SUBMITTED or job.unusable_at is None:
+        return False
+    return claim.now - job.unusable_at > ms(services.timing.unusable_seconds)
 
 
 def _expire(claim: Claim, services: Services, unusable: str, status: str = "") -> Step | None:

@@ -53,6 +53,7 @@ FIELDS = {
     "waits": "the code of that, where the state does not tell it (`wait_codes.py`)",
     "refused_at": "when its provider last refused it as it refuses everybody: it then stands behind all others",
     "unusable": "the code of a success that cannot be used, while the provider says so: no_video, bad_link",
+    "unusable_at": "since when it says so",
     "place": "where it stands in a line of its provider: <op>:<since>",
     "waited_until": "when the POST it waited for was begun",
     "reserved": "what its last POST reserved of the budget, millionths of USD",

@@ -329,7 +329,7 @@ def test_a_success_that_is_never_usable_is_stuck_at_once_and_ends_as_what_it_is(
     scene.look_when_due()
     seen = scene.job()
 
-    scene.advance(6 * HOUR + 1)
+    scene.advance(30 * MINUTE + 1)
     scene.look_when_due()
     job = scene.follow()
 
@@ -337,6 +337,37 @@ def test_a_success_that_is_never_usable_is_stuck_at_once_and_ends_as_what_it_is(
     assert job.error == JobError("generate", code, "gmicloud says success, but names no video")
     assert scene.counter("unusable_successes") == 2
     assert scene.counter("unknown_statuses") == 0
+
+
+@pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
+def test_a_success_that_cannot_be_used_ends_within_the_hour_and_is_looked_at_for_a_day(
+    scene: Scene, provider: str
+) -> None:
+    scene.rule("generation", videos=0)
+    scene.submitted(provider)
+    scene.finish()
+    looks = 0
+    while not scene.job().is_final and looks < 60:
+        scene.look_when_due()
+        looks += 1
+    job, ended_at = scene.follow(), scene.clock.now_ms
+
+    assert job.error is not None
+    assert (job.held, job.error.code) == ("failed(generate)", "no_video")
+    assert job.submitted_at is not None
+    assert 30 * MINUTE < (ended_at - job.submitted_at) / 1000 < HOUR
+    assert job.look_until == ended_at + DAY * 1000
+
+
+def test_a_video_that_is_named_after_a_while_is_archived(scene: Scene) -> None:
+    scene.rule("poll", times=3, body={"request_id": "", "status": "success", "outcome": {}})
+    scene.submitted()
+    scene.finish()
+    while scene.job().state is S.SUBMITTED:
+        scene.look_when_due()
+
+    assert scene.follow().state is S.ARCHIVED
+    assert scene.counter("unusable_successes") == 3
 
 
 def test_a_job_that_redis_has_lost_is_bound_by_its_callback_when_it_is_sent_again(scene: Scene) -> None:

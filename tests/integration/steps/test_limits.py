@@ -425,6 +425,25 @@ def test_a_refused_job_gives_its_money_back_to_the_next(scene: Scene) -> None:
     assert states(scene, JOB, "job-2") == ["failed", "submitted"]
 
 
+@pytest.mark.parametrize(
+    ("generation", "next_one"), [({"outcome": "failed", "seconds": 5}, "submitted"), ({"videos": 0}, "accepted")]
+)
+def test_a_failure_that_is_not_charged_gives_its_money_back_and_a_success_without_a_video_does_not(
+    scene: Scene, generation: dict[str, Any], next_one: str
+) -> None:
+    limited(scene, daily_budget="0.40")
+    scene.rule("generation", **generation)
+    accepted(scene, JOB)
+    tick(scene)
+    accepted(scene, "job-2")
+    while not scene.job().is_final:
+        tick(scene, 60)
+    tick(scene)
+    tick(scene)
+
+    assert states(scene, JOB, "job-2") == ["failed", next_one]
+
+
 def test_an_unconfirmed_post_keeps_its_money(scene: Scene) -> None:
     limited(scene, daily_budget="0.40")
     scene.unconfirmed(created=False)

@@ -105,10 +105,10 @@ def test_a_submitted_job_that_is_polled_says_when() -> None:
 
 
 def test_a_success_that_cannot_be_used_is_told_as_what_it_is() -> None:
-    words = explain(view(JobState.SUBMITTED, progress=100, unusable="no_video"))
+    words = explain(view(JobState.SUBMITTED, progress=100, unusable="no_video", unusable_at=NOW - 60_000))
 
     assert words.startswith("evolink to name a video: it says that it is done, but names no video (no_video): polled")
-    assert "given up as failed(no_video) in 5 h 58 min" in words
+    assert "given up as failed(no_video) in 29 min" in words
     assert "100 %" not in words
 
 

@@ -78,7 +78,8 @@ local function enter(state, path)
   put("state_at", text(moved_at()))
   put("path", path)
   put("ver", text(int("ver") + 1))
-  drop("error_stage", "error_code", "error_message", "error_provider_code", "waiting_for", "waits", "unusable")
+  drop("error_stage", "error_code", "error_message", "error_provider_code", "waiting_for", "waits")
+  drop("unusable", "unusable_at")
   drop("failures", "nudges", "look_until", "final_at", "manifest_ver")
   drop("kept_in", "unsent_by")  -- of a POST under way
   drop("failing_since")  -- of a link past its end

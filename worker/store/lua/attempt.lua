@@ -23,7 +23,7 @@ for _, name in ipairs({"usage", "begun_at", "submitted_at"}) do
   if job[name] then put(name .. "." .. number, job[name]) end
 end
 drop("usage", "begun_at", "submitted_at", "progress", "polls", "generated_by", "link_expires_at", "videos", "try_no")
-drop("ignored", "differs", "failing_since", "unusable", "refused_at")
+drop("ignored", "differs", "failing_since", "unusable", "unusable_at", "refused_at")
 drop("error_stage", "error_code", "error_message", "error_provider_code")
 drop("waiting_for", "waits", "failures", "nudges", "contradictions")
 drop("final_at", "look_until", "manifest_ver", "lease", "lease_until", "leased_at")
