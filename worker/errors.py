@@ -4,6 +4,7 @@ CallsheetError
 ├── SettingsError            the environment is wrong; lists every bad variable
 ├── SpecError                the spec cannot be made by the model; lists every problem
 ├── SpecConflict             the job id already belongs to another spec
+├── NoSuchJobError           there is no job of that id
 ├── JobFailed                the job ended without a video (what AsyncResult raises)
 ├── StoreError               Redis refused or did not answer
 │   ├── NotDurableError      Redis answered, but could not make the write durable
@@ -66,6 +67,10 @@ class SpecConflict(CallsheetError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} already exists with another spec; use a new id, or send the same spec")
         self.job_id = job_id
+
+
+class NoSuchJobError(CallsheetError):
+    """There is no job of that id, nor can there be one of an id that is none."""
 
 
 class JobFailed(CallsheetError):

@@ -26,6 +26,7 @@ COMMANDS = {
     "watch": "worker.cli.watch:watch",
     "cancel": "worker.cli.cancel:cancel",
     "retry": "worker.cli.retry:retry",
+    "ask": "worker.cli.ask:ask",
     "replay": "worker.cli.replay:replay",
     "renotify": "worker.cli.renotify:renotify",
     "notify": "worker.cli.notify:notify",

@@ -8,6 +8,7 @@ import click
 
 from worker.jobs.actor import Actor
 
+preview_option = click.option("--preview", is_flag=True, help="Say what it would do and cost; do nothing.")
 reason_option = click.option("--reason", metavar="WHY", default="", help="Why, for the job's timeline.")
 
 

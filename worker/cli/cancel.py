@@ -6,7 +6,7 @@ import os
 
 import click
 
-from worker.cli.acting import actor, reason_option
+from worker.cli.acting import actor, preview_option, reason_option
 from worker.cli.verdict import give
 from worker.operations import cancel as operation
 from worker.services import Services
@@ -20,13 +20,14 @@ Example:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("job_id", metavar="JOB")
+@preview_option
 @reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def cancel(job_id: str, reason: str, as_json: bool) -> None:
+def cancel(job_id: str, preview: bool, reason: str, as_json: bool) -> None:
     """Cancel a job that no provider has heard of; its result becomes REVOKED.
 
     Exits with 0 when it is cancelled, 3 when it is too late (a provider has it:
     the job goes on and its cost stands) or S3 cannot tell, 4 when it has ended otherwise.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
-    give(operation.cancel(job_id, services, by=actor(reason)), as_json=as_json)
+    give(operation.cancel(job_id, services, by=actor(reason), preview=preview), as_json=as_json)

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from worker.cli.acting import actor, preview_option, reason_option
 from worker.cli.verdict import give
 from worker.operations import renotify as operation
 from worker.services import Services
@@ -20,12 +21,14 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("job_id", metavar="JOB")
+@preview_option
+@reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def renotify(job_id: str, as_json: bool) -> None:
+def renotify(job_id: str, preview: bool, reason: str, as_json: bool) -> None:
     """Send a job's notification once more, and say what its receiver answered.
 
     The webhook-id is that of the earlier tries, and their schedule goes on
     unless this one is taken. Exits with 3 when it is not.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
-    give(operation.renotify(job_id, services), as_json=as_json)
+    give(operation.renotify(job_id, services, actor(reason), preview=preview), as_json=as_json)

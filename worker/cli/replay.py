@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from worker.cli.acting import actor, reason_option
+from worker.cli.acting import actor, preview_option, reason_option
 from worker.cli.output import emit_json, table, terminal_width
 from worker.cli.verdict import give
 from worker.operations import replay as operation
@@ -31,10 +31,17 @@ STRAY_HEAD = ("n", "at", "provider", "job", "attempt", "why it was kept")
 @click.option("--event", "event_no", type=click.IntRange(min=1), metavar="N", help="Which, as --list counts.")
 @click.option("--stray", "stray_no", type=click.IntRange(min=1), metavar="N", help="One that belonged to no job.")
 @click.option("--list", "only_list", is_flag=True, help="Show what is kept: of JOB, or the strays.")
+@preview_option
 @reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(
-    job_id: str | None, event_no: int | None, stray_no: int | None, only_list: bool, reason: str, as_json: bool
+    job_id: str | None,
+    event_no: int | None,
+    stray_no: int | None,
+    only_list: bool,
+    preview: bool,
+    reason: str,
+    as_json: bool,
 ) -> None:
     """Have a stored callback looked at again: the latest of JOB that tells an end, unless told which.
 
@@ -45,11 +52,14 @@ def replay(
         raise click.UsageError("give a JOB, or --stray N, or --list")
     if event_no is not None and job_id is None:
         raise click.UsageError("--event needs a JOB")
+    if preview and job_id is None:
+        raise click.UsageError("--preview needs a JOB")
     services = Services.from_settings(Settings.from_env(os.environ))
     if only_list and job_id is not None:
         _show(EVENT_HEAD, operation.kept_events(job_id, services.store), "no callback is kept", as_json=as_json)
     elif job_id is not None:
-        give(operation.replay(job_id, services, event_no=event_no, by=actor(reason)), as_json=as_json)
+        outcome = operation.replay(job_id, services, event_no=event_no, by=actor(reason), preview=preview)
+        give(outcome, as_json=as_json)
     elif stray_no is not None:
         give(operation.replay_stray(stray_no, services), as_json=as_json)
     else:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import click
 
+from worker.cli.acting import actor, reason_option
 from worker.cli.board import Board, Line, is_live
 from worker.cli.output import emit_json
 from worker.errors import CallsheetError
@@ -27,8 +28,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--apply", is_flag=True, help="Write the records; without it, only count them.")
+@reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each job, then the counts.")
-def restore(apply: bool, as_json: bool) -> None:
+def restore(apply: bool, reason: str, as_json: bool) -> None:
     """Restore the records of archived jobs from their manifests in the bucket.
 
     Only jobs that Redis knows nothing of, and those that were sent again before
@@ -41,7 +43,7 @@ def restore(apply: bool, as_json: bool) -> None:
     id: send it again. Exits with 1 when something in the bucket could not be used.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
-    outcomes = step.run(services, apply=apply)
+    outcomes = step.run(services, apply=apply, by=actor(reason))
     counted = step.count(_told(outcomes, as_json=as_json))
     if as_json:
         emit_json({"applied": apply, **counted})

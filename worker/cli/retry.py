@@ -6,7 +6,7 @@ import os
 
 import click
 
-from worker.cli.acting import actor, reason_option
+from worker.cli.acting import actor, preview_option, reason_option
 from worker.cli.verdict import give
 from worker.operations import retry as operation
 from worker.services import Services
@@ -15,6 +15,7 @@ from worker.settings.settings import Settings
 EXAMPLES = """\b
 Examples:
   callsheet retry order-1007
+  callsheet retry order-1007 --preview
   callsheet retry order-1007 --pay-again
 """
 
@@ -22,9 +23,10 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("job_id", metavar="JOB")
 @click.option("--pay-again", is_flag=True, help="A new attempt even where one may have been paid for.")
+@preview_option
 @reason_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def retry(job_id: str, pay_again: bool, reason: str, as_json: bool) -> None:
+def retry(job_id: str, pay_again: bool, preview: bool, reason: str, as_json: bool) -> None:
     """Let a job that ended without a video go on.
 
     A failed archive is tried again with fresh links, an expired job is asked
@@ -33,4 +35,5 @@ def retry(job_id: str, pay_again: bool, reason: str, as_json: bool) -> None:
     the job stays as it is.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
-    give(operation.retry(job_id, services, pay_again=pay_again, by=actor(reason)), as_json=as_json)
+    outcome = operation.retry(job_id, services, pay_again=pay_again, by=actor(reason), preview=preview)
+    give(outcome, as_json=as_json)

@@ -54,7 +54,7 @@ def create_app(*, reader: Reader, services: Services, env: Mapping[str, str]) ->
     problems.register(app)
     app.register_blueprint(system.health(reader))
     app.register_blueprint(jobs.blueprint(reader, services, Watcher(reader.store)))
-    app.register_blueprint(acts.blueprint(reader, services))
+    app.register_blueprint(acts.blueprint(services))
     app.register_blueprint(system.blueprint(reader, env))
     app.after_request(_finished)
     app.wsgi_app = _Traced(app.wsgi_app)  # type: ignore[method-assign]

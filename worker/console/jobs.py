@@ -16,7 +16,7 @@ from worker.console import auth
 from worker.console.problems import Problem, field_error
 from worker.console.requests import bad_query, body, number, query
 from worker.console.watcher import Watcher
-from worker.errors import CallsheetError, SpecError
+from worker.errors import CallsheetError, NoSuchJobError, SpecError
 from worker.jobs.durations import iso
 from worker.jobs.job import is_job_id
 from worker.jobs.states import JobState
@@ -109,7 +109,7 @@ def known_job(reader: Reader, job_id: str) -> Details:
     with READS:
         known = details(reader, job_id) if is_job_id(job_id) else None
     if known is None:
-        raise Problem(404, "no_such_job", "there is no such job")
+        raise NoSuchJobError(job_id)
     return known
 
 

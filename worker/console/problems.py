@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from worker.errors import BucketError, CallsheetError, SpecConflict, SpecError, StoreError
+from worker.errors import BucketError, CallsheetError, NoSuchJobError, SpecConflict, SpecError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, _told)
     app.register_error_handler(SpecError, _bad_spec)
     app.register_error_handler(SpecConflict, _conflict)
+    app.register_error_handler(NoSuchJobError, _no_such_job)
     app.register_error_handler(StoreError, _store_silent)
     app.register_error_handler(BucketError, _bucket_silent)
     app.register_error_handler(CallsheetError, _refused)
@@ -87,6 +88,10 @@ def _bad_spec(err: SpecError) -> Response:
 
 def _conflict(err: SpecConflict) -> Response:
     return answer(422, "spec_conflict", str(err))
+
+
+def _no_such_job(_err: NoSuchJobError) -> Response:
+    return answer(404, "no_such_job", "there is no such job")
 
 
 def _store_silent(err: StoreError) -> Response:

@@ -65,6 +65,13 @@ def number(given: dict[str, str], name: str, low: int, high: int) -> int | None:
     return int(text)
 
 
+def flag(given: dict[str, str], name: str) -> bool:
+    """A switch of the query: 1 or 0; off where it is not given."""
+    if given.get(name, "0") not in ("0", "1"):
+        raise bad_query([field_error(name, "must be 1 or 0")])
+    return given.get(name) == "1"
+
+
 def _unknown(given: Collection[str], known: Collection[str]) -> list[dict[str, str]]:
     told = ", ".join(dict.fromkeys(known)) or "none"
     return [field_error(shown_name(name), f"is not known here; known: {told}") for name in given if name not in known]

@@ -118,6 +118,7 @@ class Job:
     unusable_at: int | None = None  # since when
     place: str = ""  # where it stands in its provider's line, while it does
     waited_until: int | None = None  # when the POST that it waited there for was begun
+    call: str = ""  # a callback that nobody has looked at
     path: str = ""  # how the current state came: submit, callback, poll, sweep, operator
     generated_by: str = ""  # how the video was learned of: callback or poll
     lease: str = ""
@@ -213,6 +214,7 @@ class Job:
             unusable_at=_instant(record, "unusable_at"),
             place=record.get("place", ""),
             waited_until=_instant(record, "waited_until"),
+            call=record.get("call", ""),
             path=record.get("path", ""),
             lease=record.get("lease", ""),
             lease_until=_instant(record, "lease_until"),

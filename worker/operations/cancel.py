@@ -16,26 +16,58 @@ from worker.store import Reply
 log = logging.getLogger(__name__)
 
 
-def cancel(job_id: str, services: Services, by: Actor | None = None) -> Outcome:
+def cancel(job_id: str, services: Services, by: Actor | None = None, *, preview: bool = False) -> Outcome:
     """Cancel the job where that still saves its money, and say honestly where it does not.
 
-    Raises `CallsheetError` where there is no such job.
+    A *preview* changes nothing, in Redis and in the bucket. Raises `CallsheetError` where there is no such job.
     """
+    if preview:
+        return _preview(found(services.store.get(checked_id(job_id)), job_id), services).as_preview()
     reply = run(checked_id(job_id), services, by)
     job = found(reply.job, job_id)
     if reply.applied:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} is cancelled: no provider heard of it, {_paid(job)}")
+    return _unknown(job_id) if reply.word == "unknown" else _undone(job)
+
+
+def _preview(job: Job, services: Services) -> Outcome:
+    """Tell what the record and the bucket say of a cancel now."""
+    has_candidates = bool(services.store.candidates(job.id))
+    if job.state is JobState.ACCEPTED:
+        try:
+            begun = rollback_guard.last_begun(job, services)
+        except BucketError:
+            return _unknown(job.id)
+        if begun is not None and begun.ended != JobState.CANCELLED:
+            words = f"too late: the bucket knows of a POST of {job.id} that Redis has lost ({price(job)}); it goes on"
+            return Outcome(job.id, "too_late", words, is_done=False)
+    return foreseen(job, has_candidates=has_candidates)
+
+
+def foreseen(job: Job, *, has_candidates: bool) -> Outcome:
+    """The outcome of a cancel by the record alone; nothing is done. For an accepted job the bucket may know better."""
+    if job.state is not JobState.ACCEPTED or has_candidates:
+        return _undone(job).as_preview()
+    words = f"{_attempt(job)} would be cancelled: by the record no provider has heard of it, {_paid(job)}"
+    return Outcome(job.id, "cancelled", words, is_preview=True)
+
+
+def _undone(job: Job) -> Outcome:
+    """The outcome for a job that is not cancelled now: because it was before, or because it is too late."""
+    job_id = job.id
     if job.state is JobState.CANCELLED:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} was cancelled before; {_paid(job)}")
-    if reply.word == "unknown":
-        words = (
-            f"{job_id} is not cancelled: S3 does not answer, and only the bucket can tell that it was never sent; "
-            f"see callsheet doctor, then callsheet cancel {job_id} again"
-        )
-        return Outcome(job_id, "unknown", words, is_done=False)
     if job.is_final:
         return Outcome(job_id, "final", f"{job_id} has ended already: it is {job.state}", is_done=False)
     return Outcome(job_id, "too_late", f"too late: {_where(job)}", is_done=False)
+
+
+def _unknown(job_id: str) -> Outcome:
+    words = (
+        f"{job_id} is not cancelled: S3 does not answer, and only the bucket can tell that it was never sent; "
+        f"see callsheet doctor, then callsheet cancel {job_id} again"
+    )
+    return Outcome(job_id, "unknown", words, is_done=False)
 
 
 def run(job_id: str, services: Services, by: Actor | None = None) -> Reply:

@@ -29,22 +29,30 @@ STRAY_WORDS = {
 USEFUL = ("stored", "repeat", "noted", "late")
 
 
-def replay(job_id: str, services: Services, *, event_no: int | None = None, by: Actor | None = None) -> Outcome:
+def replay(
+    job_id: str, services: Services, *, event_no: int | None = None, by: Actor | None = None, preview: bool = False
+) -> Outcome:
     """Have a stored callback of the job looked at again: the latest that tells an end, or number *event_no* from 1.
 
-    Raises `CallsheetError` where there is no such job or callback.
+    A *preview* says whether it would be, and does nothing. Raises `CallsheetError` where there is no such job, or no
+    such callback.
     """
     job = found(services.store.get(checked_id(job_id)), job_id)
     event = _chosen(job_id, services.store.events(job_id), event_no)
-    word = run(job_id, event.fingerprint, services, by).word
+    if preview:
+        word = services.store.recall(job_id, event.fingerprint, preview=True).word
+    else:
+        word = run(job_id, event.fingerprint, services, by).word
     if word == "applied":
-        return Outcome(job_id, "replayed", f"{job_id} is due now and looks at what {event.request_id} is said to be")
+        is_due = "would be due at once, and look" if preview else "is due now and looks"
+        words = f"{job_id} {is_due} at what {event.request_id} is said to be"
+        return Outcome(job_id, "replayed", words, is_preview=preview)
     why = {
         "late": f"a callback of attempt {event.attempt} can change nothing: {job_id} is {job.held} in its attempt "
         f"{job.attempt}",
         "full": f"{job_id} has no room for another candidate now: try again in a minute",
     }.get(word, f"the callback is no longer kept for {job_id}")
-    return Outcome(job_id, word, why, is_done=False)
+    return Outcome(job_id, word, why, is_done=False, is_preview=preview)
 
 
 def replay_stray(stray_no: int, services: Services) -> Outcome:

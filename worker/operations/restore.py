@@ -18,6 +18,7 @@ from typing import TypeVar
 from worker.bucket.intents import Begun
 from worker.errors import BucketError, ManifestError
 from worker.jobs import manifest
+from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import RETRIES, JobState
 from worker.services import Services
@@ -51,17 +52,19 @@ class Outcome:
     reason: str = ""
 
 
-def run(services: Services, *, apply: bool) -> Iterator[Outcome]:
+def run(services: Services, *, apply: bool, by: Actor | None = None) -> Iterator[Outcome]:
     """Go through all manifests, then all tries; without *apply* nothing is written. Raises `BucketError`.
 
     Tries have outcomes only where something is to be done, and never for a job that has a manifest.
     """
     archived = set()
-    for outcome in _each(services.bucket.manifests.all(), lambda entry: _restored(*entry, services, apply=apply)):
+    for outcome in _each(
+        services.bucket.manifests.all(), lambda entry: _restored(*entry, services, apply=apply, by=by)
+    ):
         archived.add(outcome.job_id)
         yield outcome
     begun = (entry for entry in services.bucket.intents.jobs() if entry[0] not in archived)
-    yield from filter(None, _each(begun, lambda entry: _by_answers(*entry, services, apply=apply)))
+    yield from filter(None, _each(begun, lambda entry: _by_answers(*entry, services, apply=apply, by=by)))
 
 
 def _each(entries: Iterator[T], look: Callable[[T], R]) -> Iterator[R]:
@@ -71,7 +74,7 @@ def _each(entries: Iterator[T], look: Callable[[T], R]) -> Iterator[R]:
             yield from pool.map(look, batch)
 
 
-def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outcome:
+def _restored(job_id: str, key: str, services: Services, *, apply: bool, by: Actor | None) -> Outcome:
     store = services.store
     job = store.get(job_id)
     if job is not None and (job.is_tombstone or job.state is JobState.ARCHIVED):
@@ -84,20 +87,20 @@ def _restored(job_id: str, key: str, services: Services, *, apply: bool) -> Outc
         return Outcome(job_id, "known")
     if not apply:
         return Outcome(job_id, "restored")
-    reply = store.restore(told) if job is None else adopt.adopt(job, told, services, path="operator").word
+    reply = store.restore(told, by) if job is None else adopt.adopt(job, told, services, path="operator", by=by).word
     word = {"applied": "restored", "taken": "conflict"}.get(reply, "known")
     log.info("job.restored", extra={"job_id": job_id, "outcome": word})
     return Outcome(job_id, word, "another job has its request id" if word == "conflict" else "")
 
 
-def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bool) -> Outcome | None:
+def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bool, by: Actor | None) -> Outcome | None:
     """Bind a job by the answer that the bucket has kept; None: there is none, or nothing to be done."""
     job = services.store.get(job_id)
     try:
         if job is None:
             return _lost(job_id, last_attempt, services)
         if job.attempt + 1 == last_attempt and job.held in RETRIES[JobState.ACCEPTED]:
-            return _retried(job, services, apply=apply)
+            return _retried(job, services, apply=apply, by=by)
         if job.is_tombstone or job.held not in BOUND_BY_ANSWERS:
             return None
         begun = rollback_guard.last_begun(job, services)
@@ -105,12 +108,12 @@ def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bo
         return Outcome(job_id, "unreadable", str(err))
     if begun is None or begun.request_id is None:
         return None
-    if apply and rollback_guard.bind(job, begun, services) is not None:
+    if apply and rollback_guard.bind(job, begun, services, by) is not None:
         return Outcome(job_id, "bound")
     return _unbound(job, begun, services, apply=apply)
 
 
-def _retried(job: Job, services: Services, *, apply: bool) -> Outcome | None:
+def _retried(job: Job, services: Services, *, apply: bool, by: Actor | None) -> Outcome | None:
     """Retry a job again of which Redis has lost that, where a provider took the attempt: its caller was told of it."""
     attempt = job.attempt + 1
     begun = services.bucket.intents.last_begun(job.id, attempt, 1)
@@ -119,10 +122,10 @@ def _retried(job: Job, services: Services, *, apply: bool) -> Outcome | None:
     if not apply or begun.provider not in ("", job.provider):
         return _unbound(job, begun, services, apply=apply)
     detail = f"attempt {attempt}, which Redis had lost"
-    reply = services.store.try_again(job.id, attempt=job.attempt, pay_again=True, detail=detail)
+    reply = services.store.try_again(job.id, attempt=job.attempt, pay_again=True, detail=detail, by=by)
     if not reply.applied or reply.job is None:
         return None
-    if rollback_guard.bind(reply.job, begun, services) is None:
+    if rollback_guard.bind(reply.job, begun, services, by) is None:
         return _unbound(reply.job, begun, services, apply=True)
     return Outcome(job.id, "bound")
 

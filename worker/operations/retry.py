@@ -13,8 +13,8 @@ from worker.errors import CallsheetError
 from worker.jobs.actor import Actor
 from worker.jobs.durations import span
 from worker.jobs.job import Job
-from worker.jobs.states import UNPAID, JobState
-from worker.operations.outcome import Outcome, checked_id, found, price
+from worker.jobs.states import RETRIES, UNPAID, JobState
+from worker.operations.outcome import Outcome, Pays, checked_id, found, price
 from worker.services import Services
 from worker.store import Reply
 
@@ -24,19 +24,59 @@ _FREE_WAY = {"failed(archive)": JobState.GENERATED, "expired": JobState.SUBMITTE
 """The end of a job -> the state in which it goes on without another attempt."""
 
 
-def retry(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Outcome:
-    """Let a job that has ended go on, and say what that costs; raises `CallsheetError` where there is no such job."""
+def retry(
+    job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None, preview: bool = False
+) -> Outcome:
+    """Let a job that has ended go on, and say what that costs; a *preview* says it and does nothing.
+
+    Raises `CallsheetError` where there is no such job, or only its tombstone.
+    """
     before = found(services.store.get(checked_id(job_id)), job_id)
+    if before.is_tombstone:
+        raise _no_record(before.id)
+    if preview:
+        return foreseen(before, has_candidates=bool(services.store.candidates(job_id)), pay_again=pay_again)
     reply = run(job_id, services, pay_again=pay_again, by=by)
     job = reply.job
     if job is None or job.is_tombstone:
-        raise CallsheetError(
-            f"only the tombstone of {before.id} is left, which is no record to go on from: send its spec under a new id"
-        )
-    facts = {"state": str(job.state), "attempt": job.attempt, "price": dict(job.cost), "paid": _attempts(job)}
-    if reply.applied:
-        return Outcome(job.id, *_DONE[job.state](job), facts=facts)
-    return Outcome(job.id, *_undone(job, reply.word), is_done=False, facts=facts)
+        raise _no_record(before.id)
+    if not reply.applied:
+        return _undone(job, reply.word)
+    facts = {**_facts(before), "state": str(job.state), "attempt": job.attempt}
+    if job.state is not JobState.ACCEPTED:
+        return Outcome(job.id, _FREE[job.state], f"{job.id} goes on: {_for_free(job, job.state)}", facts=facts)
+    words = f"{job.id} goes on: attempt {job.attempt} will be submitted to {job.provider}, {price(job)}; {_known(job)}"
+    return Outcome(job.id, "new_attempt", words, facts=facts, pays=_pays(before), costs=job.cost)
+
+
+def foreseen(job: Job, *, has_candidates: bool, pay_again: bool) -> Outcome:
+    """The outcome of a retry by the record of *job*; nothing is done."""
+    if job.held not in RETRIES[JobState.ACCEPTED]:
+        return _undone(job, "late").as_preview()
+    way = None if pay_again else _FREE_WAY.get(job.held)
+    if way is not None:
+        facts = {**_facts(job), "state": str(way)}
+        words = f"{job.id} would go on: {_for_free(job, way)}"
+        return Outcome(job.id, _FREE[way], words, facts=facts, is_preview=True)
+    if job.call or has_candidates:
+        return _undone(job, "asking").as_preview()
+    if not pay_again and _pays(job) is Pays.ATTEMPT_AGAIN:
+        return _undone(job, "paid").as_preview()
+    attempt = job.attempt + 1
+    words = f"{job.id} would go on: attempt {attempt} at {job.provider}, {price(job)}; {_known(job)}"
+    facts = {**_facts(job), "state": str(JobState.ACCEPTED), "attempt": attempt}
+    return Outcome(job.id, "new_attempt", words, facts=facts, pays=_pays(job), costs=job.cost).as_preview()
+
+
+def is_free(job: Job) -> bool:
+    """Whether the job that has ended can go on without another attempt."""
+    return job.held in _FREE_WAY
+
+
+def _no_record(job_id: str) -> CallsheetError:
+    return CallsheetError(
+        f"only the tombstone of {job_id} is left, which is no record to go on from: send its spec under a new id"
+    )
 
 
 def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Reply:
@@ -63,43 +103,52 @@ def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor |
     return reply
 
 
-def _again(job: Job) -> tuple[str, str]:
-    known = "; ".join(_attempts(job)) or "nothing was paid before"
-    return (
-        "new_attempt",
-        f"{job.id} goes on: attempt {job.attempt} will be submitted to {job.provider}, {price(job)}; {known}",
-    )
+def _facts(job: Job) -> dict[str, object]:
+    return {"state": str(job.state), "attempt": job.attempt, "price": dict(job.cost), "paid": _attempts(job)}
 
 
-def _asked(job: Job) -> tuple[str, str]:
-    return "asking", f"{job.id} goes on: {job.provider} is asked about {job.request_id} again; nothing is paid for that"
+def _known(job: Job) -> str:
+    return "; ".join(_attempts(job)) or "nothing was paid before"
 
 
-def _archived(job: Job) -> tuple[str, str]:
-    return (
-        "archiving",
-        f"{job.id} goes on: its video is archived again, with fresh links of {job.provider}; nothing is paid for that",
-    )
+_FREE = {JobState.SUBMITTED: "asking", JobState.GENERATED: "archiving"}
+"""The ways on that cost nothing: the state in which the job goes on -> code."""
 
 
-_DONE = {JobState.ACCEPTED: _again, JobState.SUBMITTED: _asked, JobState.GENERATED: _archived}
+def _for_free(job: Job, way: JobState) -> str:
+    if way is JobState.SUBMITTED:
+        return f"{job.provider} is asked about {job.request_id} again; nothing is paid for that"
+    return f"its video is archived again, with fresh links of {job.provider}; nothing is paid for that"
 
 
-def _undone(job: Job, word: str) -> tuple[str, str]:
-    """Why the job stays as it is."""
+def _undone(job: Job, word: str) -> Outcome:
+    """The outcome for a job that stays as it is."""
     if word == "paid":
-        return "may_be_paid", (
-            f"{job.id} may have been paid for already ({'; '.join(_attempts(job))}); a new attempt costs {price(job)} "
-            f"once more: callsheet retry {job.id} --pay-again"
+        code = "may_be_paid"
+        words = (
+            f"{job.id} may have been paid for already ({_known(job)}); a new attempt costs {price(job)} once more: "
+            f"callsheet retry {job.id} --pay-again"
         )
-    if word == "asking":
-        return "asking_first", (
+    elif word == "asking":
+        code = "asking_first"
+        words = (
             f"a callback for {job.id} is yet to be looked at, and may bring the video that is paid for: "
             f"try again in {span(60)}, or see callsheet show {job.id}"
         )
-    if job.state is JobState.ARCHIVED:
-        return "archived", f"{job.id} has its video already"
-    return "not_ended", f"{job.id} has not ended: it is {job.state}; callsheet show {job.id} tells what it waits for"
+    elif job.state is JobState.ARCHIVED:
+        code, words = "archived", f"{job.id} has its video already"
+    else:
+        code = "not_ended"
+        words = f"{job.id} has not ended: it is {job.state}; callsheet show {job.id} tells what it waits for"
+    pays, costs = (Pays.ATTEMPT_AGAIN, job.cost) if word == "paid" else (Pays.NOTHING, {})
+    return Outcome(job.id, code, words, is_done=False, facts=_facts(job), pays=pays, costs=costs)
+
+
+def _pays(job: Job) -> Pays:
+    """The money that another attempt at a job that has ended spends."""
+    ended = {**job.ended, job.attempt: job.held}
+    is_unpaid = not job.request_ids and UNPAID.issuperset(ended.values())
+    return Pays.ATTEMPT if is_unpaid else Pays.ATTEMPT_AGAIN
 
 
 def _attempts(job: Job) -> list[str]:

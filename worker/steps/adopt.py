@@ -10,6 +10,7 @@ import logging
 
 from worker.errors import ManifestError
 from worker.jobs import manifest
+from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.manifest import Restorable
 from worker.services import Services
@@ -33,8 +34,8 @@ def look(job: Job, begun_at: int, services: Services) -> Step | None:
     return None
 
 
-def adopt(job: Job, told: Restorable, services: Services, *, path: str) -> Reply:
+def adopt(job: Job, told: Restorable, services: Services, *, path: str, by: Actor | None = None) -> Reply:
     """Record the videos of a manifest of the same spec as the job's; the words are `Store.adopt`'s."""
-    reply = services.store.adopt(job, told, path=path)
+    reply = services.store.adopt(job, told, path=path, by=by)
     log.info("job.adopted", extra={"job_id": job.id, "outcome": reply.word})
     return reply

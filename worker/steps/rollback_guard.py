@@ -14,6 +14,7 @@ import logging
 import secrets
 
 from worker.bucket.intents import Begun
+from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
@@ -91,7 +92,7 @@ def _end(job: Job, ended: str, services: Services, lease: str | None) -> Step | 
     return Step.SETTLE if reply.applied else None
 
 
-def bind(job: Job, begun: Begun, services: Services) -> Step | None:
+def bind(job: Job, begun: Begun, services: Services, by: Actor | None = None) -> Step | None:
     """Bind the request whose id the bucket has kept; None: it has kept none, or the job has one.
 
     Also None where another provider took it: a job that was sent again may have been given to this one.
@@ -103,8 +104,9 @@ def bind(job: Job, begun: Begun, services: Services) -> Step | None:
         attempt=job.attempt,
         provider=job.provider,
         request_id=begun.request_id,
-        path="sweep",
+        path="sweep" if by is None else "operator",
         detail="by the answer that the bucket has kept",
+        by=by,
     )
     if not reply.applied or reply.job is None:
         return None

@@ -64,7 +64,7 @@ class Operations(Arrivals):
         }
         return read_reply(job_id, self._run("attempt", job_id, given, durable=True))
 
-    def restore(self, told: Restorable) -> str:
+    def restore(self, told: Restorable, by: Actor | None = None) -> str:
         """Record an archived job that nothing is known of, closed: `applied`, `repeat` (it is known), or `taken`
         (one of its request ids belongs to another job)."""
         lifetime_ms = 3 * self._retention_ms + TOMBSTONE_MS
@@ -78,10 +78,11 @@ class Operations(Arrivals):
             "detail": "restored from its manifest",
             "retention_ms": self._retention_ms,
             "tombstone_ms": self._retention_ms + TOMBSTONE_MS,
+            **given_by(by),
         }
         return str(self._run("restore", told.job_id, given, pack(told.spec_json), durable=True)[0])
 
-    def adopt(self, job: Job, told: Restorable, *, path: str) -> Reply:
+    def adopt(self, job: Job, told: Restorable, *, path: str, by: Actor | None = None) -> Reply:
         """Record the videos that a manifest in the bucket proves, with the requests that made them.
 
         `late`: a request of the job is under way, and its own video will come. `taken`: one of the manifest's request
@@ -103,10 +104,11 @@ class Operations(Arrivals):
             facts={**requests, **kept},
             notes={"generated_by": told.fields["generated_by"], "progress": "100", **made_in},
             detail="by the manifest in the bucket",
+            **given_by(by),
         )
 
-    def recall(self, job_id: str, fingerprint: str, *, by: Actor | None = None) -> Reply:
-        """Have a stored callback looked at again.
+    def recall(self, job_id: str, fingerprint: str, *, by: Actor | None = None, preview: bool = False) -> Reply:
+        """Have a stored callback looked at again; a *preview* gives the same answer and changes nothing.
 
         `late`: it is of another attempt, or the job needs no callback any more. `gone`: it is not kept.
         `full`: there is no room for another candidate.
@@ -117,9 +119,14 @@ class Operations(Arrivals):
             "binding": ",".join(BINDING),
             "max_candidates": ROOM["max_candidates"],
             "detail": "a callback that was kept is looked at again",
+            "preview": preview,
             **given_by(by),
         }
-        return read_reply(job_id, self._run("recall", job_id, given, durable=True))
+        return read_reply(job_id, self._run("recall", job_id, given, durable=not preview))
+
+    def look_now(self, job_id: str, *, detail: str, by: Actor | None = None) -> Reply:
+        """Make an open job due now, with who asked for it in its timeline; `late`: it is closed."""
+        return read_reply(job_id, self._run("hasten", job_id, {"detail": detail, **given_by(by)}, durable=True))
 
     def archive_earlier(
         self, job: Job, earlier: int, videos: Sequence[Video], facts: Mapping[str, str] | None = None

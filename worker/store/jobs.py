@@ -268,6 +268,7 @@ class Store(Deliveries):
         facts: Mapping[str, str] | None = None,
         notes: Mapping[str, str] | None = None,
         detail: str = "",
+        by: Actor | None = None,
     ) -> Reply:
         """Move the job to `submitted`: *request_id* is its attempt's request, and nobody else's.
 
@@ -291,6 +292,7 @@ class Store(Deliveries):
             notes=notes,
             detail=detail,
             request_id=request_id,
+            **given_by(by),
         )
 
     def settle(self, job_id: str, *, ver: int, paid: str, rest_in_ms: int, lease: str | None = None) -> Reply:

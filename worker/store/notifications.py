@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job
 from worker.jobs.notification import Tries
 from worker.store.attempts import TOMBSTONE_MS
@@ -29,12 +30,13 @@ class Deliveries(Admission):
         retry_ms: int = 0,
         tries: Tries | None = None,
         lease: str | None = None,
+        by: Actor | None = None,
     ) -> Reply:
         """Keep a try at the notification of that version of *job*, and close the job if that was all.
 
         `outcome`: `delivered`; `again`, with *tries*, which say when the next one is; `dead`: there is none; `manual`:
         not taken, and changes no schedule. `late`: the record has moved on, and another notification is pending.
-        A job whose result is pending, too, is due in *retry_ms*.
+        A job whose result is pending, too, is due in *retry_ms*. With *by* the try stands in the job's timeline.
         """
         given = {
             "outcome": outcome,
@@ -42,6 +44,7 @@ class Deliveries(Admission):
             "retry_ms": retry_ms,
             **({} if tries is None else {"tries": tries.text(job.ver)}),
             **({} if lease is None else {"lease": lease}),
+            **({} if by is None else {"detail": "its notification was sent once more", **given_by(by)}),
         }
         return self._notified(job, given, to_json(tried), rest_in_ms=rest_in_ms)
 

@@ -44,6 +44,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "due": (),
     "forget": (),
     "give_back": (),
+    "hasten": RECORD,
     "mend": RECORD,
     "metrics": (),
     "missed": (),

@@ -61,7 +61,7 @@ def test_renotify_sends_the_notification_once_more_under_its_id(
 ) -> None:
     failed(is_dead=True)
 
-    done = callsheet("renotify", JOB)
+    done = callsheet("renotify", JOB, "--reason", "they lost it")
 
     job = store.get(JOB)
     assert job is not None
@@ -72,6 +72,11 @@ def test_renotify_sends_the_notification_once_more_under_its_id(
     assert job.notified_ver == job.ver
     assert not job.notify_dead
     assert [tried["path"] for tried in store.deliveries(JOB)] == ["sweep", "operator"]
+    assert store.entries(JOB)[-1].actor
+    assert (store.entries(JOB)[-1].detail, store.entries(JOB)[-1].reason) == (
+        "its notification was sent once more",
+        "they lost it",
+    )
 
 
 def test_renotify_in_vain_changes_no_schedule(

@@ -45,9 +45,11 @@ def test_without_apply_it_only_counts(callsheet: Run, store: Store, lost: Any) -
 
 
 def test_with_apply_the_records_are_there_again(callsheet: Run, store: Store, lost: Any) -> None:
-    done = callsheet("restore", "--apply")
+    done = callsheet("restore", "--apply", "--reason", "the disk died")
 
     job = store.get("j1")
+    [entry] = store.entries("j1")
+    assert (bool(entry.actor), entry.reason) == (True, "the disk died")
     assert done.stdout == "2 of 2 jobs in the bucket are restored; 0 were known already\n"
     assert job is not None
     assert job.videos == (VIDEO,)

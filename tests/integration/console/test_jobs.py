@@ -156,13 +156,42 @@ def test_a_body_that_cannot_be_used_is_refused_by_name(
     assert (answer.status_code, [error["field"] for error in answer.json["errors"]]) == (400, [field])  # type: ignore[index]
 
 
-def test_an_act_that_is_asked_to_preview_is_refused_and_not_done(client: Client, lives: Lives) -> None:
+def test_a_preview_is_told_and_not_done(client: Client, lives: Lives) -> None:
     lives.accept("j1")
 
-    answer = act(client, "/v1/jobs/j1/cancel?preview=1")
+    told = act(client, "/v1/jobs/j1/cancel?preview=1").json
+    stands = lives.store.get("j1")
+    done = act(client, "/v1/jobs/j1/cancel?preview=0").json
 
-    assert answer.status_code == 400
-    assert lives.store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert (told["outcome"], told["done"], told["preview"], told["pays"]) == ("cancelled", True, True, "nothing")
+    assert stands is not None
+    assert stands.state is JobState.ACCEPTED
+    assert (done["outcome"], done["done"], done["preview"]) == ("cancelled", True, False)
+
+
+@pytest.mark.parametrize("name", ["cancel", "retry", "replay", "renotify", "ask"])
+def test_a_preview_that_is_misspelt_does_nothing(client: Client, lives: Lives, name: str) -> None:
+    lives.accept("j1")
+    entries = lives.store.entries("j1")
+
+    answers = [act(client, f"/v1/jobs/j1/{name}?{query}") for query in ("preview=yes", "prevew=1")]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert lives.store.entries("j1") == entries
+
+
+def test_a_provider_is_asked_now_where_there_is_something_to_ask(client: Client, lives: Lives) -> None:
+    lives.accept("j1")
+    nothing = act(client, "/v1/jobs/j1/ask").json
+    lives.submit("j1", due_in_ms=600_000)
+
+    asked = act(client, "/v1/jobs/j1/ask", reason="support wants to know").json
+    [entry] = [line for line in ask(client, "/v1/jobs/j1/timeline").json["timeline"] if line["kind"] == "act"]
+
+    assert (nothing["outcome"], nothing["done"]) == ("nothing_to_ask", False)
+    assert (asked["outcome"], asked["done"]) == ("asked", True)
+    assert lives.store.due() == ["j1"]
+    assert (entry["actor"], entry["reason"]) == ("all", "support wants to know")
 
 
 def test_a_video_is_fetched_by_a_link_of_the_bucket(client: Client, lives: Lives) -> None:

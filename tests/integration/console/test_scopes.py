@@ -23,6 +23,7 @@ CALLS = {
     ("POST", "/v1/jobs/j1/retry"): "operate",
     ("POST", "/v1/jobs/j1/replay"): "operate",
     ("POST", "/v1/jobs/j1/renotify"): "operate",
+    ("POST", "/v1/jobs/j1/ask"): "operate",
     ("GET", "/v1/providers"): "read",
     ("POST", "/v1/providers/none/pause"): "operate",
     ("POST", "/v1/providers/none/resume"): "operate",

@@ -56,21 +56,28 @@ local function forget_events(attempt, request_id, is_own)
   return was_terminal
 end
 
--- Keep a request id that only callbacks have named (a candidate: "<first seen>", and " denied" once a GET with our key did
--- not know it); without room, in the place of the denied one that was seen first. False: each may still be the job's.
-local function keep_candidate(request_id, most)
+-- Whether a request id that only callbacks have named may be kept, and which denied one then gives way to it.
+local function has_candidate_room(request_id, most)
   if redis.call("HEXISTS", CANDIDATES, request_id) == 1 then return true end
   local all, denied, denied_at = redis.call("HGETALL", CANDIDATES), nil, math.huge
   for i = 1, #all, 2 do
     local at = tonumber(string.match(all[i + 1], "^(%d+) denied$") or math.huge)
     if at < denied_at or (at == denied_at and at < math.huge and all[i] < denied) then denied, denied_at = all[i], at end
   end
-  if #all / 2 >= most then
-    if not denied then return false end
+  if #all / 2 < most then return true end
+  return denied ~= nil, denied
+end
+
+-- Keep a request id that only callbacks have named (a candidate: "<first seen>", and " denied" once a GET with our key did
+-- not know it); without room, in the place of the denied one that was seen first. False: each may still be the job's.
+local function keep_candidate(request_id, most)
+  local has_room, denied = has_candidate_room(request_id, most)
+  if not has_room then return false end
+  if denied then
     redis.call("HDEL", CANDIDATES, denied)
     forget_events(int("attempt"), denied, true)
   end
-  redis.call("HSET", CANDIDATES, request_id, text(now))
+  if redis.call("HEXISTS", CANDIDATES, request_id) == 0 then redis.call("HSET", CANDIDATES, request_id, text(now)) end
   return true
 end
 

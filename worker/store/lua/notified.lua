@@ -4,6 +4,7 @@
 --        "manual" (not taken, and changes no schedule), "held" (nothing was sent: look again in hold_ms)
 --        tries (the field `notify_tries`, for "again"), hold_ms, most_kept, retry_ms (until what else is pending is tried),
 --        rest_in_ms, retention_ms, tombstone_ms, and the lease under which it was done, if any
+--        for an operator's: detail (of its line in the timeline)
 -- ARGV   4 the try, JSON, or "" for "held"
 -- Returns {"applied" | "late" (the record has moved on: another notification is pending) | "missing", record}
 
@@ -49,4 +50,5 @@ if ARGV[4] ~= "" then
   redis.call("LTRIM", DELIVERIES, -given.most_kept, -1)
   expire_with_record(DELIVERIES)
 end
+if given.detail then note_move(held(), "operator", int("attempt"), given.detail) end
 return {is_current and "applied" or "late", cjson.encode(job)}
