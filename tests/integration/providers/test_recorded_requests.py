@@ -1,0 +1,70 @@
+"""The five models of the source documents stay on the wire what they were before models became data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.providers.wire import Wire
+from worker.errors import ProviderError, RefusedError
+from worker.jobs.spec import parse_spec
+from worker.providers.adapter import Adapter
+from worker.providers.model import IMAGE_FIELDS
+
+RECORDED = Path(__file__).parents[2] / "payloads" / "requests_of_the_source_models.json"
+
+
+def recorded(provider: str) -> list[dict[str, Any]]:
+    text = re.sub(r"<x\*(\d+)>", lambda run: "x" * int(run[1]), RECORDED.read_text())
+    return [request for request in json.loads(text)["requests"] if request["provider"] == provider]
+
+
+@pytest.mark.parametrize("name", ["gmicloud", "evolink", "apimart"])
+def test_a_source_models_request_is_byte_for_byte_as_it_was(
+    name: str, wire: Wire, connect: Callable[..., Adapter]
+) -> None:
+    provider = connect(name, wire.url, post_seconds=(5, 10))
+    sent = [request for request in recorded(name) if "body" in request]
+
+    for request in sent:
+        wire.answer({"error": "not today"}, 400)
+        with pytest.raises(ProviderError):
+            _submit(provider, request)
+
+    assert [heard.body.decode() for heard in wire.heard] == [request["body"] for request in sent]
+
+
+@pytest.mark.parametrize("name", ["gmicloud", "evolink", "apimart"])
+def test_a_source_model_refuses_what_it_refused(name: str, wire: Wire, connect: Callable[..., Adapter]) -> None:
+    provider = connect(name, wire.url)
+
+    for request in recorded(name):
+        assert provider.problems(parse_spec(request["spec"])) == request.get("problems", []), request["spec"]
+        if "refused" in request:
+            with pytest.raises(RefusedError) as caught:
+                _submit(provider, request)
+            assert caught.value.detail == request["refused"]
+
+    assert wire.heard == []
+
+
+@pytest.mark.parametrize("name", ["gmicloud", "evolink", "apimart"])
+def test_a_source_models_price_is_what_it_was(name: str, wire: Wire, connect: Callable[..., Adapter]) -> None:
+    provider = connect(name, wire.url)
+
+    for request in recorded(name):
+        spec = parse_spec(request["spec"])
+        rules = provider.rules_for(spec)
+        assert rules is not None
+        assert (rules.kind(spec), rules.cost(spec)) == (request["made"], request["cost"]), request["spec"]
+
+
+def _submit(provider: Adapter, request: dict[str, Any]) -> None:
+    spec = request["spec"]
+    images = {name: spec[name] for name in IMAGE_FIELDS if name in spec}
+    provider.submit(parse_spec(spec), images=images, callback_url=request["callback_url"])
