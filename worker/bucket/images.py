@@ -19,7 +19,7 @@ class Images:
     def key(self, job_id: str, accepted_at_ms: int, field: str, content_type: str) -> str:
         """The key of an image that came inline."""
         extension = IMAGE_TYPES.get(content_type)
-        if extension is None or not re.fullmatch(r"[a-z_]{1,40}", field):
+        if extension is None or not re.fullmatch(r"[a-z_]{1,40}(-[0-9]{1,2})?", field):
             raise BucketError("refused", f"job {job_id}: only images of a known type are kept, by their field's name")
         return f"{self._objects.folder(job_id, accepted_at_ms)}/input-{field}.{extension}"
 

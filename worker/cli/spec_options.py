@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -32,6 +33,18 @@ FIELDS = (
     click.option("--aspect-ratio", metavar="W:H", help="Such as 16:9, 9:16 or 1:1."),
     click.option("--sound/--no-sound", default=None, help="With or without sound."),
     click.option("--watermark/--no-watermark", default=None, help="With or without the provider's mark."),
+    click.option("--mode", metavar="NAME", help="A model's own, such as std or pro."),
+    click.option("--seed", metavar="NUMBER", help="The same number, a similar video."),
+    click.option("--cfg-scale", metavar="NUMBER", help="How closely the prompt is followed."),
+    click.option(
+        "--reference-image", "reference_images", metavar="IMAGE", multiple=True, help="A picture to go by; repeat it."
+    ),
+    click.option(
+        "--reference-video", "reference_videos", metavar="VIDEO", multiple=True, help="A video to go by; repeat it."
+    ),
+    click.option(
+        "--extra", metavar="NAME=JSON", multiple=True, help="A field of the provider's that `models` declares."
+    ),
     click.option(
         "--shot", "shots", metavar="SECONDS:PROMPT", multiple=True, help="One shot of a storyboard; repeat it."
     ),
@@ -56,13 +69,18 @@ def spec_options(verb: F) -> F:
 def spec_from_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The spec that *options* describe; what was not given is left out."""
     spec = {name: value for name, value in options.items() if value is not None and value != ()}
-    for name in ("duration", "give_up_after", "not_before"):
+    for name in ("duration", "seed", "cfg_scale", "give_up_after", "not_before"):
         if name in spec:
             spec[name] = _number(spec[name])
+    for name in ("reference_images", "reference_videos"):
+        if name in spec:
+            spec[name] = list(spec[name])
+    if "extra" in spec:
+        spec["extra"] = {name: _json(text) for name, text in map(partial(_pair, "--extra"), spec["extra"])}
     if "shots" in spec:
         spec["shots"] = [_shot(text) for text in spec["shots"]]
     if "metadata" in spec:
-        spec["metadata"] = dict(_pair(text) for text in spec["metadata"])
+        spec["metadata"] = dict(_pair("--metadata", text) for text in spec["metadata"])
     return spec
 
 
@@ -85,9 +103,19 @@ def spec_from_json(document: bytes) -> dict[str, Any]:
     return spec
 
 
-def _number(text: str) -> int | str:
-    """Whole numbers as numbers; the rest as it is, to be refused beside all other problems."""
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
+def _number(text: str) -> int | float | str:
+    """Numbers as numbers; the rest as it is, to be refused beside all other problems."""
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", text) else text
+
+
+def _json(text: str) -> Any:
+    """A value as JSON, or as the text that it is."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _shot(text: str) -> dict[str, Any]:
@@ -97,10 +125,10 @@ def _shot(text: str) -> dict[str, Any]:
     return {"seconds": _number(seconds.strip()), "prompt": prompt.strip()}
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(option: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise click.UsageError("--metadata must be KEY=VALUE, such as order=1007")
+        raise click.UsageError(f"{option} must be KEY=VALUE, such as order=1007")
     return key, value
 
 

@@ -13,11 +13,10 @@ from worker.console.problems import Problem
 from worker.console.requests import fields, query
 from worker.errors import StoreError
 from worker.jobs.durations import iso
-from worker.operations import limits, pause
+from worker.operations import limits, models, pause
 from worker.operations.doctor.examination import examine, gravest
 from worker.operations.pause import Paused
 from worker.operations.view import Reader
-from worker.providers.model import ASKABLE, ModelRules
 
 
 def health(reader: Reader) -> Blueprint:
@@ -67,10 +66,9 @@ def blueprint(reader: Reader, env: Mapping[str, str]) -> Blueprint:
         return _told(pause.resume(reader.store, _configured(provider), auth.actor(reason)))
 
     @auth.call(bp, "GET", "/v1/models", "read")
-    def models() -> Response:
+    def catalogue() -> Response:
         query()
-        told = [_model(rules) for provider in reader.providers.values() for rules in provider.models.values()]
-        return answer({"models": told})
+        return answer({"models": [models.document(rules) for rules in models.all_models(reader.providers)]})
 
     @auth.call(bp, "GET", "/v1/doctor", "read")
     def doctor() -> Response:
@@ -105,23 +103,3 @@ def _pause(held: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if held is None:
         return None
     return {"since": iso(held["since"]), "by": held.get("by"), "reason": held.get("reason")}
-
-
-def _model(rules: ModelRules) -> dict[str, Any]:
-    """One model of a configured provider: what it takes, its limits and its price."""
-    return {
-        "provider": rules.provider,
-        "model": rules.name,
-        "answers_to": list(rules.answers_to),
-        "source": rules.source,
-        "fields": [name for name in ASKABLE if name in rules.fields or (name == "shots" and rules.shot_marker)],
-        "required": [list(group) for group in rules.required],
-        "excluded_by": dict(rules.excluded_by),
-        "lengths": dict(rules.lengths),
-        "choices": {name: list(values) for name, values in rules.choices.items()},
-        "durations": list(rules.durations),
-        "defaults": dict(rules.defaults),
-        "price_per_second": {name: str(price) for name, price in rules.price_per_second.items()},
-        "configured_prices": {name: str(price) for name, price in rules.configured_prices.items()},
-        "currency": rules.currency,
-    }

@@ -50,6 +50,13 @@ def normal_image(text: str) -> str:
     return _normal_url(text)
 
 
+def normal_link(text: str) -> str:
+    """The same for a video, which cannot come inside the spec."""
+    if text.startswith("data:"):
+        raise ValueError("must be an https:// URL or s3://bucket/key")
+    return normal_image(text)
+
+
 def split_s3(uri: str) -> tuple[str, str]:
     """Bucket and key of `s3://bucket/key`; raises `ValueError` in words."""
     match = _S3.fullmatch(uri)

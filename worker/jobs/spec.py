@@ -20,13 +20,16 @@ from worker.guard.bounded_json import value_problems
 from worker.guard.text import shown_name
 from worker.guard.urls import HttpsUrl, predicate
 from worker.jobs import order_terms
-from worker.jobs.images import normal_image
+from worker.jobs.images import normal_image, normal_link
 from worker.jobs.order_terms import GIVE_UP_SECONDS
 from worker.jobs.storyboard import MAX_SHOTS, WORDS_CHARACTERS, check_words
 
 SPEC_BYTES = 6 * 1024 * 1024
 """Two inline pictures of 2 MiB, in base64, and room for words."""
 METADATA_BYTES = 16 * 1024
+EXTRA_FIELDS = 32
+REFERENCES = 16
+"""Most reference pictures, and videos, of a spec: each is looked at in S3 before the POST."""
 URL_CHARACTERS = 2048
 PROBLEMS = 100
 """Most problems told at once."""
@@ -44,6 +47,12 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _few(extra: dict[str, Any]) -> dict[str, Any]:
+    if not extra or len(extra) > EXTRA_FIELDS or len(_compact(extra).encode("utf-8", "replace")) > METADATA_BYTES:
+        raise ValueError(f"must hold 1 to {EXTRA_FIELDS} names of the provider, at most {METADATA_BYTES} bytes as JSON")
+    return extra
+
+
 def _web_url(text: str) -> str:
     """The URL as it is sent to; where it may lead is the operator's to say (`CALLSHEET_NOTIFY_HOSTS`)."""
     try:
@@ -56,6 +65,7 @@ Words = Annotated[str, AfterValidator(_not_blank)]
 ShotWords = Annotated[str, Field(max_length=WORDS_CHARACTERS), AfterValidator(_not_blank), AfterValidator(check_words)]
 Name = Annotated[str, Field(max_length=100), AfterValidator(_not_blank)]
 Image = Annotated[str, AfterValidator(normal_image)]
+Clip = Annotated[str, AfterValidator(normal_link)]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -85,6 +95,16 @@ class JobSpec(BaseModel):
     aspect_ratio: Name | None = None
     sound: bool | None = None
     watermark: bool | None = None
+    seed: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    cfg_scale: Annotated[float, Field(ge=0, le=100)] | None = None
+    mode: Name | None = None
+    reference_images: Annotated[tuple[Image, ...], Field(strict=False, min_length=1, max_length=REFERENCES)] | None = (
+        Field(None, repr=False)
+    )
+    reference_videos: Annotated[tuple[Clip, ...], Field(strict=False, min_length=1, max_length=REFERENCES)] | None = (
+        Field(None, repr=False)
+    )
+    extra: Annotated[dict[str, Any], AfterValidator(_few)] | None = Field(None, repr=False)
     shots: Annotated[tuple[Shot, ...], Field(strict=False)] | None = Field(None, repr=False)
     tenant: Annotated[str, BeforeValidator(order_terms.tenant)] | None = None
     max_cost: Annotated[str, BeforeValidator(order_terms.max_cost)] | None = None  # USD, decimal text
@@ -124,6 +144,7 @@ def parse_spec(fields: Mapping[str, Any]) -> JobSpec:
     problems = value_problems(fields, SPEC_BYTES)
     if problems:
         raise SpecError(problems[:PROBLEMS])
+    fields, told_twice = _with_sound(fields)
     spec: JobSpec | None = None
     unread: set[str] = set()
     try:
@@ -132,16 +153,29 @@ def parse_spec(fields: Mapping[str, Any]) -> JobSpec:
         errors = err.errors(include_url=False, include_input=False)
         problems = [_in_words(error) for error in errors]
         unread = {str(error["loc"][0]) for error in errors}
-    problems += _storyboard_problems(fields)
+    problems += [*told_twice, *_storyboard_problems(fields)]
     if spec is None or problems:
         raise SpecError(problems[:PROBLEMS], unread=unread) from None  # pydantic's own text could hold the prompt
     return spec
 
 
+def _with_sound(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """*fields* with `audio` under its other name, `sound`; and the problem of one that is told twice."""
+    if "audio" not in fields:
+        return fields, []
+    rest = {name: value for name, value in fields.items() if name != "audio"}
+    if fields["audio"] is None:
+        return rest, []
+    if rest.get("sound") not in (None, fields["audio"]):
+        return rest, ["audio: is another name of sound, which says otherwise; give one of them"]
+    return {**rest, "sound": fields["audio"]}, []
+
+
 def words_in(spec: Mapping[str, Any]) -> list[str]:
     """The caller's own words in the fields of a spec: no error of a provider's may repeat them."""
     shots = [shot.get("prompt") for shot in spec.get("shots") or ()]
-    return [words for words in (spec.get("prompt"), spec.get("negative_prompt"), *shots) if words]
+    extra = (value for value in (spec.get("extra") or {}).values() if isinstance(value, str))
+    return [words for words in (spec.get("prompt"), spec.get("negative_prompt"), *shots, *extra) if words]
 
 
 def _storyboard_problems(fields: Mapping[str, Any]) -> list[str]:
@@ -164,7 +198,7 @@ def _storyboard_problems(fields: Mapping[str, Any]) -> list[str]:
 
 _WORDS = {
     "missing": "is missing",
-    "extra_forbidden": "is not a field of a spec; fields are " + ", ".join(JobSpec.model_fields),
+    "extra_forbidden": "is not a field of a spec; fields are " + ", ".join([*JobSpec.model_fields, "audio (= sound)"]),
     "string_type": "must be text",
     "int_type": "must be a whole number, without quotes",
     "bool_type": "must be true or false, without quotes",
@@ -175,6 +209,9 @@ _WORDS = {
     "less_than_equal": "must be at most {le}",
     "string_too_long": "has more than {max_length} characters",
     "value_error": "{error}",
+    "float_type": "must be a number, without quotes",
+    "too_short": "must not be empty: leave it out",
+    "too_long": "has more than {max_length} items",
 }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import requests
 
 from worker.errors import SettingsError
 from worker.providers.adapter import Adapter
 from worker.providers.apimart import ApiMart
 from worker.providers.base import Provider
+from worker.providers.catalogue import files
 from worker.providers.evolink import EvoLink
 from worker.providers.gmicloud import GmiCloud
 from worker.providers.http import Api, trust
-from worker.providers.model import ASKABLE, priced
+from worker.providers.model import ASKABLE, priced, renamed
 from worker.settings.settings import Settings
 
 ADAPTERS: dict[str, type[Adapter]] = {adapter.name: adapter for adapter in (GmiCloud, EvoLink, ApiMart)}
@@ -20,22 +23,27 @@ ADAPTERS: dict[str, type[Adapter]] = {adapter.name: adapter for adapter in (GmiC
 def build(settings: Settings, session: requests.Session | None = None) -> dict[str, Provider]:
     """An adapter for each configured provider, in order of preference; nothing connects yet.
 
-    *session* carries the GETs of all of them; by default each has its own.
+    *session* carries the GETs of all of them; by default each has its own. Raises `SettingsError` with every problem of
+    the catalogue and of what the settings say of its models.
     """
     tls = trust(settings.ca_file)
+    catalogue = files.load(settings.catalogue) if settings.catalogue else files.shipped()
     built: dict[str, Provider] = {}
     problems = []
     for name, options in settings.providers.items():
-        adapter = ADAPTERS[name]
+        adapter, entry = ADAPTERS[name], catalogue[name]
         unknown = sorted(set(options.field_names) - set(ASKABLE))
         if unknown:
             problems.append(f"{name.upper()}_FIELD_NAMES names unknown fields {', '.join(unknown)}")
-        api = Api(name, options.base_url, options.api_key, tls, session=session, answer_bytes=adapter.answer_bytes)
-        built[name] = adapter(api, options.field_names)
+        models = entry.models
         try:
-            built[name].models = priced(adapter.models, options.prices)
+            models = priced(renamed(models, options.field_names), options.prices)
         except ValueError as err:
             problems.append(f"{name.upper()}_PRICES names {err}, which it has not")
+        auth = adapter.auth(options.api_key)
+        base_url = options.base_url or entry.about.base_url
+        api = Api(name, base_url, options.api_key, tls, session=session, auth=auth, answer_bytes=adapter.answer_bytes)
+        built[name] = adapter(api, replace(entry, models=models))
     if problems:
         raise SettingsError(problems)
     return built

@@ -1,14 +1,12 @@
 """The verbs of `base.Provider`, in terms of a vendor's data; all adapters share them.
 
-A vendor's module says what it knows as class attributes, how a submit is written (`envelope`, `encoded`), and what is
-its own in a record (`event`).
+A vendor's module says what it knows as class attributes, and what is its own as overridden methods; its models are
+data (`catalogue/`).
 """
 
 from __future__ import annotations
 
-import re
-from abc import ABC
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -17,95 +15,58 @@ from worker.errors import CallbackError, NoSuchRequestError, ProviderError, Refu
 from worker.guard.bounded_json import UnreadableError, read_tolerantly
 from worker.guard.text import clean
 from worker.jobs.error_codes import ErrorCode
-from worker.jobs.job import Link
 from worker.jobs.spec import JobSpec, words_in
-from worker.providers import answers, diagnosis, places, statuses
-from worker.providers.base import Ask, CallbackTrust, EventKind, ProviderEvent, Submission, at_once
-from worker.providers.http import ANSWER_BYTES, Answer, Api
-from worker.providers.model import IMAGE_FIELDS, ModelRules, find_rules, model_names
-from worker.providers.payload import Payload
-from worker.providers.reasons import Reason, page_words, reason_in
-from worker.providers.submit_errors import fetch_error, submit_error
+from worker.providers import answers, places
+from worker.providers.answer_reader import AnswerReader, document_of
+from worker.providers.base import Ask, CallbackTrust, ProviderEvent, Submission, at_once
+from worker.providers.catalogue.entries import ProviderEntry
+from worker.providers.catalogue.files import shipped
+from worker.providers.http import ANSWER_BYTES, Api
+from worker.providers.model import IMAGE_FIELDS, LINK_LISTS, ModelRules, find_rules, model_names
+from worker.providers.payload import is_echo, payload
+from worker.providers.reasons import reason_in
+from worker.providers.submit_errors import fetch_error
 from worker.providers.verify import Verifier
+from worker.providers.wire_path import WirePath
 
-MODEL_CHARACTERS = 100
 CLOCK_SKEW_MS = 10 * 60 * 1000
 POST_MS = 2 * 60 * 1000
 """The time after the beginning of a POST of ours within which the provider may still create its request."""
 
-GOOD_CODES = frozenset({"", "0", "200", "201", "202", "ok", "success"})
-CREATED_NAMES = ("created_at", "created", "createdAt", "create_time", "createTime")
 
+class Adapter(AnswerReader):
+    """One provider. Class attributes are what is known about the vendor; an instance adds our key and its models."""
 
-class Adapter(ABC):
-    """One provider. Class attributes are what is known about the vendor; an instance adds our key."""
-
-    name: str
     trust: CallbackTrust = CallbackTrust.NONE
     verifier: Verifier | None = None
     repeats_refused_callbacks: bool = True
-    refunds_failures: bool = False  # where its documents do not say so, a failed generation is taken to be paid
+    callback_ports: frozenset[int] | None = None  # the ports it calls back on; None: any
+    callback_field: str | None = None  # where a submit's body names our callback URL, as a wire path
+    callback_query: str | None = None  # or the query parameter that does
+    callback_constants: Mapping[str, Any] = {}  # sent with it: wire path -> value
+    model_field: str | None = "model"  # where a submit's body names the model; None: only its path does
+    reference_header: str | None = None  # the header that carries our name for the request
+    reference_field: str | None = None  # or the place in the body, as a wire path
     can_list: bool = False
-    models: Mapping[str, ModelRules] = {}
-    kinds: Mapping[str, EventKind] = {}  # the vendor's documented status, in lower case -> its meaning
     submit_path: str
     request_path: str  # a request is read at <request_path>/<request id>
     account_path: str  # a GET that needs our key and costs nothing
     account_query: Mapping[str, str] | None = None
     balance_fields: tuple[str, ...] = ()  # where its answer tells what is left, as paths
     unlimited_fields: tuple[str, ...] = ()  # where it says that nothing limits it
-    callback_field: str | None = None  # where a submit names our callback URL
-    ids: places.Ids  # where a record holds its request id, and what that looks like
-    envelopes: tuple[str, ...] = ("",)  # where the record stands in an answer, as paths, best first
-    link_places: tuple[str, ...] = ()  # where a record documents its links, as paths, best first
-    link_ends: str | None = None  # the path to when a link dies
-    payload_field: str | None = None  # where a record echoes our own request
-    code_field: str | None = None  # where a body has a status of its own, which may contradict HTTP's 200
-    estimate_field: tuple[str, ...] = ()  # the way to the provider's own estimate, in seconds
-    usage_fields: tuple[str, ...] = ()  # what is kept of a record's billing
-    usage_field: str = ""  # the path to it
-    unknown_id_codes: frozenset[str] = frozenset()  # error words, beside 404, for "no such request"
-    refusals: tuple[diagnosis.Rule, ...] = ()  # answers that are surely a refusal though they are not 4xx
     answer_bytes: int = ANSWER_BYTES
 
-    def __init__(self, api: Api, field_names: Mapping[str, str] | None = None) -> None:
+    def __init__(self, api: Api, entry: ProviderEntry | None = None) -> None:
+        entry = entry or shipped()[self.name]
         self.api = api
-        self._field_names = field_names or {}
+        self.about = entry.about
+        self.models = entry.models
+        self.refunds_failures = entry.about.failures_are_free
 
-    # What a vendor's module may translate.
-
-    def envelope(self, model: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The body of a submit, from the wire values of its fields."""
-        return {"model": model, **values}
-
-    def encoded(self, value: Any) -> Any:
-        """A neutral value as this vendor wants it written."""
-        return value
-
-    def event(self, request_id: str, record: Mapping[str, Any]) -> ProviderEvent:
-        """Read the event that *record* tells of the request; any JSON object is survived.
-
-        A status that nobody knows is not final; nor is a success that cannot be used: its video may yet be shown.
-        """
-        payload = record.get(self.payload_field) if self.payload_field else None
-        echoed = payload.values() if isinstance(payload, Mapping) else ()
-        hide = [self.api.api_key, *(text for text in echoed if isinstance(text, str))]
-        word = clean(self._status_word(record), answers.STATUS_CHARACTERS, hide=hide)
-        event = ProviderEvent(
-            request_id,
-            statuses.kind_of(word, self.kinds),
-            status=word,
-            progress=answers.percent(record.get("progress")),
-            usage=answers.small(next(places.at(record, self.usage_field), None), self.usage_fields, hide=hide),
-            model=clean(record.get("model"), MODEL_CHARACTERS, hide=hide) or None,
-            created_at=next(filter(None, (answers.instant(record.get(name)) for name in CREATED_NAMES)), None),
-            payload=payload if isinstance(payload, Mapping) else None,
-        )
-        if event.kind is EventKind.GENERATED:
-            return self._generated(event, record)
-        return self._failed(event, self._reason(record, hide)) if event.kind is EventKind.FAILED else event
-
-    # The verbs.
+    @staticmethod
+    def auth(api_key: str) -> Callable[[], Mapping[str, str]]:
+        """The headers that carry our key, made anew for each request."""
+        return lambda: {"Authorization": f"Bearer {api_key}"}
 
     @property
     def clock_ms(self) -> int | None:
@@ -126,12 +87,18 @@ class Adapter(ABC):
         # No vendor publishes figures. Callers of APIMart first look after 12 s for a video of 5 s,
         # well before its end; that longer videos take longer is a guess.
         rules = self.rules_for(spec)
-        return 20.0 + 2.0 * (rules.duration(spec) if rules else 5)
+        return self.about.estimate_base_seconds + self.about.estimate_factor * (rules.duration(spec) if rules else 5)
 
-    def submit(self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None) -> Submission:
-        answer = self.api.post(self.submit_path, self._checked(spec, images, callback_url))
+    def submit(
+        self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None, reference: str = ""
+    ) -> Submission:
+        rules = self._checked(spec, images)
+        body = self.body(rules, payload(rules, spec, images), callback_url, reference)
+        headers = {self.reference_header: reference} if self.reference_header and reference else {}
+        query = {self.callback_query: callback_url} if self.callback_query and callback_url else None
+        answer = self.api.post(rules.path or self.submit_path, body, query=query, headers=headers)
         hide = [self.api.api_key, *words_in(spec.model_dump())]
-        document = _document(answer)
+        document = document_of(answer)
         request_id = self._id_in(document or {})
         record = self._record(document or {}, request_id) if request_id else None
         # an error in the body outranks an id: relays put the trace of their own answer where an id could stand
@@ -141,6 +108,25 @@ class Adapter(ABC):
         event = self.event(request_id, record)
         event = replace(event, error_message=clean(event.error_message, hide=hide))
         return Submission(request_id, event, self._estimate_in(record))
+
+    def body(
+        self, rules: ModelRules, values: dict[str, Any], callback_url: str | None, reference: str
+    ) -> dict[str, Any]:
+        """The body of a submit, from the payload of its model."""
+        body: dict[str, Any] = {}
+        if self.model_field:
+            WirePath.parse(self.model_field).put(body, rules.wire_id)
+        if self.payload_field:
+            WirePath.parse(self.payload_field).put(body, values)
+        else:
+            body.update(values)
+        if self.reference_field and reference:
+            WirePath.parse(self.reference_field).put(body, reference)
+        if callback_url and self.callback_field:
+            WirePath.parse(self.callback_field).put(body, callback_url)
+            for path, value in self.callback_constants.items():
+                WirePath.parse(path).put(body, value)
+        return body
 
     def fetch(self, request_id: str) -> ProviderEvent:
         if answers.request_id(request_id) != request_id:
@@ -186,11 +172,11 @@ class Adapter(ABC):
 
     def fits(self, spec: JobSpec, event: ProviderEvent, *, begun_at: int) -> bool:
         rules = self.rules_for(spec)
-        if rules is None or event.model not in (None, rules.name) or event.created_at is None:
+        if rules is None or event.model not in (None, rules.wire_id) or event.created_at is None:
             return False
         if not begun_at - CLOCK_SKEW_MS <= event.created_at <= begun_at + POST_MS + CLOCK_SKEW_MS:
             return False
-        return event.payload is None or self._payload(rules).is_echo(spec, event.payload)
+        return event.payload is None or is_echo(rules, spec, event.payload)
 
     def check_key(self) -> None:
         answer = self.api.get(self.account_path, self.account_query)
@@ -203,121 +189,16 @@ class Adapter(ABC):
         if numbers and not is_unlimited and max(numbers) <= 0:
             raise ProviderError(self.name, ErrorCode.NO_CREDIT, "its account page says that nothing is left")
 
-    # What an answer says.
-
-    def record(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The record in an answer about one request, whichever; empty when there is none."""
-        found = places.records(document, self.envelopes)
-        with_status = (record for record in found if self._status_word(record))
-        return next(with_status, found[0] if found else {})
-
-    def _record(self, document: Mapping[str, Any], request_id: str) -> Mapping[str, Any] | None:
-        """The record of *request_id*; None when the answer is about another request."""
-        return places.own_record(document, request_id, self.ids, self.envelopes, statuses.NAMES)
-
-    def _status_word(self, record: Mapping[str, Any]) -> str:
-        return next((word for name in statuses.NAMES if isinstance(word := record.get(name), str)), "")
-
-    def _reason(self, record: Mapping[str, Any], hide: Sequence[str]) -> Reason:
-        """Why a request failed, as *record* tells it; our own request in it is no reason."""
-        return reason_in({name: value for name, value in record.items() if name != self.payload_field}, hide=hide)
-
-    def _generated(self, event: ProviderEvent, record: Mapping[str, Any]) -> ProviderEvent:
-        found = places.links({name: v for name, v in record.items() if name != self.payload_field}, self.link_places)
-        if not found.urls:
-            code = ErrorCode.BAD_LINK if found.has_unusable else ErrorCode.NO_VIDEO
-            what = "no link that is an https URL" if found.has_unusable else "no video"
-            told = f"it says {event.status}, but names {what}"
-            return replace(event, kind=EventKind.UNKNOWN, error_code=code, error_message=told)
-        ends = (answers.instant(end) for end in places.at(record, self.link_ends)) if self.link_ends else ()
-        expires_at = min(filter(None, ends), default=None)
-        return replace(event, links=tuple(Link(url, expires_at) for url in found.urls))
-
-    def _failed(self, event: ProviderEvent, reason: Reason) -> ProviderEvent:
-        code = diagnosis.of_failure(event.status, reason)
-        return replace(event, error_code=code, error_message=reason.message, provider_code=reason.code)
-
-    def _payload(self, rules: ModelRules) -> Payload:
-        return Payload(rules, self._field_names, self.encoded)
-
-    def _checked(self, spec: JobSpec, images: Mapping[str, str], callback_url: str | None) -> dict[str, Any]:
-        """The submit's body, once nothing speaks against sending it."""
+    def _checked(self, spec: JobSpec, images: Mapping[str, str]) -> ModelRules:
+        """The model that makes *spec*, once nothing speaks against sending it."""
         rules = self.rules_for(spec)
         problems = self.problems(spec)
-        for field in IMAGE_FIELDS:
-            if getattr(spec, field) is None:
-                continue
+        named = [field for field in IMAGE_FIELDS if getattr(spec, field) is not None]
+        named += [f"{field}[{n}]" for field in LINK_LISTS for n in range(len(getattr(spec, field) or ()))]
+        for field in named:
             url = images.get(field, "")
             if not url.startswith("https://") and not (url.startswith("data:") and self.takes_data_uri(spec)):
                 problems.append(f"{field}: {self.name} needs an https URL for it; is S3 reached over https?")
         if problems or rules is None:
             raise RefusedError(self.name, "spec_refused", "; ".join(problems))
-        values = self._payload(rules).values(spec, images)
-        if callback_url and self.callback_field:
-            values[self.callback_field] = callback_url
-        return self.envelope(rules.name, values)
-
-    def _id_in(self, document: Mapping[str, Any]) -> str | None:
-        request_id = self.ids.told(document, self.envelopes)
-        return None if request_id is None or self.api.api_key in request_id else request_id
-
-    def _status(self, answer: Answer, document: Mapping[str, Any]) -> int:
-        """The status that counts: the body's own where it denies a 200."""
-        code = document.get(self.code_field) if self.code_field else None
-        if isinstance(code, str) and re.fullmatch("[45][0-9][0-9]", code):
-            code = int(code)
-        return code if answer.status == 200 and isinstance(code, int) and 400 <= code < 600 else answer.status
-
-    def _tells_error(self, document: Mapping[str, Any]) -> bool:
-        """Whether a body says by itself that the request was not done, whatever its HTTP status."""
-        code = document.get(self.code_field) if self.code_field else None
-        is_bad_code = isinstance(code, int | str) and str(code).lower() not in GOOD_CODES
-        has_error = any(document.get(name) not in (None, "", False, 0, {}, []) for name in ("error", "errors"))
-        return is_bad_code or has_error or document.get("success") is False
-
-    def _denies(self, document: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-        """Whether a body denies that the request in it exists: it tells an error, and no status that is documented."""
-        is_known = self._status_word(record).strip().lower() in self.kinds
-        return self._tells_error(document) and not is_known
-
-    def _estimate_in(self, record: Mapping[str, Any]) -> float | None:
-        found: Any = record
-        for name in self.estimate_field:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return answers.seconds(found)
-
-    def _submit_error(self, answer: Answer, document: Mapping[str, Any] | None, hide: Sequence[str]) -> ProviderError:
-        status = self._status(answer, document or {})
-        reason = self._said(answer, document, hide)
-        rule = diagnosis.by_rule(status, reason, self.refusals)
-        is_error = document is not None and self._tells_error(document)
-        return submit_error(self.name, answer, status, reason, by_rule=rule, is_error=is_error)
-
-    def _said(self, answer: Answer, document: Mapping[str, Any] | None, hide: Sequence[str]) -> Reason:
-        """The words of an answer, be it JSON or a page."""
-        return Reason((), page_words(answer.body, hide=hide)) if document is None else reason_in(document, hide=hide)
-
-    def _learned(self, answer: Answer, request_id: str = "") -> Mapping[str, Any]:
-        """The document of a GET that was answered well; a page of some proxy says nothing about *request_id*."""
-        document = _document(answer)
-        if document is None:
-            reason = self._said(answer, None, [self.api.api_key])
-            code = "unreadable" if 200 <= answer.status < 300 else ""
-            raise fetch_error(self.name, answer, answer.status, reason, code=code)
-        status = self._status(answer, document)
-        if 200 <= status < 300:
-            return document
-        raise self._fetch_error(answer, status, reason_in(document, hide=[self.api.api_key]), request_id)
-
-    def _fetch_error(self, answer: Answer, status: int, reason: Reason, request_id: str) -> ProviderError:
-        if request_id and (status == 404 or not self.unknown_id_codes.isdisjoint(reason.codes)):
-            detail = f"does not know the request {request_id}: {reason.message}".removesuffix(": ")
-            return NoSuchRequestError(self.name, "no_such_request", detail, status=status, provider_code=reason.code)
-        return fetch_error(self.name, answer, status, reason)
-
-
-def _document(answer: Answer) -> Mapping[str, Any] | None:
-    try:
-        return read_tolerantly(answer.body, list_name="data")
-    except UnreadableError:
-        return None
+        return rules

@@ -12,31 +12,7 @@ from worker.jobs.error_codes import ErrorCode
 from worker.providers.adapter import Adapter
 from worker.providers.base import EventKind
 from worker.providers.diagnosis import Rule
-from worker.providers.model import ModelRules
 from worker.providers.places import Ids
-
-MODELS = {
-    "kling-3.0-turbo": ModelRules(
-        provider="apimart",
-        name="kling-3.0-turbo",
-        source="https://docs.apimart.ai/en/api-reference/videos/kling-3.0-turbo/generation",
-        fields={
-            "prompt": "prompt",
-            "first_frame": "first_frame_image",
-            "duration": "duration",
-            "resolution": "resolution",
-            "aspect_ratio": "aspect_ratio",
-            "watermark": "watermark",
-        },
-        required=(("prompt", "shots", "first_frame"),),
-        excluded_by={"aspect_ratio": "first_frame"},
-        lengths={"prompt": 3072},  # the upstream's hard limit; 2500 is only recommended
-        choices={"resolution": ("720p", "1080p"), "aspect_ratio": ("16:9", "9:16", "1:1")},
-        defaults={"resolution": "720p", "duration": 5, "aspect_ratio": "16:9"},
-        shot_marker="Shot",
-        takes_inline_images=True,
-    )
-}
 
 # https://docs.apimart.ai/en/api-reference/tasks/status; "submitted" stands in the answer to a submit
 KINDS = {
@@ -62,7 +38,6 @@ class ApiMart(Adapter):
     """APIMart's task API. Its undocumented `webhook` field is never sent."""
 
     name = "apimart"
-    models = MODELS
     kinds = KINDS
     repeats_refused_callbacks = False  # its page: 5xx or a time-out is retried, "4xx is not"
     code_field = "code"  # another client of this API has met 200 answers whose body denies them
@@ -73,7 +48,6 @@ class ApiMart(Adapter):
     link_places = ("result.videos",)  # `url` is an array on the newer page and a plain string on the older
     link_ends = "result.videos.expires_at"
     refusals = REFUSALS
-    refunds_failures = True  # "failed tasks are refunded"
     submit_path = "/v1/videos/generations"
     request_path = "/v1/tasks"
     account_path = "/v1/balance"

@@ -92,6 +92,7 @@ class Provider(Protocol):
     trust: CallbackTrust
     verifier: Verifier | None  # of its callbacks' signatures, where its trust is VERIFIED
     repeats_refused_callbacks: bool  # whether it sends a callback again that was answered 4xx
+    callback_ports: frozenset[int] | None  # the ports that it calls back on; None: any
     refunds_failures: bool  # whether a generation that fails costs nothing
     can_list: bool  # whether `recent` can find a request whose id we never learned
     models: Mapping[str, ModelRules]  # by the provider's own model name
@@ -102,9 +103,12 @@ class Provider(Protocol):
     def problems(self, spec: JobSpec) -> list[str]:
         """Why this provider cannot make *spec*: each names field, limit and model. Empty: it can."""
 
-    def submit(self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None) -> Submission:
-        """POST *spec*, once. *images* holds the final value of each image field (a URL, or `data:` content
-        where the provider takes it), by neutral name.
+    def submit(
+        self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None, reference: str = ""
+    ) -> Submission:
+        """POST *spec*, once. *images* holds the final value of each picture and reference (a URL, or `data:` content
+        where the provider takes it), by neutral name (`reference_images[0]` in a list). *reference*: our name for the
+        request, the same for all tries of one attempt.
 
         Raises `NotTakenError`, `RefusedError` or `UnconfirmedError`; nothing else.
         """

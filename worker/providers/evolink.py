@@ -7,37 +7,10 @@ https://docs.evolink.ai/en/api-manual/task-management/get-task-detail
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from worker.providers.adapter import Adapter
 from worker.providers.base import CallbackTrust, EventKind
-from worker.providers.model import ModelRules
 from worker.providers.places import Ids
-
-# Inferred from EvoLink's pages for the other Kling models: the turbo page was seen without its field names.
-FIRST_FRAME = "image_start"
-RESOLUTION = "quality"
-
-MODELS = {
-    "kling-v3-turbo-image-to-video": ModelRules(
-        provider="evolink",
-        name="kling-v3-turbo-image-to-video",
-        source="https://docs.evolink.ai/en/api-manual/video-series/kling/kling-v3-turbo-image-to-video",
-        answers_to=("kling-3.0-turbo",),
-        fields={
-            "prompt": "prompt",
-            "first_frame": FIRST_FRAME,
-            "duration": "duration",
-            "resolution": RESOLUTION,
-        },
-        required=(("first_frame",),),
-        lengths={"prompt": 2500},
-        choices={"resolution": ("720p", "1080p")},
-        defaults={"resolution": "720p", "duration": 5},
-        shot_marker="镜头",  # in Chinese also inside an English prompt, as its page has it
-        price_per_second={"720p": Decimal("0.106"), "1080p": Decimal("0.132")},  # https://evolink.ai/kling-3-0-turbo
-    )
-}
 
 # https://docs.evolink.ai/en/api-manual/task-management/get-task-detail
 KINDS = {
@@ -56,7 +29,6 @@ class EvoLink(Adapter):
 
     name = "evolink"
     trust = CallbackTrust.HINT
-    models = MODELS
     kinds = KINDS
     callback_field = "callback_url"
     estimate_field = ("task_info", "estimated_time")

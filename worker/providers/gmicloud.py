@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,78 +19,9 @@ from worker.providers.adapter import Adapter
 from worker.providers.base import Ask, EventKind, ProviderEvent, at_once
 from worker.providers.diagnosis import Rule
 from worker.providers.http import TOO_LONG
-from worker.providers.model import ModelRules
 from worker.providers.places import Ids
 
-_PAGES = "https://docs.gmicloud.ai/model-quickstarts/video"
 _REQUESTS = "/api/v1/ie/requestqueue/apikey/requests"
-
-# The page's "0.112persecond(0.112 per second (0.14 per second at 1080p)" is garbled by its maths renderer.
-_TURBO_PRICES = {"720p": Decimal("0.112"), "1080p": Decimal("0.14")}
-_RESOLUTIONS = ("720p", "1080p")
-
-MODELS = {
-    rules.name: rules
-    for rules in (
-        ModelRules(
-            provider="gmicloud",
-            name="kling-3.0-turbo-i2v",
-            source=f"{_PAGES}/kling-3-0-turbo-i2v",
-            answers_to=("kling-3.0-turbo",),
-            fields={
-                "prompt": "prompt",
-                "first_frame": "first_frame",
-                "duration": "duration",
-                "resolution": "resolution",
-            },
-            required=(("first_frame",),),
-            lengths={"prompt": 2500},
-            choices={"resolution": _RESOLUTIONS},
-            defaults={"resolution": "720p", "duration": 5},
-            shot_marker="Shot",
-            takes_inline_images=True,
-            price_per_second=_TURBO_PRICES,
-        ),
-        ModelRules(
-            provider="gmicloud",
-            name="kling-3.0-turbo-t2v",
-            source=f"{_PAGES}/kling-3-0-turbo-t2v",
-            answers_to=("kling-3.0-turbo",),
-            fields={
-                "prompt": "prompt",
-                "duration": "duration",
-                "resolution": "resolution",
-                "aspect_ratio": "aspect_ratio",
-            },
-            required=(("prompt", "shots"),),
-            lengths={"prompt": 2500},
-            choices={"resolution": _RESOLUTIONS, "aspect_ratio": ("16:9", "9:16", "1:1")},
-            defaults={"resolution": "720p", "duration": 5, "aspect_ratio": "16:9"},
-            shot_marker="Shot",
-            price_per_second=_TURBO_PRICES,
-        ),
-        ModelRules(
-            provider="gmicloud",
-            name="kling-v3-image-to-video",
-            source=f"{_PAGES}/kling-v3-image-to-video",
-            answers_to=("kling-3.0",),
-            fields={
-                "prompt": "prompt",
-                "first_frame": "image",
-                "last_frame": "image_tail",
-                "negative_prompt": "negative_prompt",
-                "duration": "duration",
-                "sound": "sound",
-            },
-            required=(("prompt",), ("first_frame",)),
-            # The page limits only `prompt`; a longer negative one would surely be a mistake.
-            lengths={"prompt": 2500, "negative_prompt": 2500},
-            defaults={"duration": 5},
-            takes_inline_images=True,
-            # Unpriced: the page names the rate with sound ("increases to $0.252"), never the one without.
-        ),
-    )
-}
 
 # The vendor's SDK (package `gmicloud`, _enums.py) lists all seven.
 KINDS = {
@@ -139,8 +69,6 @@ class GmiCloud(Adapter):
 
     name = "gmicloud"
     can_list = True
-    refunds_failures = True  # "failures are not charged"
-    models = MODELS
     kinds = KINDS
     ids = Ids(("request_id",), re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"))
     # Never `thumbnail_image_url`, though the official example puts an .mp4 there.
@@ -152,15 +80,6 @@ class GmiCloud(Adapter):
     account_query = MappingProxyType({"limit": "1"})
     refusals = REFUSALS
     answer_bytes = 6 * 1024 * 1024  # it echoes the payload, inline pictures and all
-
-    def envelope(self, model: str, values: dict[str, Any]) -> dict[str, Any]:
-        return {"model": model, "payload": values}
-
-    def encoded(self, value: Any) -> str:
-        """All values are strings, the duration too; switches are words."""
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        return str(value)
 
     def recent(self, spec: JobSpec, *, since: int = 0, ask: Ask = at_once) -> Iterator[ProviderEvent]:
         """The list page by page, by limit and offset; how it is sorted is not documented, the latest first as seen.
@@ -175,7 +94,7 @@ class GmiCloud(Adapter):
         offset, limit, passed_over = 0, PAGE_RECORDS, 0
         for _ in range(MOST_PAGES):
             try:
-                page = ask(partial(self._page, rules.name, offset, limit))
+                page = ask(partial(self._page, rules.wire_id, offset, limit))
             except ProviderError as err:
                 if err.code != TOO_LONG:
                     raise

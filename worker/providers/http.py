@@ -52,10 +52,12 @@ class Answer:
     status: int
     body: bytes = field(repr=False)
     retry_after: float | None = None  # seconds, clamped; None: not named, or not readable
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # names in lower case
 
 
 class Api:
-    """One provider's HTTPS API. `session` carries the GETs; its connections are kept."""
+    """One provider's HTTPS API. `session` carries the GETs; its connections are kept. `auth` makes the headers that
+    carry our key, anew for each request; by default a bearer's."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Api:
         tls: ssl.SSLContext,
         *,
         session: requests.Session | None = None,
+        auth: Callable[[], Mapping[str, str]] | None = None,
         answer_bytes: int = ANSWER_BYTES,
         post_seconds: tuple[float, float] = POST_SECONDS,
         get_seconds: tuple[float, float] = GET_SECONDS,
@@ -80,20 +83,27 @@ class Api:
         self._post_seconds = post_seconds
         self._get_seconds = get_seconds
         self._now = now
+        self._auth = auth or (lambda: {"Authorization": f"Bearer {api_key}"})
         self._headers = {
-            "Authorization": f"Bearer {api_key}",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "callsheet",
         }
 
-    def post(self, path: str, document: Mapping[str, Any]) -> Answer:
+    def post(
+        self,
+        path: str,
+        document: Mapping[str, Any],
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Send *document*, once. Raises `NotTakenError` if it surely never arrived, else `UnconfirmedError`."""
         body = _Body(json.dumps(document, separators=(",", ":")).encode())
-        headers = {**self._headers, "Content-Type": "application/json"}
         try:
+            sent = {**self._headers, **self._auth(), "Content-Type": "application/json", **(headers or {})}
             with new_session(self._tls) as session:
-                return self._exchange(session, "POST", path, self._post_seconds, headers=headers, data=body)
+                return self._exchange(session, "POST", path, self._post_seconds, headers=sent, params=query, data=body)
         except Exception as err:  # of a library that reads a stranger's answer: anything
             if not body.begun:
                 raise NotTakenError(self.provider, "unreachable", f"could not connect ({_kind(err)})") from err
@@ -105,7 +115,8 @@ class Api:
         """Ask. Raises `ProviderError` when no answer could be had now."""
 
         def ask() -> Answer:
-            return self._exchange(self._session, "GET", path, self._get_seconds, headers=self._headers, params=query)
+            sent = {**self._headers, **self._auth()}
+            return self._exchange(self._session, "GET", path, self._get_seconds, headers=sent, params=query)
 
         try:
             try:
@@ -129,7 +140,8 @@ class Api:
             body = self._read(response)
         told_at = http_date(response.headers.get("Date", ""))
         self.clock_ms = None if told_at is None else int(told_at * 1000)
-        return Answer(response.status_code, body, self._retry_after(response.headers))
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, body, self._retry_after(response.headers), told)
 
     def _read(self, response: requests.Response) -> bytes:
         body = bytearray()

@@ -4,54 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from worker.jobs.storyboard import render
+from worker.providers.field import TYPES, Field
+from worker.providers.price import CURRENCY, Price, price_of
+from worker.providers.wire_path import WirePath
 
 if TYPE_CHECKING:
     from worker.jobs.spec import JobSpec
 
 IMAGE_FIELDS = ("first_frame", "last_frame")
-ASKABLE = (
-    "prompt",
-    "first_frame",
-    "last_frame",
-    "negative_prompt",
-    "duration",
-    "resolution",
-    "aspect_ratio",
-    "sound",
-    "watermark",
-    "shots",
-)
+LINK_LISTS = ("reference_images", "reference_videos")
+ASKABLE = tuple(TYPES)
 """The fields that a model may or may not take; the others are Callsheet's own."""
+
+ALWAYS = "always"
 
 
 @dataclass(frozen=True)
 class ModelRules:
-    """One model of one provider. Lengths are characters, durations whole seconds."""
+    """One model of one provider. `name` is Callsheet's, as it stands in records; `wire_id` is the provider's."""
 
     provider: str
-    name: str  # the provider's own, as it goes over the wire
+    name: str
     source: str  # the vendor's page
-    fields: Mapping[str, str]  # neutral name -> wire name: what the model takes
-    answers_to: tuple[str, ...] = ()  # neutral model names
-    required: tuple[tuple[str, ...], ...] = ()  # of each group at least one must be given
-    excluded_by: Mapping[str, str] = field(default_factory=dict)  # field -> the field beside which it has no effect
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    durations: tuple[int, int] = (3, 15)
-    defaults: Mapping[str, Any] = field(default_factory=dict)  # what the provider does when a field is left out
-    shot_marker: str | None = None  # None: the model reads no storyboard
-    takes_inline_images: bool = False
-    price_per_second: Mapping[str, Decimal] = field(default_factory=dict)  # by resolution; empty: unknown
-    configured_prices: Mapping[str, Decimal] = field(default_factory=dict)  # the same, of whoever runs us; "": any
-    currency: str = "USD"
+    fields: Mapping[str, Field]  # by neutral name: what the model takes
+    wire_id: str = ""
+    path: str | None = None  # of its submit; None: the provider's own
+    read: date | None = None  # when the page was read
+    answers_to: Mapping[str, str] = field(default_factory=dict)  # neutral model name -> "always", "with f", "without f"
+    needs: tuple[tuple[str, ...], ...] = ()  # of each group at least one must be given
+    one_of: tuple[tuple[str, ...], ...] = ()  # of each group at most one may be given
+    extra: Mapping[str, Field] = field(default_factory=dict)  # by wire name: what a spec's `extra` may hold
+    constants: Mapping[WirePath, Any] = field(default_factory=dict)  # sent always
+    shot_marker: str | None = None  # with which a storyboard is written into the prompt; None: it is not
+    prices: tuple[Price, ...] = ()  # the first that fits counts; none: unknown
+    configured_prices: Mapping[str, Decimal] = field(default_factory=dict)  # per second by resolution; "": any
+    currency: str = CURRENCY
 
     @property
     def title(self) -> str:
         return f"{self.provider} {self.name}"
+
+    @property
+    def taken(self) -> list[str]:
+        """The neutral fields that it takes, in their order."""
+        return [name for name in ASKABLE if name in self.fields or (name == "shots" and self.shot_marker is not None)]
+
+    @property
+    def required(self) -> tuple[tuple[str, ...], ...]:
+        """Of each group at least one must be given; single fields are groups of one."""
+        single = ((name,) for name, taken in self.fields.items() if taken.is_required)
+        return (*single, *self.needs)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The provider's own values for fields that are left out, as far as it tells them."""
+        return {name: taken.default for name, taken in self.fields.items() if taken.default is not None}
+
+    @property
+    def takes_inline_images(self) -> bool:
+        return any(taken.takes_inline for taken in self.fields.values())
+
+    @property
+    def price_per_second(self) -> dict[str, Decimal]:
+        """The list prices that go by the resolution alone ("": by nothing)."""
+        plain = (price for price in self.prices if price.per == "second" and price.sound is None and price.mode is None)
+        return {price.resolution or "": price.usd for price in plain}
 
     def prompt(self, spec: JobSpec) -> str | None:
         """The prompt as it goes over the wire, the storyboard written out."""
@@ -69,13 +91,15 @@ class ModelRules:
 
     def cost(self, spec: JobSpec) -> dict[str, str] | None:
         """The price of *spec*, the vendor's list price unless another is configured; None where it is not known."""
-        resolution = spec.resolution or self.defaults.get("resolution", "")
+        made = {**self.defaults, **{name: value for name in ASKABLE if (value := getattr(spec, name)) is not None}}
+        resolution, seconds = made.get("resolution", ""), self.duration(spec)
         own = self.configured_prices.get(resolution, self.configured_prices.get(""))
-        price = self.price_per_second.get(resolution) if own is None else own
-        if price is None:
+        listed = price_of(self.prices, resolution, sound=made.get("sound"), mode=made.get("mode"))
+        if own is None and listed is None:
             return None
+        amount = own * seconds if own is not None else listed.of(seconds) if listed else None
         return {
-            "amount": str(price * self.duration(spec)),
+            "amount": str(amount),
             "currency": self.currency,
             "basis": "list_price" if own is None else "configured_price",
         }
@@ -86,36 +110,50 @@ class ModelRules:
         *unread* names fields that were given but could not be read.
         """
         given = [name for name in ASKABLE if getattr(spec, name) is not None or name in unread]
-        return [*self._field_problems(given), *self._limit_problems(spec)]
-
-    def _takes(self, name: str) -> bool:
-        return name in self.fields or (name == "shots" and self.shot_marker is not None)
+        return [*self._field_problems(given), *self._limit_problems(spec), *self._extra_problems(spec.extra or {})]
 
     def _field_problems(self, given: Sequence[str]) -> Iterator[str]:
-        taken = [name for name in ASKABLE if self._takes(name)]
         for name in given:
-            if not self._takes(name):
-                yield f"{name}: is not taken by {self.title}; it takes {', '.join(taken)}"
-            elif self.excluded_by.get(name) in given:
-                yield f"{name}: has no effect beside {self.excluded_by[name]} on {self.title}; leave it out"
+            if name not in self.taken:
+                yield f"{name}: is not taken by {self.title}; it takes {', '.join(self.taken)}"
+                continue
+            rules = self.fields.get(name)
+            for other in rules.not_with if rules else ():
+                if other in given:
+                    yield f"{name}: does not go with {other} on {self.title}; leave it out"
+            if rules and rules.only_with and not set(rules.only_with) & set(given):
+                yield f"{name}: {self.title} takes it only with {' or '.join(rules.only_with)}"
         for group in self.required:
             if not set(group) & set(given):
                 yield f"{group[0]}: {self.title} needs {' or '.join(group)}"
+        for group in self.one_of:
+            both = [name for name in group if name in given]
+            if len(both) > 1:
+                yield f"{both[1]}: {self.title} takes only one of {', '.join(both)}"
 
     def _limit_problems(self, spec: JobSpec) -> Iterator[str]:
-        texts = {"prompt": self.prompt(spec), "negative_prompt": spec.negative_prompt}
-        for name, limit in self.lengths.items():
-            text = texts.get(name)
-            if text is not None and len(text) > limit:
-                what = "shots: written into the prompt they have" if name == "prompt" and spec.shots else f"{name}: has"
-                yield f"{what} {len(text)} characters; {self.title} takes at most {limit}"
-        for name, values in self.choices.items():
-            if getattr(spec, name) not in (None, *values):
-                yield f"{name}: {self.title} takes {', '.join(values)}"
-        low, high = self.durations
-        if spec.seconds is not None and not low <= spec.seconds <= high:
+        for name, rules in self.fields.items():
+            value = self.prompt(spec) if name == "prompt" else getattr(spec, name)
+            if name == "duration":
+                yield from self._duration_problems(spec, rules)
+            elif value is not None:
+                told = "shots: written into the prompt they {}" if name == "prompt" and spec.shots else f"{name}: {{}}"
+                for problem in rules.problems(value, self.title):
+                    yield told.format(problem).replace("they has", "they have")
+
+    def _duration_problems(self, spec: JobSpec, rules: Field) -> Iterator[str]:
+        if spec.seconds is not None and not rules.takes(spec.seconds):
             what = "duration: is" if spec.duration is not None else "shots: their seconds add up to"
-            yield f"{what} {spec.seconds}; {self.title} makes {low} to {high} seconds"
+            yield f"{what} {spec.seconds}; {self.title} makes {rules.limits()} seconds"
+
+    def _extra_problems(self, extra: Mapping[str, Any]) -> Iterator[str]:
+        for name, value in extra.items():
+            rules = self.extra.get(name)
+            if rules is None:
+                declared = f"; declared are {', '.join(self.extra)}" if self.extra else ""
+                yield f"extra: holds a name that is not declared for {self.title}{declared}"
+            else:
+                yield from (f"extra.{name}: {problem}" for problem in rules.type_problems(value, self.title))
 
 
 def priced(models: Mapping[str, ModelRules], prices: Mapping[tuple[str, str], Decimal]) -> dict[str, ModelRules]:
@@ -126,22 +164,37 @@ def priced(models: Mapping[str, ModelRules], prices: Mapping[tuple[str, str], De
     changed = dict(models)
     for (name, resolution), price in prices.items():
         rules = changed.get(name)
-        if rules is None or (resolution and resolution not in rules.choices.get("resolution", ())):
+        known = rules.fields["resolution"].values if rules and "resolution" in rules.fields else ()
+        if rules is None or (resolution and resolution not in known):
             raise ValueError(f"{name}@{resolution}" if rules else name)
         changed[name] = replace(rules, configured_prices={**rules.configured_prices, resolution: price})
     return changed
 
 
+def renamed(models: Mapping[str, ModelRules], names: Mapping[str, str]) -> dict[str, ModelRules]:
+    """*models* with other wire names (neutral -> theirs) for the fields that they take."""
+    paths = {name: WirePath.parse(wire) for name, wire in names.items()}
+    return {
+        key: replace(rules, fields={name: replace(f, wire=paths.get(name, f.wire)) for name, f in rules.fields.items()})
+        for key, rules in models.items()
+    }
+
+
 def find_rules(models: Mapping[str, ModelRules], spec: JobSpec) -> ModelRules | None:
     """The model that *spec* asks for, by its own name or a neutral one; None if it is not there.
 
-    Where two models share a neutral name, the presence of a first frame decides.
+    Of several models with one neutral name, the first whose condition holds; if none does, the first, whose problems
+    then say what it needs.
     """
     if spec.model in models:
         return models[spec.model]
     named = [rules for rules in models.values() if spec.model in rules.answers_to]
-    has_frame = spec.first_frame is not None
-    return min(named, key=lambda rules: ("first_frame" in rules.fields) != has_frame, default=None)
+    return min(named, key=lambda rules: not _holds(rules.answers_to[spec.model], spec), default=None)
+
+
+def _holds(condition: str, spec: JobSpec) -> bool:
+    word, _, name = condition.partition(" ")
+    return word == ALWAYS or (getattr(spec, name) is not None) == (word == "with")
 
 
 def model_names(models: Mapping[str, ModelRules]) -> list[str]:

@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from worker.jobs.images import is_same_image
 from worker.jobs.spec import JobSpec
-from worker.providers.model import IMAGE_FIELDS, ModelRules
+from worker.providers.field import Field, FieldType
+from worker.providers.model import ModelRules
+from worker.providers.wire_path import WirePath
+
+URLS = (FieldType.URL, FieldType.URL_LIST)
 
 
-@dataclass(frozen=True)
-class Payload:
-    """One model's wire form. `names` overrides its wire names, `encoded` writes a value as the vendor wants it."""
+def payload(rules: ModelRules, spec: JobSpec, images: Mapping[str, str]) -> dict[str, Any]:
+    """The payload of a submit of *spec*: the declared fields that were asked for, and the model's constants.
 
-    rules: ModelRules
-    names: Mapping[str, str]
-    encoded: Callable[[Any], Any]
+    *images* holds the final value of each picture and reference, by neutral name (`reference_images[0]` in a list).
+    """
+    body: dict[str, Any] = {}
+    for name, field in rules.fields.items():
+        value = _final(name, rules, spec, images)
+        if value is None:
+            continue
+        field.wire.put(body, field.encoded(value))
+        for path, constant in field.also.items():
+            path.put(body, constant)
+    for name, value in (spec.extra or {}).items():
+        if name in rules.extra:
+            WirePath.parse(name).put(body, rules.extra[name].encoded(value))
+    for path, constant in rules.constants.items():
+        path.put(body, constant)
+    return body
 
-    def values(self, spec: JobSpec, images: Mapping[str, str]) -> dict[str, Any]:
-        """The payload of a submit of *spec*, by wire name; *images* holds the final value of each image field."""
-        asked = {
-            **{field: getattr(spec, field) for field in self.rules.fields},
-            **{field: images.get(field) for field in IMAGE_FIELDS if field in self.rules.fields},
-            "prompt": self.rules.prompt(spec),
-            "duration": spec.seconds,
-        }
-        return {self._name(field): self.encoded(value) for field, value in asked.items() if value is not None}
 
-    def is_echo(self, spec: JobSpec, echoed: Mapping[str, Any]) -> bool:
-        """Whether *echoed* is what a submit of *spec* sent; the provider may have filled in its defaults."""
-        sent = self.values(spec, {})
-        return all(self._agrees(field, spec, sent, echoed.get(self._name(field))) for field in self.rules.fields)
+def is_echo(rules: ModelRules, spec: JobSpec, echoed: Mapping[str, Any]) -> bool:
+    """Whether *echoed* is what a submit of *spec* sent; the provider may have filled in its defaults."""
+    return all(
+        _agrees(name, field, rules, spec, field.wire.get(echoed)) for name, field in rules.fields.items()
+    ) and all(
+        field.wire.get(echoed) == field.encoded(spec.extra[name])
+        for name, field in rules.extra.items()
+        if spec.extra and name in spec.extra
+    )
 
-    def _agrees(self, field: str, spec: JobSpec, sent: Mapping[str, Any], echoed: Any) -> bool:
-        if field in IMAGE_FIELDS:
-            return is_same_image(getattr(spec, field), echoed)
-        value = sent.get(self._name(field))
-        if value is not None:
-            return str(echoed) == str(value)
-        default = self.rules.defaults.get(field)
-        return echoed in (None, "") or (default is not None and str(echoed) == str(self.encoded(default)))
 
-    def _name(self, field: str) -> str:
-        return self.names.get(field, self.rules.fields[field])
+def _asked(name: str, rules: ModelRules, spec: JobSpec) -> Any:
+    """The value of a field as asked for; the storyboard may be part of the prompt."""
+    if name == "prompt":
+        return rules.prompt(spec)
+    return spec.seconds if name == "duration" else getattr(spec, name)
+
+
+def _final(name: str, rules: ModelRules, spec: JobSpec, images: Mapping[str, str]) -> Any:
+    """The value to send."""
+    asked = _asked(name, rules, spec)
+    if rules.fields[name].type not in URLS:
+        return asked
+    if isinstance(asked, tuple):
+        return [images[f"{name}[{number}]"] for number in range(len(asked))]
+    return images.get(name)
+
+
+def _agrees(name: str, field: Field, rules: ModelRules, spec: JobSpec, echoed: Any) -> bool:
+    asked = _asked(name, rules, spec)
+    if field.type is FieldType.URL:
+        return is_same_image(asked, echoed)
+    if field.type is FieldType.URL_LIST:
+        told = echoed if isinstance(echoed, list) else [] if echoed is None else [echoed]
+        return len(told) == len(asked or ()) and all(map(is_same_image, asked or (), told))
+    if asked is not None:
+        return bool(echoed == field.encoded(asked)) or str(echoed) == str(field.encoded(asked))
+    return echoed in (None, "") or (field.default is not None and str(echoed) == str(field.encoded(field.default)))

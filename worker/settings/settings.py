@@ -26,12 +26,6 @@ T = TypeVar("T")
 
 PROVIDER_NAMES: tuple[str, ...] = ("gmicloud", "evolink", "apimart")
 
-BASE_URLS = {
-    "gmicloud": "https://console.gmicloud.ai",
-    "evolink": "https://api.evolink.ai",
-    "apimart": "https://api.apimart.ai",
-}
-
 OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 """Variables of ours that deploy/gunicorn.conf.py reads."""
 
@@ -53,7 +47,7 @@ class ProviderSettings:
     """
 
     api_key: str = field(repr=False)
-    base_url: str
+    base_url: str | None = None  # None: the provider's own
     field_names: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int | None = None
     requests_per_minute: int | None = None
@@ -85,6 +79,7 @@ class Settings:
     notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
     notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
     shards: int = 1  # of the records; for ever
+    catalogue: str | None = None  # the user's own models: a TOML file, or a folder of them
     log_format: str = "text"  # or json
     api_tokens: tuple[Token, ...] = field(default=(), repr=False)  # empty: the HTTP API serves nobody
 
@@ -127,6 +122,7 @@ class Settings:
             retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
             daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
+            catalogue=read.optional("CALLSHEET_CATALOGUE", str, None),
             log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
             api_tokens=read.optional("CALLSHEET_API_TOKENS", tokens, ()),
             notify_secrets=read.optional("CALLSHEET_NOTIFY_SECRETS", values.webhook_secrets, NONE),
@@ -229,7 +225,7 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
         if key:
             found[name] = ProviderSettings(
                 api_key=key,
-                base_url=read.optional(f"{upper}_BASE_URL", values.https_url, BASE_URLS[name]),
+                base_url=read.optional(f"{upper}_BASE_URL", values.https_url, None),
                 field_names=read.optional(f"{upper}_FIELD_NAMES", values.field_names, {}),
                 max_concurrent=read.optional(f"{upper}_MAX_CONCURRENT", values.max_concurrent, None),
                 requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),

@@ -244,7 +244,7 @@ def amount(text: str) -> Decimal:
 def prices(text: str) -> dict[tuple[str, str], Decimal]:
     found = {}
     for part in split(text):
-        parts = re.fullmatch(r"([A-Za-z0-9._-]{1,100})(?:@([A-Za-z0-9]{1,20}))?=([0-9]{1,4}(?:\.[0-9]{1,6})?)", part)
+        parts = re.fullmatch(r"([A-Za-z0-9._/-]{1,100})(?:@([A-Za-z0-9]{1,20}))?=([0-9]{1,4}(?:\.[0-9]{1,6})?)", part)
         if parts is None or (parts[1], parts[2] or "") in found:
             raise ValueError(
                 "must be prices in USD per second, each once, such as some-model@720p=0.112,other-model=0.1"

@@ -186,6 +186,7 @@ def test_an_answer_that_leaves_it_open_is_unconfirmed_and_never_posted_again(
 def test_an_answer_that_takes_too_long_is_unconfirmed(scene: Scene) -> None:
     settings = scene.services.settings
     base_url = settings.providers["apimart"].base_url
+    assert base_url is not None
     api = Api("apimart", base_url, API_KEY, trust(settings.ca_file), post_seconds=(5.0, 0.05))
     scene.rule("submit", slow_seconds=0.15)
     scene.accepted("apimart")

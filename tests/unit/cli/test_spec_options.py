@@ -53,7 +53,15 @@ def test_metadata_is_pairs_whose_values_may_hold_equals_signs() -> None:
     assert spec_from_options(options(metadata=("a=1", "b=x=y", "c="))) == {"metadata": {"a": "1", "b": "x=y", "c": ""}}
 
 
-@pytest.mark.parametrize("given", [{"shots": ("no colon",)}, {"metadata": ("none",)}, {"metadata": ("=v",)}])
+def test_an_extra_field_is_json_and_a_bare_word_is_text() -> None:
+    spec = spec_from_options(options(extra=("web_search=true", "style=anime", "n=2"), cfg_scale="0.5", seed="7"))
+
+    assert spec == {"extra": {"web_search": True, "style": "anime", "n": 2}, "cfg_scale": 0.5, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    "given", [{"shots": ("no colon",)}, {"extra": ("none",)}, {"metadata": ("none",)}, {"metadata": ("=v",)}]
+)
 def test_a_word_of_the_wrong_shape_is_wrong_usage(given: dict[str, object]) -> None:
     with pytest.raises(click.UsageError, match="must be"):
         spec_from_options(options(**given))

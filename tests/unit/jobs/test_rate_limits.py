@@ -10,7 +10,7 @@ from worker.errors import SettingsError
 from worker.jobs.rate_limits import REASONS, Limits, Refusal, from_millionths, in_words, millionths
 from worker.jobs.spec import JobSpec
 from worker.providers import build
-from worker.providers.gmicloud import GmiCloud
+from worker.providers.catalogue.files import shipped
 from worker.providers.model import priced
 from worker.settings.settings import Settings
 
@@ -65,7 +65,7 @@ def test_a_price_for_what_the_provider_has_not_is_refused_by_name(text: str) -> 
 
 
 def test_a_configured_price_goes_before_the_list_price_for_its_resolution_only() -> None:
-    rules = priced(GmiCloud.models, {(T2V, "720p"): Decimal("0.1")})[T2V]
+    rules = priced(shipped()["gmicloud"].models, {(T2V, "720p"): Decimal("0.1")})[T2V]
 
     small = rules.cost(JobSpec(model=T2V, prompt="p", duration=5, resolution="720p"))
     large = rules.cost(JobSpec(model=T2V, prompt="p", duration=5, resolution="1080p"))
@@ -75,7 +75,7 @@ def test_a_configured_price_goes_before_the_list_price_for_its_resolution_only()
 
 
 def test_a_price_without_a_resolution_is_for_all_that_have_none_of_their_own() -> None:
-    rules = priced(GmiCloud.models, {(T2V, ""): Decimal("0.1"), (T2V, "1080p"): Decimal("0.2")})[T2V]
+    rules = priced(shipped()["gmicloud"].models, {(T2V, ""): Decimal("0.1"), (T2V, "1080p"): Decimal("0.2")})[T2V]
 
     costs = [rules.cost(JobSpec(model=T2V, prompt="p", duration=5, resolution=size)) for size in ("720p", "1080p")]
 
@@ -85,7 +85,7 @@ def test_a_price_without_a_resolution_is_for_all_that_have_none_of_their_own() -
 def test_configured_prices_leave_the_adapters_own_data_alone() -> None:
     build(Settings.from_env({**NEEDED, "GMICLOUD_PRICES": f"{T2V}=9"}))
 
-    assert GmiCloud.models[T2V].configured_prices == {}
+    assert shipped()["gmicloud"].models[T2V].configured_prices == {}
 
 
 @pytest.mark.parametrize(("amount", "count"), [("0.336", 336_000), ("0.0000001", 1), ("25", 25_000_000), ("0", 0)])

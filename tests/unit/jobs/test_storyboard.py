@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from worker.jobs.spec import JobSpec, Shot
 from worker.jobs.storyboard import render
-from worker.providers import ADAPTERS
+from worker.providers.catalogue.files import shipped
+from worker.providers.field import Field
 from worker.providers.model import ModelRules
 
 SHOTS = (Shot(seconds=2, prompt="a door opens, slowly"), Shot(seconds=3, prompt="rain"))
 
-TURBO = [rules for adapter in ADAPTERS.values() for rules in adapter.models.values() if rules.shot_marker]
+TURBO = [rules for entry in shipped().values() for rules in entry.models.values() if rules.shot_marker]
 
 
 def test_shots_are_numbered_from_one_and_each_ends_in_a_semicolon() -> None:
@@ -54,6 +55,6 @@ def test_what_is_written_reads_back_as_the_same_shots(shots: list[tuple[int, str
 
 
 def test_a_model_without_a_marker_writes_none() -> None:
-    rules = ModelRules(provider="p", name="m", source="https://example.com", fields={"prompt": "prompt"})
+    rules = ModelRules(provider="p", name="m", source="https://example.com", fields={"prompt": Field.plain("prompt")})
 
     assert rules.prompt(JobSpec(model="m", shots=SHOTS)) is None

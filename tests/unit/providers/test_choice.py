@@ -11,6 +11,7 @@ from worker.errors import SettingsError, SpecError
 from worker.jobs.images import INLINE_BYTES
 from worker.jobs.spec import JobSpec, parse_spec
 from worker.providers import ADAPTERS, build
+from worker.providers.catalogue.files import shipped
 from worker.providers.choice import CanMake, choose_provider, read_spec
 from worker.providers.model import ASKABLE
 from worker.settings.settings import Settings
@@ -218,14 +219,14 @@ def test_the_cost_is_the_list_price_or_unknown(provider: str, fields: dict[str, 
     assert cost == (None if amount is None else {"amount": amount, "currency": "USD", "basis": "list_price"})
 
 
-def test_every_model_knows_its_fields_and_its_source() -> None:
-    for adapter in ADAPTERS.values():
-        for name, rules in adapter.models.items():
-            assert (rules.name, rules.provider) == (name, adapter.name)
+def test_every_shipped_model_knows_its_fields_its_source_and_when_it_was_read() -> None:
+    for name, entry in shipped().items():
+        for key, rules in entry.models.items():
+            assert (rules.name, rules.provider) == (key, name)
             assert set(rules.fields) <= set(ASKABLE)
-            assert {*rules.choices, *rules.defaults} <= set(rules.fields)
             assert rules.source.startswith("https://")
-            assert len(set(rules.fields.values())) == len(rules.fields)
+            assert rules.read is not None
+            assert all(price.source and price.read for price in rules.prices)
 
 
 # How providers are built.
