@@ -34,6 +34,12 @@ class Spec:
     aspect_ratio: str | None = None
     sound: bool | None = None
     watermark: bool | None = None
+    seed: int | None = None
+    cfg_scale: float | None = None
+    mode: str | None = None  # a model's own word, such as std or pro
+    reference_images: Sequence[str] | None = field(default=None, repr=False)
+    reference_videos: Sequence[str] | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] | None = field(default=None, repr=False)  # the provider's own fields, by its names
     shots: Sequence[Shot] | None = field(default=None, repr=False)
     tenant: str | None = None
     max_cost: str | None = None  # USD, as decimal text
