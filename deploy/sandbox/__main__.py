@@ -50,7 +50,9 @@ def main(
     api_keys: tuple[str, ...],
     control_token: str | None,
 ) -> None:
-    """Run the video providers on this machine: GMI Cloud, EvoLink and APIMart, as they speak, over HTTPS.
+    """Run the video providers on this machine, as they speak, over HTTPS.
+
+    They are GMI Cloud, EvoLink, APIMart, Kling, fal and Replicate.
 
     Nothing is generated and nothing is paid for; the videos are real MP4 files of one colour per second.
     Without --cert and --key the sandbox makes a local CA and says where its certificate lies.

@@ -30,8 +30,12 @@ class Call:
     @property
     def bearer(self) -> str:
         """The key of `Authorization: Bearer <key>`, or an empty string."""
-        scheme, _, key = self.headers.get("authorization", "").partition(" ")
-        return key.strip() if scheme.lower() == "bearer" else ""
+        return self.key("Bearer")
+
+    def key(self, scheme: str) -> str:
+        """The key of `Authorization: <scheme> <key>`, or an empty string."""
+        given, _, key = self.headers.get("authorization", "").partition(" ")
+        return key.strip() if given.lower() == scheme.lower() else ""
 
     def json(self) -> Any:
         """The body as JSON; ValueError for what is not, NaN and Infinity included."""

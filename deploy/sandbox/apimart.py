@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy.sandbox import checks
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.generations import Asked, Generation, Phase
-from deploy.sandbox.wire_format import Route
+from deploy.sandbox.wire_format import Route, Wire
 
 SUBMIT = "/v1/videos/generations"
 TASKS = "/v1/tasks/"
@@ -35,7 +35,7 @@ WORDS = {
 }
 
 
-class ApiMart:
+class ApiMart(Wire):
     """The wire format of APIMart."""
 
     name = "apimart"
@@ -49,7 +49,7 @@ class ApiMart:
             return Route("poll", path.removeprefix(TASKS))
         return None
 
-    def read(self, body: Any) -> Asked:
+    def order(self, body: Any, _route: Route, _query: Mapping[str, str]) -> Asked:
         if not isinstance(body, dict):
             raise Refusal(400, "invalid_request", "the body must be an object")
         if body.get("model") != MODEL:

@@ -62,6 +62,16 @@ class SandboxControl:
         sent: list[dict[str, Any]] = self._call("POST", "callback", {"request_id": request_id, **order})["deliveries"]
         return sent
 
+    def signing(self) -> dict[str, dict[str, list[str]]]:
+        """The keys with which each provider signs its callbacks: `secrets` (`whsec_...`), or `x` of a public set."""
+        told: dict[str, dict[str, list[str]]] = self._call("GET", "signing")
+        return told
+
+    def sign(self, provider: str, **order: Any) -> dict[str, list[str]]:
+        """Change how *provider* signs, by `rotate` or `keys`; returns its keys, the newest first."""
+        told: dict[str, list[str]] = self._call("POST", "signing", {"provider": provider, **order})
+        return told
+
     def reset(self) -> None:
         """Forget rules, requests, history and planned callbacks; the clock shows wall time again."""
         self._call("POST", "reset")

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.sandbox.answers import Answer, Call, json_answer
 from deploy.sandbox.clock import Timetable
-from deploy.sandbox.deliveries import Letter, encoded
+from deploy.sandbox.deliveries import Letter, encoded, letter_of
 from deploy.sandbox.endpoint import Office
 from deploy.sandbox.faults import RULES, Rule
 from deploy.sandbox.generations import Generation
 from deploy.sandbox.history import History
+from deploy.sandbox.signing import FalSigner, Kind, Signer
 from deploy.sandbox.wire_format import Wire
 
 
@@ -43,8 +45,17 @@ class _Callback(_Strict):
     body: Any = None
     text: str | None = None
     content_type: str = "application/json"
+    signature: Kind = "true"
     copies: Annotated[int, Field(ge=1, le=50)] = 1
     at_once: bool = False
+
+
+class _Signing(_Strict):
+    """A change of how a provider signs. *rotate* takes a new key: beside the old one, or in its place."""
+
+    provider: str
+    rotate: Literal["standard", "emergency"] | None = None
+    keys: Literal["up", "down"] = "up"  # whether a public key set is to be had
 
 
 class Control:
@@ -66,6 +77,8 @@ class Control:
             ("GET", "/_control/clock"): self._read_clock,
             ("POST", "/_control/clock"): self._move_clock,
             ("POST", "/_control/callback"): self._send_callback,
+            ("GET", "/_control/signing"): self._read_signing,
+            ("POST", "/_control/signing"): self._change_signing,
             ("POST", "/_control/reset"): self._reset,
         }
 
@@ -139,7 +152,27 @@ class Control:
         self._office.generations.clear()
         self._history.clear()
         self._office.clock.reset()
+        for signer in self._signers.values():
+            signer.reset()
         return {"now": self._office.clock.now()}
+
+    @property
+    def _signers(self) -> dict[str, Signer]:
+        return {name: wire.signer for name, wire in self._wires.items() if wire.signer}
+
+    def _read_signing(self, _call: Call) -> dict[str, Any]:
+        return {name: signer.told() for name, signer in self._signers.items()}
+
+    def _change_signing(self, call: Call) -> dict[str, Any]:
+        order = _Signing.model_validate(call.json())
+        signer = self._signers.get(order.provider)
+        if signer is None:
+            raise ValueError(f"{order.provider} does not sign")
+        if order.rotate:
+            signer.rotate(keep_old=order.rotate == "standard")
+        if isinstance(signer, FalSigner):
+            signer.is_away = order.keys == "down"
+        return signer.told()
 
     def _send_callback(self, call: Call) -> dict[str, Any]:
         order = _Callback.model_validate(call.json())
@@ -158,10 +191,14 @@ class Control:
             raise ValueError(f"request {order.request_id} has no callback_url; give url")
         if not url.startswith("https://"):
             raise ValueError("url must be https")
+        wire = self._wires[generation.provider]
+        content = self._content(order, generation, wire)
+        letter = letter_of(wire, generation, content, kind="ordered", signature=order.signature)
+        return replace(letter, url=url, content_type=order.content_type)
+
+    def _content(self, order: _Callback, generation: Generation, wire: Wire) -> bytes:
         if order.text is not None:
-            return Letter(generation, url, order.text.encode(errors="surrogatepass"), "ordered", order.content_type)
-        body = order.body
-        if body is None:
-            wire = self._wires[generation.provider]
-            body = wire.record(generation, self._office.clock.now(), order.status) | order.change
-        return Letter(generation, url, encoded(body), "ordered", order.content_type)
+            return order.text.encode(errors="surrogatepass")
+        if order.body is not None:
+            return encoded(order.body)
+        return encoded(wire.callback(generation, self._office.clock.now(), order.status) | order.change)

@@ -11,8 +11,8 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import urllib3
@@ -21,14 +21,12 @@ from deploy.sandbox.clock import Clock, Timetable
 from deploy.sandbox.faults import CallbackRule
 from deploy.sandbox.generations import Generation, Generations, Outcome
 from deploy.sandbox.history import History, readable
+from deploy.sandbox.signing import Kind, Signer, signed
+from deploy.sandbox.wire_format import Wire
 
 TIMEOUT_SECONDS = 10.0
-RETRY_SECONDS = (1.0, 2.0, 4.0)
 WORKERS = 32
 PIECE_BYTES = 64 * 1024
-
-Record = Callable[[Generation, float], Any]
-"""Writes the body of a callback: the answer to a poll at that time."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,10 @@ class Letter:
     body: bytes
     kind: str = "true"  # or what is wrong with it
     content_type: str = "application/json"
+    signer: Signer | None = None
+    signature: Kind = "true"
+    event_id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(12)}")  # the same over all tries
+    retry_seconds: tuple[float, ...] = ()
 
 
 class Deliveries:
@@ -78,39 +80,53 @@ class Deliveries:
         while (work := self._work.get()) is not None:
             work()
 
-    def send_early(self, generation: Generation, record: Record) -> None:
+    def send_early(self, generation: Generation, rule: CallbackRule, wire: Wire) -> None:
         """Deliver once, now, on the caller's thread; a failure is retried later as ever."""
-        self._try(self._letter(generation, record))
+        self._try(self._letter(generation, rule, wire))
 
-    def schedule(self, generation: Generation, rule: CallbackRule, record: Record) -> None:
+    def schedule(self, generation: Generation, rule: CallbackRule, wire: Wire) -> None:
         """See to it that the callback goes out when the generation is finished, as *rule* says."""
         if not generation.asked.callback_url or rule.lost:
             return
         if rule.forged:
-            self._work.put(lambda: self._forge(generation, rule, record))
+            self._work.put(lambda: self._forge(generation, rule, wire))
         if rule.early:
-            self._work.put(lambda: self._send_rest(generation, rule, record))
+            self._work.put(lambda: self._send_rest(self._letter(generation, rule, wire), rule, wire))
             return
+        for instant in wire.told_at(generation):
+            self._tell_at(instant, generation, rule, wire)
         due = generation.finishes_at + rule.late_seconds
-        self._timetable.at(due, lambda: self._work.put(lambda: self._deliver(generation, rule, record)))
+        self._timetable.at(due, lambda: self._work.put(lambda: self._deliver(generation, rule, wire)))
 
-    def _letter(self, generation: Generation, record: Record, kind: str = "true") -> Letter:
-        body = encoded(record(generation, self._clock.now()))
-        return Letter(generation, str(generation.asked.callback_url), body, kind)
+    def _tell_at(self, instant: float, generation: Generation, rule: CallbackRule, wire: Wire) -> None:
+        """See to it that a callback of how the generation stands at *instant* goes out then."""
 
-    def _deliver(self, generation: Generation, rule: CallbackRule, record: Record) -> None:
-        letter = self._letter(generation, record)
-        self._try(letter, copies=rule.concurrent, then=lambda: self._send_rest(generation, rule, record))
+        def tell() -> None:
+            if self._generations.by_id(generation.request_id) is generation:
+                body = encoded(wire.callback(generation, instant))
+                self._try(letter_of(wire, generation, body, signature=rule.signature))
 
-    def _send_rest(self, generation: Generation, rule: CallbackRule, record: Record) -> None:
+        self._timetable.at(instant, lambda: self._work.put(tell))
+
+    def _letter(self, generation: Generation, rule: CallbackRule, wire: Wire) -> Letter:
+        body = encoded(wire.callback(generation, self._clock.now()))
+        return letter_of(wire, generation, body, signature=rule.signature)
+
+    def _deliver(self, generation: Generation, rule: CallbackRule, wire: Wire) -> None:
+        if self._generations.by_id(generation.request_id) is not generation:
+            return  # it was cancelled, or the sandbox reset, in the meantime
+        letter = self._letter(generation, rule, wire)
+        self._try(letter, copies=rule.concurrent, then=lambda: self._send_rest(letter, rule, wire))
+
+    def _send_rest(self, letter: Letter, rule: CallbackRule, wire: Wire) -> None:
         """Schedule the duplicates and late events that follow an accepted callback."""
-        letter = self._letter(generation, record)
+        generation = letter.generation
         for _ in range(rule.duplicates):
             self.send(letter)
         if rule.reordered:
             older = generation.created_at + 0.5 * generation.fate.seconds - 0.001
-            body = encoded(record(generation, min(older, generation.finishes_at - 0.001)))
-            self.send(Letter(generation, letter.url, body, "reordered"))
+            body = encoded(wire.callback(generation, min(older, generation.finishes_at - 0.001)))
+            self.send(letter_of(wire, generation, body, kind="reordered"))
 
     def _try(self, letter: Letter, *, tries: int = 0, copies: int = 1, then: Callable[[], None] = lambda: None) -> None:
         """One attempt (of so many copies at the same moment); *then* once it was taken, the next attempt if not."""
@@ -119,25 +135,28 @@ class Deliveries:
         entries = [self.send(letter, tries=tries)] if copies == 1 else self.send_at_once([letter] * copies)
         if any(entry["taken"] for entry in entries):
             then()
-        elif tries < len(RETRY_SECONDS):
-            again = entries[-1]["ended_at"] + RETRY_SECONDS[tries]
+        elif tries < len(letter.retry_seconds):
+            again = entries[-1]["ended_at"] + letter.retry_seconds[tries]
             self._timetable.at(again, lambda: self._work.put(lambda: self._try(letter, tries=tries + 1, then=then)))
 
     def send(self, letter: Letter, *, tries: int = 0) -> dict[str, Any]:
         """One attempt, no retry; returns its history entry. Only a 2xx counts as taken."""
+        request_id, at = letter.generation.request_id, self._clock.now()
+        headers = signed(letter.signer, letter.signature, letter.event_id, request_id, letter.body, at)
         entry = self._history.add(
             "callback",
             size=len(letter.body),
             provider=letter.generation.provider,
-            request_id=letter.generation.request_id,
+            request_id=request_id,
             url=letter.url,
+            headers=headers,
             attempt=tries + 1,
             letter=letter.kind,
             body=readable(letter.body),
         )
         began = time.monotonic()
         try:
-            status, error = self._post(letter), None
+            status, error = self._post(letter, headers), None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as err:
             status, error = None, f"{type(err).__name__}: {err}"
         taken = status is not None and 200 <= status < 300
@@ -145,13 +164,13 @@ class Deliveries:
         self._history.fill(entry, status=status, error=error, taken=taken, seconds=seconds, ended_at=self._clock.now())
         return entry
 
-    def _post(self, letter: Letter) -> int:
+    def _post(self, letter: Letter, headers: Mapping[str, str]) -> int:
         began = time.monotonic()
         response = self._pool.request(
             "POST",
             letter.url,
             body=letter.body,
-            headers={"Content-Type": letter.content_type, "User-Agent": "callsheet-sandbox"},
+            headers={**headers, "Content-Type": letter.content_type, "User-Agent": "callsheet-sandbox"},
             timeout=urllib3.Timeout(total=self._timeout_seconds),
             redirect=False,
             preload_content=False,
@@ -179,21 +198,39 @@ class Deliveries:
             thread.join()
         return entries
 
-    def _forge(self, generation: Generation, rule: CallbackRule, record: Record) -> None:
+    def _forge(self, generation: Generation, rule: CallbackRule, wire: Wire) -> None:
         for kind in rule.forged:
-            self.send(forged(generation, kind, record, self._clock.now()))
+            self.send(forged(generation, kind, wire, self._clock.now()))
 
 
-def forged(generation: Generation, kind: str, record: Record, now: float) -> Letter:
-    """A callback that lies: another id, another last path segment, or the opposite of what will come true."""
-    body = record(generation, now)
+def letter_of(
+    wire: Wire, generation: Generation, body: bytes, *, kind: str = "true", signature: Kind = "true"
+) -> Letter:
+    """A letter to the generation's own callback URL, signed as *wire*'s provider signs."""
+    return Letter(
+        generation,
+        str(generation.asked.callback_url),
+        body,
+        kind,
+        signer=wire.signer,
+        signature=signature,
+        retry_seconds=wire.retry_seconds,
+    )
+
+
+def forged(generation: Generation, kind: str, wire: Wire, now: float) -> Letter:
+    """A callback that lies: another id, another last path segment, or the opposite of what will come true.
+
+    Its sender lacks the provider's key.
+    """
+    body = wire.callback(generation, now)
     url = str(generation.asked.callback_url)
     if kind == "wrong_token":
         url = f"{url.rpartition('/')[0]}/{secrets.token_urlsafe(32)}"
-        body = record(generation, generation.finishes_at)
+        body = wire.callback(generation, generation.finishes_at)
     elif kind == "wrong_id":
         stranger = f"{generation.request_id[:-8]}{secrets.token_hex(4)}"
-        body = record(generation, generation.finishes_at) | {"id": stranger}
+        body = wire.callback(generation, generation.finishes_at) | {wire.id_name: stranger}
     elif generation.fate.outcome is Outcome.COMPLETED:
         error = {"code": "service_error", "message": "The generation failed.", "type": "task_error"}
         body |= {"status": "failed", "progress": 0, "error": error}
@@ -201,7 +238,7 @@ def forged(generation: Generation, kind: str, record: Record, now: float) -> Let
     else:
         body |= {"status": "completed", "progress": 100, "results": ["https://videos.example.com/forged.mp4"]}
         body.pop("error", None)
-    return Letter(generation, url, encoded(body), kind)
+    return replace(letter_of(wire, generation, encoded(body), kind=kind, signature="wrong"), url=url)
 
 
 def encoded(body: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +20,9 @@ from deploy.sandbox.faults import (
     Subject,
     SubmitRule,
 )
-from deploy.sandbox.generations import Asked, Fate, Generation, Generations
+from deploy.sandbox.generations import Asked, Fate, Generation, Generations, Outcome
 from deploy.sandbox.wire_format import Route, Wire
 
-LISTED = 100
 AS_EVER = CallbackRule(on="callback")
 WHAT_ERRORS_SAY = {
     401: ("unauthorized", "invalid API key"),
@@ -59,13 +58,15 @@ class Desk:
     def answer(self, call: Call, path: str) -> Answer:
         """Answer a call whose path below the provider's prefix is *path*."""
         try:
-            self._check_key(call.bearer)
+            if (document := self.wire.public(call.method, path)) is not None:
+                return json_answer(200, document)
+            self._check_key(call.key(self.wire.scheme))
             route = self.wire.route(call.method, path)
             if route is None:
                 raise Refusal(404, "not_found", "no such endpoint")
             return self._routed(call, route)
         except Refusal as refusal:
-            return json_answer(refusal.status, self.wire.error(refusal))
+            return json_answer(self.wire.status_of(refusal), self.wire.error(refusal))
 
     def _check_key(self, key: str) -> None:
         if not key or (self._office.api_keys and key not in self._office.api_keys):
@@ -73,24 +74,40 @@ class Desk:
 
     def _routed(self, call: Call, route: Route) -> Answer:
         if route.verb == "submit":
-            return self._submit(call)
-        if route.verb == "poll":
-            return self._poll(route.request_id)
+            return self._submit(call, route)
         if route.verb == "list":
             return self._list(call)
-        return json_answer(200, self.wire.account())
+        if route.verb == "account":
+            return json_answer(200, self.wire.account())
+        generation = self._generation_of(route, call)
+        if route.verb == "cancel":
+            return self._cancel(generation)
+        return self._result(generation) if route.verb == "result" else self._poll(generation)
+
+    def _generation_of(self, route: Route, call: Call) -> Generation:
+        request_id = self.wire.named(route, call.query, self._held())
+        generation = self._office.generations.find(self.wire.name, request_id)
+        if generation is None:
+            raise self.wire.unknown()
+        return generation
+
+    def _held(self) -> list[Generation]:
+        """All that this provider has, the newest first."""
+        return [item for item in self._office.generations.newest_first() if item.provider == self.wire.name]
 
     # --- submit
 
-    def _submit(self, call: Call) -> Answer:
+    def _submit(self, call: Call, route: Route) -> Answer:
         try:
             body = call.json()
         except (ValueError, RecursionError):
             raise Refusal(400, "invalid_request", "the body is not JSON") from None
-        rule = self._office.rules.take(SubmitRule, "submit", _asker(self.wire.name, body))
+        rule = self._office.rules.take(SubmitRule, "submit", _asker(self.wire.name, body, route))
         if rule and not rule.creates:
             return self._spoiled(rule, json_answer(200, {}))
-        asked = self.wire.read(body)
+        asked = self.wire.order(body, route, call.query)
+        if asked.external_id and any(item.asked.external_id == asked.external_id for item in self._held()):
+            raise Refusal(400, "1201", "external_task_id is used already", param="external_task_id")
         answer = self._accept(call, asked)
         return self._spoiled(rule, answer) if rule else answer
 
@@ -104,12 +121,12 @@ class Desk:
         generation = self._generation(call, asked, replace(fate, seconds=0.0) if early else fate)
         office.generations.add(generation)
         if early:
-            office.deliveries.send_early(generation, self.wire.record)
-        answer = json_answer(200, self.wire.submitted(generation))
+            office.deliveries.send_early(generation, rule, self.wire)
+        answer = json_answer(self.wire.submit_status, self.wire.submitted(generation))
         return replace(
             answer,
             request_id=generation.request_id,
-            after=lambda: office.deliveries.schedule(generation, rule, self.wire.record),
+            after=lambda: office.deliveries.schedule(generation, rule, self.wire),
         )
 
     def _generation(self, call: Call, asked: Asked, fate: Fate) -> Generation:
@@ -124,35 +141,42 @@ class Desk:
             base_url=call.base_url,
             tokens=tuple(secrets.token_urlsafe(24) for _ in range(fate.videos)),
             stored_bytes=len(call.body),
+            link_seconds=self.wire.link_seconds,
         )
 
-    # --- poll and list
+    # --- poll and list, result and cancel
 
-    def _poll(self, request_id: str) -> Answer:
+    def _poll(self, generation: Generation) -> Answer:
         office = self._office
-        generation = office.generations.find(self.wire.name, request_id)
-        if generation is None:
-            raise self.wire.unknown()
         now = office.clock.now()
         rule = office.rules.take(PollRule, "poll", Subject.of(generation))
         if rule and rule.not_found_seconds and now < generation.created_at + rule.not_found_seconds:
             raise self.wire.unknown()
-        answer = json_answer(200, self.wire.record(generation, now, rule.status_word if rule else None))
-        answer = replace(answer, request_id=request_id)
+        document = self.wire.record(generation, now, rule.status_word if rule else None)
+        answer = json_answer(self.wire.poll_status(generation, now), document)
+        answer = replace(answer, request_id=generation.request_id)
+        return self._spoiled(rule, answer) if rule else answer
+
+    def _result(self, generation: Generation) -> Answer:
+        rule = self._office.rules.take(PollRule, "result", Subject.of(generation))
+        answer = replace(self.wire.result(generation, self._office.clock.now()), request_id=generation.request_id)
+        return self._spoiled(rule, answer) if rule else answer
+
+    def _cancel(self, generation: Generation) -> Answer:
+        office = self._office
+        now = office.clock.now()
+        answer = replace(self.wire.cancelled(generation, now), request_id=generation.request_id)
+        ended = replace(generation.fate, seconds=now - generation.created_at, outcome=Outcome.CANCELLED, videos=0)
+        stopped = replace(generation, fate=ended)
+        office.generations.swap(stopped)
+        rule = office.rules.take(PollRule, "cancel", Subject.of(generation))
+        answer = replace(answer, after=lambda: office.deliveries.schedule(stopped, AS_EVER, self.wire))
         return self._spoiled(rule, answer) if rule else answer
 
     def _list(self, call: Call) -> Answer:
         office = self._office
-        model = call.query.get("model_id")
-        ours = [
-            item
-            for item in office.generations.newest_first()
-            if item.provider == self.wire.name and model in (None, item.asked.model)
-        ]
-        limit, offset = _whole(call.query, "limit", LISTED), _whole(call.query, "offset", 0)
-        page = ours[offset : offset + min(limit, LISTED)]
-        answer = json_answer(200, self.wire.listed(page, len(ours), office.clock.now()))
-        rule = office.rules.take(PollRule, "list", Subject(self.wire.name, model))
+        answer = json_answer(200, self.wire.page(call, self._held(), office.clock.now()))
+        rule = office.rules.take(PollRule, "list", Subject(self.wire.name, call.query.get("model_id")))
         return self._spoiled(rule, answer) if rule else answer
 
     def _spoiled(self, rule: SubmitRule | PollRule, answer: Answer) -> Answer:
@@ -170,12 +194,6 @@ class Desk:
         return self.wire.error(Refusal(status, code, message))
 
 
-def _asker(provider: str, body: Any) -> Subject:
-    model = body.get("model") if isinstance(body, dict) else None
+def _asker(provider: str, body: Any, route: Route) -> Subject:
+    model = body.get("model", route.model or None) if isinstance(body, dict) else None
     return Subject(provider, model if isinstance(model, str) else None, None, body if isinstance(body, dict) else None)
-
-
-def _whole(query: Mapping[str, str], name: str, default: int) -> int:
-    """A whole number of the query; *default* for anything else."""
-    text = query.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default

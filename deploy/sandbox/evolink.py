@@ -10,13 +10,13 @@ import ipaddress
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deploy.sandbox import checks
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.generations import Asked, Generation, Outcome, Phase
-from deploy.sandbox.wire_format import Route
+from deploy.sandbox.wire_format import Route, Wire
 
 SUBMIT = "/v1/videos/generations"
 TASKS = "/v1/tasks/"
@@ -49,7 +49,7 @@ ERROR_TYPES = {
 }
 
 
-class EvoLink:
+class EvoLink(Wire):
     """The wire format of EvoLink."""
 
     name = "evolink"
@@ -70,7 +70,7 @@ class EvoLink:
             return Route("poll", request_id)
         return None
 
-    def read(self, body: Any) -> Asked:
+    def order(self, body: Any, _route: Route, _query: Mapping[str, str]) -> Asked:
         if not isinstance(body, dict):
             raise Refusal(400, "invalid_request", "the body must be an object")
         if body.get("model") != MODEL:

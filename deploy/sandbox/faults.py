@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from deploy.sandbox.answers import Answer, Sending, html_answer, json_answer
 from deploy.sandbox.generations import Asked, Fate, Generation, Outcome
+from deploy.sandbox.signing import Kind
 
 Seconds = Annotated[float, Field(ge=0, le=30 * 24 * 3600)]
 Copies = Annotated[int, Field(ge=0, le=50)]
 Status = Annotated[int, Field(ge=200, le=599)]
-Provider = Literal["gmicloud", "evolink", "apimart"]
+Provider = Literal["gmicloud", "evolink", "apimart", "kling", "fal", "replicate"]
 ErrorBody = Callable[[int], Any]
 
 
@@ -87,9 +88,9 @@ class SubmitRule(_Spoiling):
 
 
 class PollRule(_Spoiling):
-    """For single polls (`poll`) or the list call (`list`)."""
+    """For single polls (`poll`), the list call (`list`), the call for a result alone or the one that cancels."""
 
-    on: Literal["poll", "list"]
+    on: Literal["poll", "list", "result", "cancel"]
     not_found_seconds: Seconds | None = None  # as long as the generation is younger
     status_word: str | None = None
 
@@ -120,6 +121,7 @@ class CallbackRule(_Rule):
     duplicates: Copies = 0
     concurrent: Annotated[int, Field(ge=1, le=50)] = 1
     reordered: bool = False
+    signature: Kind = "true"  # of a provider that signs
     forged: list[Literal["wrong_id", "wrong_token", "contradiction"]] = []
 
 

@@ -42,6 +42,7 @@ class Asked:
     height: int
     resolution: str
     callback_url: str | None = None
+    external_id: str = ""  # the caller's own name for it
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Generation:
     base_url: str
     tokens: tuple[str, ...]  # one unguessable name per video
     stored_bytes: int
+    link_seconds: float = LINK_SECONDS
 
     @property
     def finishes_at(self) -> float:
@@ -75,7 +77,7 @@ class Generation:
 
     @property
     def links_die_at(self) -> float:
-        return self.finishes_at + LINK_SECONDS
+        return self.finishes_at + self.link_seconds
 
     @property
     def links(self) -> list[str]:
@@ -115,6 +117,12 @@ class Generations:
             self._bytes += generation.stored_bytes
             while len(self._by_id) > self._most or (self._bytes > self._most_bytes and len(self._by_id) > 1):
                 self._forget_oldest()
+
+    def swap(self, generation: Generation) -> None:
+        """Put *generation* in the place of the one with its id."""
+        with self._lock:
+            self._by_id[generation.request_id] = generation
+            self._by_token |= {token: (generation, index) for index, token in enumerate(generation.tokens)}
 
     def _forget_oldest(self) -> None:
         oldest = self._by_id.pop(next(iter(self._by_id)))

@@ -14,7 +14,7 @@ from typing import Any
 from deploy.sandbox import checks
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.generations import Asked, Generation, Outcome, Phase
-from deploy.sandbox.wire_format import Route
+from deploy.sandbox.wire_format import Route, Wire
 
 REQUESTS = "/api/v1/ie/requestqueue/apikey/requests"
 ORGANISATION = "63729242-0000-4000-8000-73616e64626f"
@@ -54,7 +54,7 @@ MODELS = {
 }
 
 
-class GmiCloud:
+class GmiCloud(Wire):
     """The wire format of GMI Cloud."""
 
     name = "gmicloud"
@@ -66,7 +66,7 @@ class GmiCloud:
             return Route("poll", path.removeprefix(REQUESTS + "/"))
         return None
 
-    def read(self, body: Any) -> Asked:
+    def order(self, body: Any, _route: Route, _query: Mapping[str, str]) -> Asked:
         if not isinstance(body, dict) or not isinstance(body.get("payload"), dict):
             raise Refusal(400, "invalid_request", "the body must be an object with model and payload")
         checks.only(body, ("model", "payload"), "the request queue")

@@ -15,13 +15,17 @@ from deploy.sandbox.control import Control
 from deploy.sandbox.deliveries import Deliveries
 from deploy.sandbox.endpoint import Desk, Office
 from deploy.sandbox.evolink import EvoLink
+from deploy.sandbox.fal import Fal
 from deploy.sandbox.faults import RuleBook
 from deploy.sandbox.generations import Generations
 from deploy.sandbox.gmicloud import GmiCloud
 from deploy.sandbox.history import Entry, History, readable, without_secrets
+from deploy.sandbox.kling import Kling
+from deploy.sandbox.replicate import Replicate
+from deploy.sandbox.signing import WEBHOOK_SECRET
 from deploy.sandbox.wire_format import Wire
 
-PROVIDERS = ("gmicloud", "evolink", "apimart")
+PROVIDERS = ("gmicloud", "evolink", "apimart", "kling", "fal", "replicate")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,11 @@ class Options:
     allow_loopback_callbacks: bool = False
     ca_file: str | None = None  # trusted for callbacks, beside the system's own roots
     control_token: str | None = None
+    webhook_secret: str = WEBHOOK_SECRET  # of the providers that sign by Standard Webhooks
 
 
 class Sandbox:
-    """Three providers, their videos, and the control plane."""
+    """The providers, their videos, and the control plane."""
 
     def __init__(self, options: Options, *, clock: Clock | None = None, rng: random.Random | None = None) -> None:
         self.clock = clock or Clock()
@@ -58,7 +63,13 @@ class Sandbox:
             api_keys=options.api_keys,
         )
         evolink = EvoLink(self.clock.now, allow_loopback_callbacks=options.allow_loopback_callbacks)
-        wires: dict[str, Wire] = dict(zip(PROVIDERS, (GmiCloud(), evolink, ApiMart()), strict=True))
+        secret, allow = options.webhook_secret, options.allow_loopback_callbacks
+        signing: tuple[Wire, ...] = (
+            Kling(secret, allow_loopback_callbacks=allow),
+            Fal(allow_loopback_callbacks=allow),
+            Replicate(secret, allow_loopback_callbacks=allow),
+        )
+        wires = {wire.name: wire for wire in (GmiCloud(), evolink, ApiMart(), *signing)}
         self._desks = {name: Desk(wire, office) for name, wire in wires.items()}
         self._media = media.Media(self.generations, self.rules, self.clock)
         self._control = Control(office, self.history, self._timetable, wires, options.control_token)

@@ -46,9 +46,16 @@ class Caller:
         self.pool = urllib3.PoolManager(ssl_context=tls.context(), retries=False, timeout=20.0)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, key: str | None = "k", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = "k",
+        scheme: str = "Bearer",
+        headers: dict[str, str] | None = None,
     ) -> Reply:
-        sent = {"Authorization": f"Bearer {key}"} if key is not None else {}
+        sent = {"Authorization": f"{scheme} {key}"} if key is not None else {}
         url = path if path.startswith("https://") else self.url + path
         payload = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         response = self.pool.request(
@@ -94,6 +101,8 @@ class Received:
     body: Any
     content_type: str
     at: float
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    raw: bytes = b""
 
 
 @dataclass
@@ -120,7 +129,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             except ValueError:
                 body = raw
             status = receiver.statuses.pop(0) if receiver.statuses else 200
-            receiver.received.append(Received(self.path, body, self.headers["Content-Type"], time.monotonic()))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            came = Received(self.path, body, self.headers["Content-Type"], time.monotonic(), headers, raw)
+            receiver.received.append(came)
             if receiver.together:
                 receiver.together.wait(timeout=10)
             self.send_response(status)

@@ -24,7 +24,7 @@ from deploy.local.tls import LocalTls
 from deploy.sandbox.__main__ import main
 from deploy.sandbox.client import ControlError, SandboxControl
 from deploy.sandbox.history import History
-from deploy.sandbox.sandbox import Options
+from deploy.sandbox.sandbox import PROVIDERS, Options
 
 APIMART = "/apimart/v1/videos/generations"
 BODY = {"model": "kling-3.0-turbo", "prompt": "a corgi"}
@@ -296,15 +296,15 @@ def test_the_command_says_where_it_listens_and_stops_when_told(tls: LocalTls, tm
     )
     assert process.stdout
     ready = process.stdout.readline()
-    listed = [process.stdout.readline() for _ in range(5)]
+    listed = [process.stdout.readline() for _ in range(len(PROVIDERS) + 2)]
 
     url = re.findall(r"https://127\.0\.0\.1:\d+", ready)[0]
-    now = SandboxControl(url, listed[4].split()[-1]).now()
+    now = SandboxControl(url, listed[-1].split()[-1]).now()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=10)
 
     assert now > 0
-    assert [line.split()[0] for line in listed] == ["gmicloud", "evolink", "apimart", "control", "CA"]
+    assert [line.split()[0] for line in listed] == [*PROVIDERS, "control", "CA"]
     assert (process.returncode, errors) == (0, "")
 
 
