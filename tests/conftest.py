@@ -42,6 +42,7 @@ THOROUGH = (
     *("tests/integration/local/test_cluster.py", "tests/integration/store/test_store_cluster.py"),
     *("tests/integration/webhook/test_receiver_openapi.py", "tests/integration/webhook/test_receiver_fuzz.py"),
     *("tests/integration/test_secrets.py", "tests/integration/client/test_http.py"),
+    "tests/integration/console/pages",
 )
 """Left to `make test-all`: whole systems that break, other servers, fuzzing."""
 

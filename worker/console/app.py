@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from worker.console import acts, auth, jobs, problems, system
+from worker.console import acts, auth, jobs, pages, problems, system
 from worker.console.requests import BODY_BYTES
 from worker.console.watcher import Watcher
 from worker.errors import CallsheetError
@@ -56,6 +56,7 @@ def create_app(*, reader: Reader, services: Services, env: Mapping[str, str]) ->
     app.register_blueprint(jobs.blueprint(reader, services, Watcher(reader.store)))
     app.register_blueprint(acts.blueprint(services))
     app.register_blueprint(system.blueprint(reader, env))
+    pages.register(app, reader, services)
     app.after_request(_finished)
     app.wsgi_app = _Traced(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -78,7 +79,7 @@ class _Traced:
 
 def _finished(response: Response) -> Response:
     """Give the answer its common headers, and the log its line: the route, never the path or a header."""
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Request-Id"] = request.environ[ID_IN_ENVIRON]
     token = g.get("token")
     told = {

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Blueprint, Flask, g, request
+from flask import Blueprint, Flask, current_app, g, request
 
 from worker.console.problems import Problem
 from worker.jobs.actor import Actor
@@ -23,13 +23,21 @@ def register(app: Flask, tokens: Sequence[Token]) -> None:
 
     @app.before_request
     def judge() -> None:
-        if request.endpoint in OPEN:
-            return
-        g.token = _known(tokens, request.headers.get("Authorization", ""))
         view = app.view_functions.get(request.endpoint or "")
+        if request.endpoint in OPEN or is_page():
+            return  # pages have sessions: pages/guard.py
+        g.token = _known(tokens, request.headers.get("Authorization", ""))
         scope = getattr(view, "scope", None)
         if scope is not None:
             need(scope)
+
+
+def is_page() -> bool:
+    """Whether the request is for a page: by its view, or, where there is no such path, by what its sender takes."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None:
+        return not request.path.startswith("/v1/") and "text/html" in request.headers.get("Accept", "")
+    return getattr(view, "is_page", False)
 
 
 def call(bp: Blueprint, method: str, rule: str, scope: str | None) -> Callable[[View], View]:
@@ -50,7 +58,8 @@ def need(scope: str) -> None:
 
 
 def has(scope: str) -> bool:
-    return scope in g.token.scopes
+    token = g.get("token")
+    return token is not None and scope in token.scopes
 
 
 def actor(reason: str = "") -> Actor:
@@ -58,11 +67,17 @@ def actor(reason: str = "") -> Actor:
     return Actor(g.token.name, reason)
 
 
-def _known(tokens: Sequence[Token], header: str) -> Token:
-    """The token that *header* holds, compared with each in constant time."""
-    kind, _, secret = header.partition(" ")
+def token_of(tokens: Sequence[Token], secret: str) -> Token | None:
+    """The token with *secret*, compared with each in constant time."""
     given = secret.strip().encode("utf-8", "replace")
     fitting = [token for token in tokens if hmac.compare_digest(token.secret.encode(), given)]
-    if kind.lower() != "bearer" or not fitting:
+    return fitting[0] if fitting else None
+
+
+def _known(tokens: Sequence[Token], header: str) -> Token:
+    """The token that *header* holds."""
+    kind, _, secret = header.partition(" ")
+    token = token_of(tokens, secret)
+    if kind.lower() != "bearer" or token is None:
         raise Problem(401, "token_unknown", "send a token of CALLSHEET_API_TOKENS as Authorization: Bearer <secret>")
-    return fitting[0]
+    return token

@@ -141,6 +141,10 @@ class Reads:
             line = self._keys.shared(job.id)[1]
             return int(self._client.zlexcount(line, f"[{job.provider}:{op}:", entry))
 
+    def owner(self, provider: str, request_id: str) -> str | None:
+        """The job that owns *request_id* of *provider*; None where none does."""
+        return self._text(self._keys.request(provider, request_id))
+
     def strays(self) -> list[dict[str, Any]]:
         """The bodies that `keep_stray` kept, the latest first."""
         with store_errors():

@@ -30,6 +30,10 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def environment(redis_url: str, bucket_name: str, s3: S3Server, sandbox: SandboxProcess) -> dict[str, str]:
+    return complete_environment(redis_url, bucket_name, s3, sandbox)
+
+
+def complete_environment(redis_url: str, bucket_name: str, s3: S3Server, sandbox: SandboxProcess) -> dict[str, str]:
     """A complete configuration: nothing of whoever runs the tests."""
     keys = {
         f"{name.upper()}_{option}": value

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def bearer(secret: str = ALL) -> dict[str, str]:
 
 @pytest.fixture
 def api_environment(environment: dict[str, str]) -> dict[str, str]:
+    return with_tokens(environment)
+
+
+def with_tokens(environment: Mapping[str, str]) -> dict[str, str]:
+    """*environment* with a token of all scopes, and one of each alone."""
     tokens = [f"all:{'+'.join(SCOPES)}:{ALL}", *(f"just-{scope}:{scope}:{SECRETS[scope]}" for scope in SCOPES)]
     return {**environment, "CALLSHEET_API_TOKENS": ",".join(tokens)}
 
@@ -67,16 +73,22 @@ class Served:
 
 @pytest.fixture
 def served(api_environment: dict[str, str], tmp_path: Path, wait_until: WaitUntil) -> Iterator[Served]:
+    with serving(api_environment, tmp_path / "console.log", wait_until) as server:
+        yield server
+
+
+@contextmanager
+def serving(environment: Mapping[str, str], log: Path, wait_until: WaitUntil) -> Iterator[Served]:
+    """The console's line of the Procfile on a free port, in *environment* and nothing else."""
     port = free_port()
-    path = os.pathsep.join([str(Path(sys.executable).parent), api_environment["PATH"]])
-    env = {**api_environment, "PATH": path, "CALLSHEET_CONSOLE_PORT": str(port)}
-    log = tmp_path / "console.log"
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    env = {**environment, "PATH": path, "CALLSHEET_CONSOLE_PORT": str(port)}
     with log.open("wb") as out:
         process = subprocess.Popen(
             ["/bin/sh", "-c", read_procfile(ROOT / "Procfile")["console"]], cwd=ROOT, env=env, stdout=out, stderr=out
         )
     try:
-        wait_until(lambda: _is_up(port))
+        wait_until(lambda: _is_up(port), 60)
         yield Served(f"http://127.0.0.1:{port}", log)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -86,5 +98,5 @@ def served(api_environment: dict[str, str], tmp_path: Path, wait_until: WaitUnti
 def _is_up(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/live", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:  # not there yet, or on a busy machine
         return False

@@ -1,0 +1,54 @@
+"""The pages of the console: for people who look at videos, who are on call, and who pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from worker.console import auth
+from worker.console.pages import assets, guard, job_page, jobs_page, login, rendering
+from worker.console.pages.rendering import render
+from worker.operations.view import Reader
+from worker.services import Services
+
+PROBLEM = "application/problem+json"
+
+
+def register(app: Flask, reader: Reader, services: Services) -> None:
+    """Add the pages, and have what goes wrong on one told as a page."""
+    tokens = services.settings.api_tokens
+    rendering.register(app)
+
+    @app.after_request
+    def in_html(response: Response) -> Response:
+        """A problem as a page, for people; registered first, so it runs last but for the headers."""
+        if response.mimetype == PROBLEM and auth.is_page():
+            told = response.get_json()
+            if request.url_rule is None:
+                told["detail"] = "there is no such page"
+            response.data = render("error.html", problem=told)
+            response.mimetype = "text/html"
+        return response
+
+    guard.register(app, tokens, _media_origin(services))
+    for blueprint in (
+        login.blueprint(tokens),
+        assets.blueprint(),
+        jobs_page.blueprint(reader),
+        job_page.blueprint(reader, services),
+    ):
+        app.register_blueprint(blueprint)
+
+
+def _media_origin(services: Services) -> Callable[[], str]:
+    """The origin of the bucket's presigned links, by one of them: it is made here, nothing is asked."""
+
+    @cache
+    def origin() -> str:
+        parts = urlsplit(services.bucket.presign("origin", 60))
+        return f"{parts.scheme}://{parts.netloc}"
+
+    return origin
