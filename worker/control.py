@@ -64,5 +64,5 @@ def _cancelled(job_id: str) -> bool:
         log.error("cancel.failed", extra={"job_id": job_id, "reason": str(err)})
         return True
     if reply.applied:
-        nudge(Step.SETTLE, [job_id])
+        nudge(Step.DELIVER, [job_id])
     return reply.word != "missing"

@@ -15,8 +15,9 @@ from worker.messaging.results import CeleryResults
 from worker.services import Services
 from worker.settings.settings import Settings
 from worker.steps import Step, sweep
+from worker.steps.late_places import LatePlaces
 from worker.steps.notify_pool import NotifyPool
-from worker.steps.places import Places
+from worker.steps.places import Places, archive_places
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,17 @@ def places() -> Places:
 
 @cache
 def _places(_pid: int) -> Places:
-    return Places(services(), nudge)
+    return archive_places(services(), nudge)
+
+
+def late_places() -> LatePlaces:
+    """This process's places for looks at jobs that ended without a video; a forked child gets its own."""
+    return _late_places(os.getpid())
+
+
+@cache
+def _late_places(_pid: int) -> LatePlaces:
+    return LatePlaces(services(), nudge)
 
 
 def notify_pool() -> NotifyPool:

@@ -22,11 +22,11 @@ from worker import runtime
 from worker.celery import app
 from worker.errors import CallsheetError, JobFailed, ResultError, SpecConflict, SpecError, StoreError
 from worker.jobs.job import Job, is_job_id
-from worker.jobs.timing import MINUTE, Timing
+from worker.jobs.timing import MINUTE
 from worker.logs import bound
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, CeleryResults, capture
-from worker.runtime import notify_pool, nudge, places, services, starter, ticked
+from worker.runtime import late_places, notify_pool, nudge, places, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class GenerateRequest(Request):
         return "<spec>"
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  Celery's name
-        """Celery's events, but for the end: the job's own is told when it is settled."""
+        """Celery's events, but for the end: the job's own is told when it is delivered."""
         if type != "task-succeeded":
             super().send_event(type, **fields)
 
@@ -104,7 +104,7 @@ class GenerateRequest(Request):
 def generate(self: Any, *args: Any, **fields: Any) -> None:
     """Record the job that the caller's task id names, and start it.
 
-    Its result comes when the job is settled: `AsyncResult(task_id).get()` waits
+    Its result comes when the job has ended: `AsyncResult(task_id).get()` waits
     for the video. Without fields, the job must have been recorded by the client.
     """
     job_id = self.request.id
@@ -125,7 +125,7 @@ def generate(self: Any, *args: Any, **fields: Any) -> None:
         log.error("job.unrecorded", extra={"job_id": job_id, "reason": reason})
         time.sleep(STORE_PAUSE_SECONDS)
         raise Reject(reason, requeue=True) from None
-    # The result and what the caller hung on the task are the settled job's. Raising `Ignore` would say the same,
+    # The result and what the caller hung on the task are the ended job's. Raising `Ignore` would say the same,
     # but Celery would then pack up a traceback, which costs more than all that was done here.
     self.request.update(ignore_result=True, callbacks=None, chain=None, chord=None)
 
@@ -136,7 +136,7 @@ def _show(job: Job) -> None:
         services().results.started(job)
         starter().nudge(job.id)
     elif job.told_ver < job.ver:
-        nudge(Step.SETTLE, [job.id])
+        nudge(Step.DELIVER, [job.id])
     else:
         try:
             services().results.tell(job)
@@ -190,10 +190,16 @@ def run_archive() -> None:
     places().work(QUICK_COPY_SECONDS)
 
 
-@_internal("settle", hard_seconds=Timing().archive_longest_seconds + 10 * MINUTE)
-def run_settle(job_ids: list[str]) -> None:
-    """Pay what is owed for each final job."""
-    _take(Step.SETTLE, job_ids)
+@_internal("deliver", hard_seconds=10 * MINUTE)
+def run_deliver(job_ids: list[str]) -> None:
+    """Hand out the result and the manifest of each final job."""
+    _take(Step.DELIVER, job_ids)
+
+
+@_internal("revisit", hard_seconds=5 * MINUTE)
+def run_revisit(job_ids: list[str]) -> None:
+    """Hand final jobs whose video may still come to this process's places for them: a late video may take hours."""
+    late_places().offer(_named(job_ids))
 
 
 @_internal("notify", hard_seconds=5 * MINUTE)

@@ -41,7 +41,7 @@ class HastyTiming(Timing):
     poll_lease_seconds: float = 5.0
     archive_lease_seconds: float = 4.0
     archive_renew_seconds: float = 1.0
-    settle_lease_seconds: float = 4.0
+    deliver_lease_seconds: float = 4.0
     notify_lease_seconds: float = 4.0
     unconfirmed_deadline_seconds: float = 15.0
     show_after_seconds: float = 5.0

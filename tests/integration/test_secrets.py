@@ -194,7 +194,7 @@ def _lie_to_the_receiver(run: Run) -> None:
 def test_no_log_holds_a_secret_or_steers_a_terminal(run: Run) -> None:
     logs = {name: run.stack.processes[name].log.read_text(errors="surrogateescape") for name in PROCESSES}
 
-    assert "job.settled" in logs["worker"]
+    assert "job.delivered" in logs["worker"]
     assert run.leaks(logs) == []
     printed = {name: {char for char in text if not char.isprintable()} for name, text in logs.items()}
     assert {name: chars - {"\n"} for name, chars in printed.items() if chars - {"\n"}} == {}

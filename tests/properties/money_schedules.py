@@ -19,9 +19,10 @@ from tests.integration.steps.rollbacks import MeddledIntents, Rollback, snapshot
 from worker.errors import BucketError, CallsheetError, StoreError
 from worker.jobs.states import FINAL, JobState
 from worker.operations import cancel, retry
+from worker.operations.overdue import step_of
 from worker.providers.base import Provider, Submission
 from worker.services import Services
-from worker.steps import Step, accept, batch, step_for
+from worker.steps import Step, accept, batch
 from worker.store import Store
 
 S = JobState
@@ -112,7 +113,7 @@ class Schedule:
                 for step, job_id in self.scene.sweep():
                     batch.take(step, [job_id], self.processes[0].services)
             else:
-                self.safely(partial(self.processes[0].look, step_for(job.state)))
+                self.safely(partial(self.processes[0].look, step_of(job)))
         raise AssertionError(f"it never rests: {self.story()}")
 
     def violations(self) -> list[str]:
@@ -160,7 +161,7 @@ class Schedule:
             return
         if wait:
             self.scene.advance(max(0.0, (due_at - self.scene.clock.now_ms) / 1000) + 0.001)
-        self.safely(lambda: process.look(step_for(job.state)))
+        self.safely(lambda: process.look(step_of(job)))
         process.plan.clear()
 
     def _fault(self) -> None:

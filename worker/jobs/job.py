@@ -171,6 +171,20 @@ class Job:
         """Whether somebody must look again; exactly these jobs stand in the due index."""
         return self.closed_at is None and not self.is_tombstone
 
+    @property
+    def is_result_pending(self) -> bool:
+        """Whether the caller was not told of this version."""
+        return self.told_ver < self.ver
+
+    @property
+    def is_manifest_pending(self) -> bool:
+        """Whether a manifest of this version is to be written."""
+        return self.manifest_ver is not None and self.manifest_ver < self.ver
+
+    @property
+    def is_delivered(self) -> bool:
+        return not self.is_result_pending and not self.is_manifest_pending
+
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
         """Read the store's hash; fields this version does not know are ignored, those of a later one have defaults.

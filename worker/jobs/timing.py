@@ -45,7 +45,8 @@ class Timing:
     )
     archive_express_seconds: float = 120.0  # a copy that takes longer makes room for those that nobody has tried
     archive_longest_seconds: float = 20 * HOUR  # 2 GiB at the least rate take 18.2 h (worker/guard/connection.py)
-    settle_lease_seconds: float = 30.0
+    deliver_lease_seconds: float = 30.0
+    revisit_lease_seconds: float = 45.0  # a GET takes at most 25 s; renewed while a video is copied
     notify_lease_seconds: float = 60.0  # a POST takes at most 15 s, after its host was resolved
 
     submit_deadline_seconds: float = 6 * HOUR  # accepted, and no provider would take it

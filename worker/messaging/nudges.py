@@ -11,14 +11,14 @@ from typing import Any
 from celery import Celery
 
 from worker.errors import BrokerError
-from worker.steps import NAMELESS, Step
+from worker.steps import NAMELESS, OF_ARCHIVER, Step
 
 BROKER_TIMEOUT_SECONDS = 1.0
 
 
 def queue_of(step: Step) -> str:
     """The name of the queue that the nudges of *step* go to."""
-    return "callsheet.archive" if step in (Step.CONFIRM, Step.ARCHIVE) else "callsheet"
+    return "callsheet.archive" if step in OF_ARCHIVER else "callsheet"
 
 
 def send(app: Celery, step: Step, job_ids: Sequence[str], **options: Any) -> None:

@@ -50,7 +50,7 @@ class View:
         if self.due_at is None or self.is_leased:
             return 0.0
         waited = self.due_at, self.job.nudges, self.now
-        return overdue.waited_seconds(*waited) if overdue.is_late(self.job.state, *waited) else 0.0
+        return overdue.waited_seconds(*waited) if overdue.is_late(overdue.step_of(self.job), *waited) else 0.0
 
 
 def why_failed(job: Job) -> str | None:
@@ -263,7 +263,7 @@ def _next(view: View, verb: str) -> str:
 def _lateness(view: View) -> str:
     if not view.late_seconds:
         return ""
-    needed = overdue.process_for(view.job.state) if view.job.nudges else "beat and the sweeper"
+    needed = overdue.process_for(overdue.step_of(view.job)) if view.job.nudges else "beat and the sweeper"
     is_asked = f" and asked for {view.job.nudges} times" if view.job.nudges else ""
     verb = "is" if view.job.nudges else "are"
     late = span(view.late_seconds)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from worker.jobs.states import JobState
-from worker.jobs.timing import MINUTE
-from worker.steps import Step, step_for
+from worker.jobs.job import Job
+from worker.jobs.timing import HOUR, MINUTE
+from worker.steps import OF_ARCHIVER, Step, step_for
 from worker.store.due_index import NUDGE_MS
+from worker.store.replies import Outline
 
-PACE_SECONDS = {Step.SUBMIT: MINUTE, Step.POLL: MINUTE, Step.ARCHIVE: 5 * MINUTE, Step.SETTLE: MINUTE}
+PACE_SECONDS = {
+    Step.SUBMIT: MINUTE,
+    Step.POLL: MINUTE,
+    Step.ARCHIVE: 5 * MINUTE,
+    Step.DELIVER: MINUTE,
+    Step.REVISIT: HOUR,
+}
 """A due job may wait so long for a worker while the system goes on: copies take long, and some wait behind others."""
 UNSEEN_SECONDS = 20.0
 """A due job is seen by the sweep within seconds; one left lying for longer tells of a clock that stands still."""
@@ -32,11 +39,16 @@ def waited_seconds(due_at: int, nudges: int, now: int) -> float:
     return max(0.0, (now - (due_at - put_off)) / 1000)
 
 
-def is_late(state: JobState, due_at: int, nudges: int, now: int) -> bool:
-    """True where a job that has no lease waits longer than its step should take to begin."""
-    return waited_seconds(due_at, nudges, now) > (PACE_SECONDS[step_for(state)] if nudges else UNSEEN_SECONDS)
+def step_of(job: Job | Outline) -> Step:
+    """The step that *job* needs when it is due."""
+    return step_for(job.state, is_delivered=job.is_delivered)
 
 
-def process_for(state: JobState) -> str:
-    """The kind of process that takes the step a job in *state* needs."""
-    return "archiver" if step_for(state) is Step.ARCHIVE else "worker"
+def is_late(step: Step, due_at: int, nudges: int, now: int) -> bool:
+    """True where a job that has no lease waits longer for *step* than that should take to begin."""
+    return waited_seconds(due_at, nudges, now) > (PACE_SECONDS[step] if nudges else UNSEEN_SECONDS)
+
+
+def process_for(step: Step) -> str:
+    """The kind of process that takes *step*."""
+    return "archiver" if step in OF_ARCHIVER else "worker"

@@ -71,4 +71,6 @@ def _absent(view: View) -> str:
     """Name the process that should have begun with the job, and the advice."""
     if not view.job.nudges:
         return "nobody looks: start beat and the sweeper"
-    return f"no {overdue.process_for(view.job.state)} takes it, asked {view.job.nudges} times: is one running?"
+    return (
+        f"no {overdue.process_for(overdue.step_of(view.job))} takes it, asked {view.job.nudges} times: is one running?"
+    )

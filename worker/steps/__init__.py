@@ -19,8 +19,9 @@ class Step(StrEnum):
     CONFIRM = "confirm"
     POLL = "poll"
     ARCHIVE = "archive"
-    SETTLE = "settle"
+    DELIVER = "deliver"
     NOTIFY = "notify"
+    REVISIT = "revisit"
 
 
 _STEP = {
@@ -35,13 +36,21 @@ _STEP = {
 NAMELESS = frozenset({Step.ARCHIVE})
 """Steps whose messages name no job: the step itself knows whose turn it is."""
 
+OF_ARCHIVER = frozenset({Step.CONFIRM, Step.ARCHIVE, Step.REVISIT})
+"""Steps that the archiver takes, as they copy videos or tell that there is one; the worker takes all others."""
 
-def step_for(state: JobState, *, was_called: bool = False, is_for_notification: bool = False) -> Step:
+
+def step_for(
+    state: JobState, *, was_called: bool = False, is_delivered: bool = False, is_for_notification: bool = False
+) -> Step:
     """The step that a due job in *state* needs; *was_called*: a callback came that nobody has looked at.
 
-    *is_for_notification*: nothing but the notification of its end is pending.
+    Of a final job: *is_delivered*, its result and manifest are; *is_for_notification*, a try at its notification is
+    due.
     """
     if state in FINAL:
-        return Step.NOTIFY if is_for_notification else Step.SETTLE
+        if is_for_notification:
+            return Step.NOTIFY
+        return Step.REVISIT if is_delivered else Step.DELIVER
     step = _STEP[state]
     return Step.CONFIRM if was_called and step is Step.POLL else step

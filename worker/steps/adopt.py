@@ -30,7 +30,7 @@ def look(job: Job, begun_at: int, services: Services) -> Step | None:
             log.warning("manifest.unreadable", extra={"job_id": job.id, "key": key, "reason": str(err)})
             continue
         if told.is_of(job) and adopt(job, told, services, path="sweep").applied:
-            return Step.SETTLE
+            return Step.DELIVER
     return None
 
 

@@ -123,7 +123,7 @@ def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Servi
         detail=code,
     )
     log.warning("archive.failed", extra={"job_id": claim.job.id, "code": code, "reason": message})
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def make_room(claim: Claim, services: Services, err: SlowDownloadError) -> None:
@@ -148,7 +148,7 @@ def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step |
     log.info("video.archived", extra={"job_id": job.id, "outcome": reply.word, "videos": len(copied.videos)})
     if reply.applied and reply.job is not None and job.state is JobState.GENERATED:
         _learn(job, reply.job, services)
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def _learn(job: Job, archived: Job, services: Services) -> None:

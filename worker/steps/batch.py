@@ -1,7 +1,7 @@
 """Take a step for each job of a message, several at a time, in threads of one process.
 
 A step waits far longer than it works: for a provider, for the bucket, for Redis'
-disk. What became final is settled in the same breath, as somebody waits for it.
+disk.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 from worker.errors import CallsheetError
 from worker.logs import bound
 from worker.services import Services
-from worker.steps import Step, confirm, deliver, notify, poll, submit
+from worker.steps import Step, confirm, deliver, notify, poll, revisit, submit
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = {Step.SUBMIT: 8, Step.CONFIRM: 8, Step.POLL: 8, Step.SETTLE: 4, Step.NOTIFY: 4}
+AT_ONCE = {Step.SUBMIT: 8, Step.CONFIRM: 8, Step.POLL: 8, Step.DELIVER: 4, Step.NOTIFY: 4, Step.REVISIT: 4}
 """Jobs of one message that are worked on together."""
 
 RUNS: Mapping[Step, Callable[[str, Services], Step | None]] = {
     Step.SUBMIT: submit.run,
     Step.CONFIRM: confirm.run,
     Step.POLL: poll.run,
-    Step.SETTLE: deliver.run,
+    Step.DELIVER: deliver.run,
     Step.NOTIFY: notify.run,
+    Step.REVISIT: revisit.run,
 }
 """The steps that are taken for a job that a message names."""
+
+IN_THE_SAME_BREATH = frozenset({Step.DELIVER})
+"""Steps that are taken at once by whoever has brought them about: somebody waits for the result."""
 
 
 def take(step: Step, job_ids: Sequence[str], services: Services) -> dict[str, Step]:
@@ -41,8 +45,14 @@ def take(step: Step, job_ids: Sequence[str], services: Services) -> dict[str, St
 
 
 def _turn(step: Step, job_id: str, services: Services) -> Step | None:
-    following = _safely(step, job_id, services)
-    return _safely(following, job_id, services) if following is Step.SETTLE else following
+    return follow(_safely(step, job_id, services), job_id, services)
+
+
+def follow(step: Step | None, job_id: str, services: Services) -> Step | None:
+    """Take *step*, and those after it, as long as somebody waits for them; returns the next one worth starting."""
+    while step in IN_THE_SAME_BREATH:
+        step = _safely(step, job_id, services)
+    return step
 
 
 def _safely(step: Step, job_id: str, services: Services) -> Step | None:

@@ -1,10 +1,8 @@
-"""Deliver: hand out the result and the manifest of a final job, then close it, or look at it once more.
+"""Deliver: hand out the result and the manifest of a final job, then close it.
 
-The notification, a third output that is pending, has a step of its own (`notify.py`): receivers may be slow.
-
-Both are written from the record, and marked as delivered only if the record has
-not moved on meanwhile. A final job with nothing pending whose video may still
-come is looked at slowly (`revisit.py`).
+Both are written from the record, and marked as delivered only if the record has not moved on meanwhile. The
+notification, a third output, has a step of its own (`notify.py`): receivers may be slow. So has a job with nothing
+pending whose video may still come (`revisit.py`).
 """
 
 from __future__ import annotations
@@ -17,49 +15,44 @@ from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.job import Job
 from worker.jobs.manifest import manifest_of
 from worker.jobs.result import error_of
-from worker.jobs.states import JobState
+from worker.jobs.states import FINAL
 from worker.jobs.timing import ms
 from worker.services import Services
-from worker.steps import Step, revisit
+from worker.steps import Step
 from worker.store import Claim
 
 log = logging.getLogger(__name__)
 
-SETTLED = (JobState.ARCHIVED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED)
-
 
 def run(job_id: str, services: Services) -> Step | None:
-    """Deliver what is pending, or take a slow look; returns the step worth starting at once."""
-    lease_ms = ms(services.timing.settle_lease_seconds)
-    claim = services.store.claim(job_id, states=SETTLED, lease_ms=lease_ms, only_due=True)
+    """Deliver what is pending; returns the step worth starting at once."""
+    lease_ms = ms(services.timing.deliver_lease_seconds)
+    claim = services.store.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
     if _is_unspent(claim.job, services):
         services.store.give_back(claim.job)
-    if _is_result_pending(claim.job) or _is_manifest_pending(claim.job):
+    if not claim.job.is_delivered:
         return _deliver(claim, services)
-    step = revisit.look(claim, services)
-    if step is None:
-        _settled(claim, "", services)
-        return _notify(claim)
-    return step
+    services.store.rest(claim, due_in_ms=0)
+    return Step.REVISIT
 
 
 def _deliver(claim: Claim, services: Services) -> Step | None:
     """The result first: somebody waits for it. Neither waits for the other to be taken."""
     job, delivered, refusals = claim.job, [], []
     for output, is_pending, deliver in (
-        ("result", _is_result_pending, _tell),
-        ("manifest", _is_manifest_pending, _put_manifest),
+        ("result", job.is_result_pending, _tell),
+        ("manifest", job.is_manifest_pending, _put_manifest),
     ):
-        if not is_pending(job):
+        if not is_pending:
             continue
         try:
             deliver(job, services)
             delivered.append(output)
         except (ResultError, BucketError) as err:
             refusals.append(str(err))
-    if delivered and not _settled(claim, ",".join(delivered), services):
+    if delivered and not _is_recorded(claim, ",".join(delivered), services):
         return None
     if refusals:
         _postpone(claim, services, f"what is owed to be taken: {'; '.join(refusals)}")
@@ -77,10 +70,10 @@ def _log_end(job: Job) -> None:
     """A line for the end of a job, and for one without a video a warning that says why."""
     error = error_of(job)
     if error is None:
-        log.info("job.settled", extra={"job_id": job.id, "state": job.state})
+        log.info("job.delivered", extra={"job_id": job.id, "state": job.state})
         return
     why = {"stage": error.stage, "code": error.code, "reason": error.message}
-    log.warning("job.settled", extra={"job_id": job.id, "state": job.state, "provider": job.provider, **why})
+    log.warning("job.delivered", extra={"job_id": job.id, "state": job.state, "provider": job.provider, **why})
 
 
 def _tell(job: Job, services: Services) -> None:
@@ -91,7 +84,7 @@ def _put_manifest(job: Job, services: Services) -> None:
     services.bucket.manifests.put(job.id, job.accepted_at, manifest_of(job, services.store.spec_json(job.id)))
 
 
-def _settled(claim: Claim, delivered: str, services: Services) -> bool:
+def _is_recorded(claim: Claim, delivered: str, services: Services) -> bool:
     """Mark as delivered what was made of the claimed record; False when that has moved on, so it is still pending."""
     rest_in_ms = ms(services.timing.look_again_seconds)
     reply = services.store.settle(
@@ -116,11 +109,3 @@ def _is_unspent(job: Job, services: Services) -> bool:
     is_failure = job.error is not None and job.error.code not in UNUSABLE
     refunds = provider is not None and provider.refunds_failures and is_failure
     return job.has_failed_at("submit") or (refunds and job.has_failed_at("generate"))
-
-
-def _is_result_pending(job: Job) -> bool:
-    return job.told_ver < job.ver
-
-
-def _is_manifest_pending(job: Job) -> bool:
-    return job.manifest_ver is not None and job.manifest_ver < job.ver

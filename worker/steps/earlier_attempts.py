@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from worker.errors import BucketError, DownloadError, LeaseLostError, NoSuchRequestError, ProviderError
+from worker.errors import (
+    BucketError,
+    DownloadError,
+    LeaseLostError,
+    NoSuchRequestError,
+    ProviderError,
+    SlowDownloadError,
+)
 from worker.jobs.job import Job, Video
 from worker.jobs.spec import parse_spec
 from worker.jobs.states import DOUBTED, MISSED, REVISITED
@@ -42,17 +49,20 @@ def attempts(claim: Claim, timing: Timing) -> list[int]:
     return sorted((attempt for attempt, ended in job.ended.items() if ended in revisited), reverse=True)
 
 
-def look(claim: Claim, services: Services) -> Step | None:
-    """Archive the first video that an earlier attempt turns out to have."""
+def look(claim: Claim, keep_lease: Callable[[], Lease], services: Services) -> Step | None:
+    """Archive the first video that an earlier attempt turns out to have; raises `SlowDownloadError` as *keep_lease*'s
+    lease does."""
     provider = services.providers.get(claim.job.provider)
     if provider is None:
         return None
     for attempt in attempts(claim, services.timing):
         older = replace(claim.job, attempt=attempt)
         try:
-            copied = _copied_of(older, claim, provider, services)
+            copied = _copied_of(older, keep_lease, provider, services)
         except LeaseLostError:
             return None
+        except SlowDownloadError:
+            raise
         except (ProviderError, DownloadError, BucketError) as err:
             log.info("attempt.missed", extra={"job_id": older.id, "attempt": attempt, "reason": str(err)})
             continue
@@ -61,11 +71,11 @@ def look(claim: Claim, services: Services) -> Step | None:
         facts = copied.facts(older, services)
         if services.store.archive_earlier(claim.job, attempt, copied.videos, facts).applied:
             log.info("video.archived", extra={"job_id": older.id, "attempt": attempt, "videos": len(copied.videos)})
-            return Step.SETTLE
+            return Step.DELIVER
     return None
 
 
-def _copied_of(older: Job, claim: Claim, provider: Provider, services: Services) -> Copied:
+def _copied_of(older: Job, keep_lease: Callable[[], Lease], provider: Provider, services: Services) -> Copied:
     """The videos of an earlier attempt in the bucket, those that its provider has now included."""
     if older.request_id is None:
         older = _bound(older, provider, services)
@@ -80,7 +90,7 @@ def _copied_of(older: Job, claim: Claim, provider: Provider, services: Services)
         return _copied_before(older, services)
     if event.kind is not EventKind.GENERATED:
         return Copied(())
-    with Lease(claim, services) as lease:
+    with keep_lease() as lease:
         return copy_all(older, event.links, lease, services)
 
 

@@ -54,11 +54,11 @@ def take(job_id: str, services: Services) -> Turn:
         return Turn()
     if not notification.is_due(claim.job, claim.now):
         services.store.rest(claim, due_in_ms=0)
-        return Turn(Step.SETTLE)
+        return Turn(Step.DELIVER)
     delivery = services.notifications.send(claim.job, services.store.spec_json(job_id))
     reply = _record(claim, delivery, services)
     is_news = reply.word == "late" and reply.job is not None and notification.is_due(reply.job, services.store.now())
-    return Turn(Step.SETTLE if is_news else None, delivery.is_host_up)
+    return Turn(Step.DELIVER if is_news else None, delivery.is_host_up)
 
 
 def tried(job: Job, delivery: Delivery, at: int, path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bulkhead of the archive step: how many videos one process copies at once, and which.
+"""Bulkhead of the steps that copy videos: how many jobs one process works on at once, and which.
 
 A copy may last for hours, so it holds no slot of Celery's: it runs in a thread of
 its own, and a message only makes sure that all places are at work. Half of the
@@ -13,11 +13,14 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 
 from worker.errors import CallsheetError
 from worker.logs import bound
 from worker.services import Services
 from worker.steps import Step, archive, batch
+from worker.steps.archive import Turn
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +30,30 @@ EXPRESS_PLACES, OPEN_PLACES = 2, 2
 Publish = Callable[[Step, Sequence[str]], None]
 
 
-class Places:
-    """The places of one process, each a thread while there is something to copy."""
+class Take(Protocol):
+    """Works on the next job for a place of that kind; None when there is none."""
 
-    def __init__(self, services: Services, publish: Publish) -> None:
+    def __call__(self, *, is_express: bool, on_stall: Callable[[], object]) -> Turn | None: ...
+
+
+def archive_places(services: Services, publish: Publish) -> Places:
+    """The places for the most urgent videos there are."""
+    return Places(
+        Step.ARCHIVE, partial(archive.run, services), services, publish, express=EXPRESS_PLACES, others=OPEN_PLACES
+    )
+
+
+class Places:
+    """The places of one process for one step, each a thread while there is something to do."""
+
+    def __init__(
+        self, step: Step, take: Take, services: Services, publish: Publish, *, express: int, others: int
+    ) -> None:
+        self.step = step
+        self._take = take
         self._services = services
         self._publish = publish
+        self._counts = ((True, express), (False, others))
         self._changed = threading.Condition()
         self._busy: Counter[bool] = Counter()  # by whether they are express
 
@@ -49,22 +70,24 @@ class Places:
 
     def _start_idle(self) -> int:
         started = 0
-        for is_express, most in ((True, EXPRESS_PLACES), (False, OPEN_PLACES)):
+        for is_express, most in self._counts:
             for _ in range(most - self._busy[is_express]):
                 self._busy[is_express] += 1
                 started += 1
-                name = "archive-express" if is_express else "archive"
+                name = f"{self.step}-express" if is_express else str(self.step)
                 threading.Thread(target=_Place(self, is_express).serve, name=name, daemon=True).start()
         return started
 
     def turn(self, *, is_express: bool, on_stall: Callable[[], object]) -> bool:
-        """Copy one job's videos and deliver its result; whether there was a job."""
-        with bound(step=Step.ARCHIVE):
-            turn = archive.run(self._services, is_express=is_express, on_stall=on_stall)
-        if turn is not None and turn.following is not None:
-            for job_id, following in batch.take(turn.following, [turn.job_id], self._services).items():
-                self._publish(following, [job_id])
-        return turn is not None
+        """Work on one job and deliver its result; whether there was a job."""
+        with bound(step=self.step):
+            turn = self._take(is_express=is_express, on_stall=on_stall)
+        if turn is None:
+            return False
+        following = batch.follow(turn.following, turn.job_id, self._services)
+        if following is not None:
+            self._publish(following, [turn.job_id])
+        return True
 
     def leave(self, *, is_express: bool) -> None:
         """A place is free again."""
@@ -83,14 +106,14 @@ class _Place:
         self._has_left = False
 
     def serve(self) -> None:
-        """Copy until there is nothing left to copy."""
+        """Work until there is nothing left to do."""
         try:
             while not self._has_left and self._places.turn(is_express=self._is_express, on_stall=self.leave):
                 pass
         except CallsheetError as err:
-            log.error("step.postponed", extra={"step": Step.ARCHIVE, "reason": str(err)})
+            log.error("step.postponed", extra={"step": self._places.step, "reason": str(err)})
         except Exception:  # a defect ends a place's thread, never the place
-            log.exception("step.broke", extra={"step": Step.ARCHIVE})
+            log.exception("step.broke", extra={"step": self._places.step})
         finally:
             self.leave()
 

@@ -173,7 +173,7 @@ def _fail(claim: Claim, error: JobError, services: Services, path: str, facts: d
     if reply.applied:
         why = {"code": error.code, "provider_code": error.provider_code, "reason": error.message}
         log.error("generation.failed", extra={"job_id": job.id, "provider": job.provider, **why})
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def _told(err: ProviderError, job: Job, services: Services) -> str:
@@ -244,7 +244,7 @@ def _expire(claim: Claim, services: Services, unusable: str, status: str = "") -
         look_until=claim.now + services.retention_ms(),
         detail="no end of the generation in time",
     )
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) -> Step | None:

@@ -246,7 +246,7 @@ def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services
         look_until=claim.now + services.retention_ms() if can_list else None,
         detail=error.code,
     )
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def _rest(

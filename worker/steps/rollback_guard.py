@@ -89,7 +89,7 @@ def _end(job: Job, ended: str, services: Services, lease: str | None) -> Step | 
         path="sweep",
         detail="it was cancelled before Redis lost that",
     )
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def bind(job: Job, begun: Begun, services: Services, by: Actor | None = None) -> Step | None:

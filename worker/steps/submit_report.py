@@ -177,7 +177,7 @@ def failed(
     reply = services.store.move(
         job.id, JobState.FAILED, attempt=job.attempt, path="submit", lease=lease, error=error, detail=code
     )
-    return Step.SETTLE if reply.applied else None
+    return Step.DELIVER if reply.applied else None
 
 
 def unconfirmed(

@@ -20,7 +20,15 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 BATCHES_PER_TICK = 20
-JOBS_PER_MESSAGE = {Step.SUBMIT: 8, Step.CONFIRM: 32, Step.POLL: 32, Step.ARCHIVE: 32, Step.SETTLE: 4, Step.NOTIFY: 32}
+JOBS_PER_MESSAGE = {
+    Step.SUBMIT: 8,
+    Step.CONFIRM: 32,
+    Step.POLL: 32,
+    Step.ARCHIVE: 32,
+    Step.DELIVER: 4,
+    Step.NOTIFY: 32,
+    Step.REVISIT: 32,
+}
 
 Publish = Callable[[Step, Sequence[str]], None]
 Waits = Callable[[Step], bool]
@@ -77,5 +85,10 @@ def _nudge(nudges: Sequence[Nudge], publish: Publish) -> int:
 
 
 def _route(nudge: Nudge) -> tuple[Step, str]:
-    step = step_for(nudge.state, was_called=nudge.was_called, is_for_notification=nudge.is_for_notification)
+    step = step_for(
+        nudge.state,
+        was_called=nudge.was_called,
+        is_delivered=nudge.is_delivered,
+        is_for_notification=nudge.is_for_notification,
+    )
     return step, nudge.provider

@@ -99,8 +99,8 @@ class Index(Reads):
             args += [Counter.DUE_WITHOUT_OPEN_JOB, *ids]
             rows = self._scripts.run("nudge", keys, args)
             nudged += [
-                Nudge(job_id, JobState(state), provider, call == 1, notify == 1)
-                for job_id, state, provider, call, notify in rows
+                Nudge(job_id, JobState(state), provider, call == 1, delivered == 1, notify == 1)
+                for job_id, state, provider, call, delivered, notify in rows
             ]
         return nudged
 

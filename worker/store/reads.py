@@ -19,7 +19,10 @@ from worker.store.scripts import Scripts, store_errors
 
 PROBE_MS = 10_000
 BATCH = 500
-OUTLINE = ("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until", "leased_at")
+OUTLINE = (
+    *("state", "provider", "accepted_at", "closed_at", "v", "nudges", "lease_until", "leased_at"),
+    *("ver", "told_ver", "manifest_ver"),
+)
 """The fields that an outline is made of."""
 COUNTED_AT = "@"
 """Ends the name of the field that says when a counter was last added to."""
@@ -352,7 +355,7 @@ class Reads:
 
 def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
     """The outline of a record from its fields OUTLINE."""
-    state, provider, accepted_at, closed_at, _, nudges, lease_until, leased_at = row
+    state, provider, accepted_at, closed_at, _, nudges, lease_until, leased_at, ver, told, manifest = row
     return Outline(
         id=job_id,
         state=JobState(state or ""),
@@ -362,6 +365,7 @@ def _outline(job_id: str, row: Sequence[str | None]) -> Outline:
         nudges=int(nudges or 0),
         lease_until=int(lease_until or 0),
         leased_at=int(leased_at or 0),
+        is_delivered=told == ver and manifest in (None, ver),
     )
 
 

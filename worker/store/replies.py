@@ -85,7 +85,8 @@ class Nudge:
     state: JobState
     provider: str
     was_called: bool = False  # a callback came that nobody has looked at
-    is_for_notification: bool = False  # all else that is pending for it is delivered
+    is_delivered: bool = False  # of a final job: the result and the manifest of this version
+    is_for_notification: bool = False  # it is due for a try at its notification
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Outline:
     nudges: int = 0  # asked for since it is due, and no worker has begun
     lease_until: int = 0
     leased_at: int = 0  # when that lease was first taken
+    is_delivered: bool = False  # of a final job: the result and the manifest of its version
 
 
 @dataclass(frozen=True)

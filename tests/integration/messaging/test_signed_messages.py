@@ -177,7 +177,7 @@ def test_protocol_1_is_signed_in_its_headers_for_the_id_in_its_body(office: Offi
 
 def test_nudges_need_no_signature(office: Office) -> None:
     def nudge() -> None:
-        for step in ("submit", "poll", "confirm", "settle"):
+        for step in ("submit", "poll", "confirm", "deliver", "revisit"):
             office.post(letter(f"callsheet.{step}", kwargs={"job_ids": ["no-such-job"]}))
 
     log = office.after(nudge)

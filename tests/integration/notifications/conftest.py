@@ -46,7 +46,7 @@ class Notified:
     def final(self, job_id: str = JOB, **fields: Any) -> Job:
         """A job that is archived and told; its notification is due."""
         self.scene.archived("gmicloud", job_id, notify_url=self.receiver.url(), **fields)
-        following = self.scene.run(Step.SETTLE, job_id)
+        following = self.scene.run(Step.DELIVER, job_id)
         assert following is Step.NOTIFY
         return self.scene.job(job_id)
 

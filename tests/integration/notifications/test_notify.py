@@ -270,7 +270,7 @@ def test_a_job_that_wants_no_notification_has_none(notified: Notified) -> None:
     scene = notified.scene
     scene.archived()
 
-    assert scene.run(Step.SETTLE) is None
+    assert scene.run(Step.DELIVER) is None
 
     assert scene.job().closed_at is not None
     assert scene.job().notified_ver is None

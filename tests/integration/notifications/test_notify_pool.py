@@ -80,7 +80,7 @@ def test_a_slow_receiver_has_only_so_many_threads_and_another_is_told_meanwhile(
     notified.receiver.answer = Answer(before=lambda: release.wait(20))
     ids = finals(notified, AT_ONCE + 2)
     notified.scene.archived("gmicloud", "quick", notify_url=other.url())
-    notified.scene.run(Step.SETTLE, "quick")
+    notified.scene.run(Step.DELIVER, "quick")
 
     pool.offer(ids)
     wait_until(lambda: len(notified.receiver.received) == AT_ONCE)

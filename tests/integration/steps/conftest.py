@@ -34,11 +34,12 @@ from worker.jobs.spec import JobSpec, parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import DAY, HOUR, MINUTE, ms
 from worker.notifications.delivery import Notifications
+from worker.operations.overdue import step_of
 from worker.providers.base import Provider, ProviderEvent, Submission
 from worker.providers.http import new_session, trust
 from worker.services import Services
 from worker.settings.settings import PROVIDER_NAMES, ProviderSettings, Settings
-from worker.steps import Step, accept, archive, batch, deliver, poll, step_for, submit, sweep
+from worker.steps import Step, accept, archive, batch, deliver, poll, submit, sweep
 from worker.store import Store, connect
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Scene", "Told"]
@@ -307,7 +308,7 @@ class Scene:
 
     def look(self, job_id: str = JOB, services: Services | None = None) -> Step | None:
         """Run the step that the job's state needs, once."""
-        return self.run(step_for(self.job(job_id).state), job_id, services)
+        return self.run(step_of(self.job(job_id)), job_id, services)
 
     def look_when_due(self, job_id: str = JOB) -> Step | None:
         """Let time pass until the job is due, then look."""
@@ -316,7 +317,7 @@ class Scene:
 
     def follow(self, job_id: str = JOB, step: Step | None = None, *, most: int = 40) -> Job:
         """Run *step*, or what the state needs, then whatever is worth starting at once."""
-        step = step or step_for(self.job(job_id).state)
+        step = step or step_of(self.job(job_id))
         for _ in range(most):
             step = self.run(step, job_id)
             if step is None:

@@ -94,7 +94,7 @@ def test_the_bucket_holds_the_bytes_that_were_served(scene: Scene, provider: str
 
     next_step = scene.run(Step.ARCHIVE)
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert list(scene.videos().values()) == [served]
     video = scene.job().videos[0]
     assert (video.bytes, video.seconds) == (len(served), 3.0)
@@ -172,7 +172,7 @@ def test_a_bad_link_is_replaced_by_the_one_that_the_provider_signs_now(scene: Sc
 
     next_step = scene.run(Step.ARCHIVE, services=scene.answering("apimart", signed_anew))
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.job().state is S.ARCHIVED
 
 
@@ -343,7 +343,7 @@ def test_a_slow_s3_does_not_cost_the_lease(scene: Scene, wait_until: WaitUntil) 
     )
     next_step = scene.run(Step.ARCHIVE, services=slow)
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.job().state is S.ARCHIVED
 
 
@@ -421,7 +421,7 @@ def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.L
     scene.rule("download", dead=True)
     scene.run(Step.ARCHIVE)
     scene.look_when_due()
-    scene.follow(step=Step.SETTLE)
+    scene.follow(step=Step.DELIVER)
 
     written = json.dumps([str(vars(record)) for record in caplog.records])
     written += str(scene.job()) + str(scene.store.timeline(JOB)) + str(scene.objects()["/".join(manifest_path(scene))])
@@ -464,5 +464,5 @@ def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
 
     taken = [archive.run(scene.services) for _ in range(2)]
 
-    assert taken == [("urgent", None), ("patient", Step.SETTLE)]
+    assert taken == [("urgent", None), ("patient", Step.DELIVER)]
     assert scene.job("urgent").waiting_for.startswith("another try to archive")

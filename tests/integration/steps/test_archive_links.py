@@ -49,8 +49,8 @@ def test_a_picture_beside_a_film_is_noted_and_fails_nothing(
 ) -> None:
     services = generated(scene, host, ok(FILM), ok(picture))
 
-    assert scene.run(Step.ARCHIVE, services=services) is Step.SETTLE
-    scene.run(Step.SETTLE)
+    assert scene.run(Step.ARCHIVE, services=services) is Step.DELIVER
+    scene.run(Step.DELIVER)
 
     result = told(scene)
     assert result["state"] == "archived"

@@ -141,7 +141,7 @@ def test_what_cannot_be_checked_is_kept_and_told(scene: Scene, host: Host, kind:
     next_step = scene.run(Step.ARCHIVE, services=services)
 
     job = scene.job()
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.moves()[-1] == "failed(archive)"
     assert job.error is not None
     assert (job.error.stage, job.error.code) == ("archive", "not_video")
@@ -208,15 +208,15 @@ def test_it_is_kept_once_and_a_film_that_comes_late_is_archived(scene: Scene, ho
     link = scene.store.links(JOB)[0]
     services = _signing(scene, link.url)
     scene.run(Step.ARCHIVE, services=services)
-    scene.run(Step.SETTLE, services=services)
+    scene.run(Step.DELIVER, services=services)
     asked = len(host.heads)
 
     scene.advance(HOUR)
-    scene.run(Step.SETTLE, services=services)
+    scene.run(Step.DELIVER, services=services)
     state, downloads = scene.moves()[-1], len(host.heads) - asked
     host.answer(ok(MP4), "/1.mp4")
     scene.advance(HOUR)
-    scene.run(Step.SETTLE, services=services)
+    scene.run(Step.DELIVER, services=services)
 
     assert (state, downloads) == ("failed(archive)", 1)
     assert scene.moves()[-1] == "archived"

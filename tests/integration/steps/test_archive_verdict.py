@@ -57,7 +57,7 @@ def test_a_link_without_a_known_end_is_given_up_after_seven_days(scene: Scene) -
 
     job = scene.job()
     assert before is S.GENERATED
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert job.error is not None
     assert (job.error.stage, job.error.code) == ("archive", "dead")
     assert job.error.message == "download failed (dead): the host answered 403; the provider's link has ended"
@@ -130,7 +130,7 @@ def test_objects_that_are_there_after_all_turn_the_verdict(scene: Scene) -> None
     late = scene.with_store(after={"links": lambda: next(looks, lambda: None)()})
     next_step = scene.run(Step.ARCHIVE, services=scene.but(store=late))
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.job().state is S.ARCHIVED
     assert scene.moves()[-1] == "archived"
 
@@ -198,9 +198,9 @@ def test_a_dead_link_of_a_provider_that_is_gone_ends_in_the_verdict(scene: Scene
     scene.advance(8 * DAY)
 
     scene.run(Step.ARCHIVE, services=nobody)
-    scene.run(Step.SETTLE, services=nobody)
+    scene.run(Step.DELIVER, services=nobody)
     scene.advance(HOUR)
-    scene.run(Step.SETTLE, services=nobody)
+    scene.run(Step.REVISIT, services=nobody)
 
     assert scene.moves()[-1] == "failed(archive)"
     assert scene.due_in() == HOUR

@@ -1,4 +1,4 @@
-"""Turns: the jobs of one message are worked on together, and what became final is settled in the same breath."""
+"""Batch: the jobs of one message are worked on together, and what became final is delivered in the same breath."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_job_named_twice_is_sent_once(scene: Scene) -> None:
     assert scene.posts() == 1
 
 
-def test_what_has_failed_is_settled_in_the_same_turn(scene: Scene) -> None:
+def test_what_has_failed_is_delivered_in_the_same_breath(scene: Scene) -> None:
     scene.rule("generation", outcome="failed")
     scene.submitted()
     scene.finish()
@@ -51,7 +51,7 @@ def test_what_has_failed_is_settled_in_the_same_turn(scene: Scene) -> None:
     assert scene.job().told_ver == scene.job().ver
 
 
-def test_a_job_that_could_not_be_settled_stays_due(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_whose_delivery_was_not_recorded_stays_due(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.rule("generation", outcome="failed")
     scene.submitted()
     scene.finish()

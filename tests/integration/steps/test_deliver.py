@@ -34,7 +34,7 @@ def learn_more(scene: Scene) -> None:
 def test_an_archived_job_is_told_its_manifest_written_and_then_it_is_closed(scene: Scene) -> None:
     scene.archived("evolink")
 
-    next_step = scene.run(Step.SETTLE)
+    next_step = scene.run(Step.DELIVER)
 
     job = scene.job()
     assert next_step is None
@@ -51,7 +51,7 @@ def test_the_end_of_a_job_without_a_video_is_a_warning_that_says_why(
 
     scene.follow(JOB)
 
-    [record] = [record for record in caplog.records if record.getMessage() == "job.settled"]
+    [record] = [record for record in caplog.records if record.getMessage() == "job.delivered"]
     assert record.levelname == "WARNING"
     told = {name: vars(record)[name] for name in ("job_id", "state", "stage", "code", "reason")}
     assert told == {
@@ -66,7 +66,7 @@ def test_the_end_of_a_job_without_a_video_is_a_warning_that_says_why(
 def test_the_manifest_rebuilds_the_record(scene: Scene) -> None:
     scene.archived("evolink", metadata={"order": 7})
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     job, written = scene.job(), manifest(scene)
     assert written["request_ids"] == {"1": job.request_id}
@@ -80,7 +80,7 @@ def test_a_second_message_tells_nobody_twice(scene: Scene) -> None:
     scene.archived()
 
     for _ in range(3):
-        scene.run(Step.SETTLE)
+        scene.run(Step.DELIVER)
 
     assert scene.told.states == ["archived"]
 
@@ -89,7 +89,7 @@ def test_a_result_that_nobody_takes_stays_owed(scene: Scene) -> None:
     scene.archived()
     scene.told.is_down = True
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert scene.job().told_ver == 0
     assert scene.job().waiting_for == "what is owed to be taken: the result backend is down"
@@ -103,7 +103,7 @@ def test_a_manifest_does_not_wait_for_a_result_that_nobody_takes(scene: Scene) -
     scene.archived()
     scene.told.is_down = True
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert (scene.job().told_ver, scene.job().manifest_ver) == (0, scene.job().ver)
     assert scene.job().is_open
@@ -124,7 +124,7 @@ def test_an_owed_result_is_tried_less_and_less_often_but_always_again(scene: Sce
 def test_a_manifest_that_s3_does_not_take_stays_owed_while_the_caller_is_told(scene: Scene) -> None:
     scene.archived()
 
-    scene.run(Step.SETTLE, services=without_s3(scene))
+    scene.run(Step.DELIVER, services=without_s3(scene))
 
     assert scene.told.states == ["archived"]
     assert scene.job().is_open
@@ -137,7 +137,7 @@ def test_a_manifest_that_s3_does_not_take_stays_owed_while_the_caller_is_told(sc
 def test_a_kill_after_telling_tells_again_rather_than_never(scene: Scene) -> None:
     scene.archived()
     with pytest.raises(KeyboardInterrupt):
-        scene.run(Step.SETTLE, services=scene.but(store=scene.with_store(before={"settle": killed})))
+        scene.run(Step.DELIVER, services=scene.but(store=scene.with_store(before={"settle": killed})))
 
     scene.look_when_due()
 
@@ -151,7 +151,7 @@ def test_a_redis_that_is_away_for_the_mark_leaves_nothing_owed_for_ever(scene: S
     scene.archived()
     flaky = scene.with_store(**{lost: {"settle": failing()}})
     with pytest.raises(Exception, match="Redis is away"):
-        scene.run(Step.SETTLE, services=scene.but(store=flaky))
+        scene.run(Step.DELIVER, services=scene.but(store=flaky))
 
     scene.advance(MINUTE)
     scene.look()
@@ -164,7 +164,7 @@ def test_told_is_marked_only_if_the_record_has_not_moved_on_meanwhile(scene: Sce
     scene.archived("apimart")
     scene.told.before_telling = once(lambda: learn_more(scene))
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert scene.told.told_jobs[0].usage == {}
     assert scene.job().told_ver == 0
@@ -178,15 +178,28 @@ def test_told_is_marked_only_if_the_record_has_not_moved_on_meanwhile(scene: Sce
 
 def test_a_fact_that_comes_after_the_job_closed_is_told_and_written_anew(scene: Scene) -> None:
     scene.archived("apimart")
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     learn_more(scene)
 
     assert scene.is_due()
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
     assert scene.told.told_jobs[-1].usage == {"cost": "0.5"}
     assert manifest(scene)["cost"]["usage"] == {"cost": "0.5"}
     assert scene.job().closed_at is not None
+
+
+def test_nothing_is_copied_while_results_are_handed_out(scene: Scene) -> None:
+    """A message that comes for a job with nothing pending sends it on, and leaves it due."""
+    scene.archive_failed("apimart")
+    scene.rule("generation", seconds=0)
+    scene.advance(HOUR)
+    gets, downloads = scene.gets(), len(scene.downloads())
+
+    assert scene.run(Step.DELIVER) is Step.REVISIT
+
+    assert (scene.gets(), len(scene.downloads())) == (gets, downloads)
+    assert scene.is_due()
 
 
 def test_a_manifest_of_an_older_version_written_last_is_written_again(scene: Scene) -> None:
@@ -196,7 +209,7 @@ def test_a_manifest_of_an_older_version_written_last_is_written_again(scene: Sce
     def another_settles_more() -> None:
         learn_more(scene)
         scene.advance(31)
-        scene.run(Step.SETTLE)
+        scene.run(Step.DELIVER)
 
     class PausedManifests(Manifests):
         def put(self, *args: Any) -> None:
@@ -205,7 +218,7 @@ def test_a_manifest_of_an_older_version_written_last_is_written_again(scene: Sce
 
     bucket = copy(scene.services.bucket)
     bucket.manifests = PausedManifests(bucket.objects)
-    scene.run(Step.SETTLE, services=scene.but(bucket=bucket))
+    scene.run(Step.DELIVER, services=scene.but(bucket=bucket))
 
     assert scene.is_due()
     scene.follow()
@@ -228,7 +241,7 @@ def test_a_cancelled_job_is_told_and_closed(scene: Scene) -> None:
     scene.accepted()
     cancel.run(JOB, scene.services)
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert scene.told.states == ["cancelled"]
     assert scene.job().closed_at is not None
@@ -244,7 +257,7 @@ def test_a_job_that_may_yet_get_a_video_is_told_but_not_closed(scene: Scene) -> 
 
 def test_a_closed_jobs_id_answers_as_long_as_its_tombstone(scene: Scene) -> None:
     scene.archived()
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     tombstone = scene.store._keys.of(JOB)[6]
 
@@ -254,14 +267,14 @@ def test_a_closed_jobs_id_answers_as_long_as_its_tombstone(scene: Scene) -> None
 def test_a_message_for_a_job_that_is_not_final_does_nothing(scene: Scene) -> None:
     scene.submitted()
 
-    assert scene.run(Step.SETTLE) is None
+    assert scene.run(Step.DELIVER) is None
     assert scene.told.states == []
 
 
 def test_two_settlers_at_once_tell_once(scene: Scene) -> None:
     scene.archived()
-    scene.told.before_telling = once(lambda: scene.run(Step.SETTLE))
+    scene.told.before_telling = once(lambda: scene.run(Step.DELIVER))
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert scene.told.states == ["archived"]

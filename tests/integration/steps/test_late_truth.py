@@ -50,7 +50,7 @@ def test_a_candidate_that_cannot_be_read_now_is_read_again_soon_though_the_job_h
     scene.rule("poll", status=503, times=2)
     scene.deliver(request_id=scene.created()[0])
 
-    scene.run(Step.SETTLE)
+    scene.run(Step.REVISIT)
     assert scene.due_in() < 10
     scene.look_when_due()
     assert scene.due_in() < 10
@@ -67,7 +67,7 @@ def test_a_list_is_read_hourly_for_an_unknown_outcome_until_the_retention_ends(s
     scene.look_when_due()
     assert scene.due_in() == HOUR
     scene.advance(30 * DAY)
-    scene.run(Step.SETTLE)
+    scene.run(Step.REVISIT)
     assert scene.job().closed_at is not None
 
 
@@ -90,7 +90,7 @@ def test_a_generation_without_end_expires_and_is_told(scene: Scene) -> None:
     scene.advance(6 * HOUR + 1)
     next_step = scene.run(Step.POLL)
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.follow().state is S.EXPIRED
     assert scene.told.states == ["expired"]
     assert scene.job().look_until == scene.clock.now_ms + 30 * DAY * 1000
@@ -143,7 +143,7 @@ def test_an_expired_job_is_asked_no_sooner_by_doubled_messages(scene: Scene) -> 
     gets = scene.gets()
 
     for _ in range(3):
-        scene.run(Step.SETTLE)
+        scene.run(Step.REVISIT)
 
     assert scene.gets() == gets
 
@@ -187,7 +187,7 @@ def test_an_expired_job_closes_when_the_retention_ends(scene: Scene) -> None:
     scene.rule("poll", status=500, times=None)
 
     scene.advance(30 * DAY)
-    scene.run(Step.SETTLE)
+    scene.run(Step.REVISIT)
 
     assert scene.job().closed_at is not None
     assert scene.job().state is S.EXPIRED
@@ -246,7 +246,7 @@ def test_an_object_that_a_paused_archiver_finished_after_the_verdict_is_found(sc
     scene.look_when_due()
 
     assert scene.job().state is S.ARCHIVED
-    assert scene.follow(step=Step.SETTLE).closed_at is not None
+    assert scene.follow(step=Step.DELIVER).closed_at is not None
     assert scene.told.states[-1] == "archived"
 
 
@@ -254,7 +254,7 @@ def test_an_archive_that_failed_closes_when_the_retention_ends(scene: Scene) -> 
     scene.archive_failed()
 
     scene.advance(30 * DAY)
-    scene.run(Step.SETTLE)
+    scene.run(Step.REVISIT)
 
     assert scene.job().closed_at is not None
 
@@ -264,11 +264,11 @@ def test_a_slow_look_that_lost_its_lease_takes_nothing_from_its_successor(scene:
     scene.advance(HOUR)
 
     def take_over() -> None:
-        scene.advance(31)
+        scene.advance(46)
         assert scene.store.claim("job-1", states=(S.FAILED,), lease_ms=30_000) is not None
 
     slow = scene.with_store(after={"links": take_over})
-    scene.run(Step.SETTLE, services=scene.but(store=slow))
+    scene.run(Step.REVISIT, services=scene.but(store=slow))
 
     assert scene.job().lease is not None
     assert scene.due_in() == 30

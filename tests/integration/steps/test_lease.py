@@ -17,7 +17,7 @@ from worker.jobs.timing import Timing
 from worker.services import Services
 from worker.steps import Step, archive
 from worker.steps.lease import Lease
-from worker.steps.places import Places
+from worker.steps.places import archive_places
 
 S = JobState
 QUICK = Timing(archive_renew_seconds=0.01)
@@ -60,7 +60,7 @@ def test_a_step_without_progress_loses_its_claim_and_says_so(
     assert (job.lease, job.failures) == ("", 1)
     assert job.waiting_for == "another try: nothing has moved for 4 min 1 s, so the last one was given up"
     assert 0 < due_in < 5
-    assert another == (JOB, Step.SETTLE), "another archives it while the first one still hangs"
+    assert another == (JOB, Step.DELIVER), "another archives it while the first one still hangs"
     assert turns == [(JOB, None)]
     assert scene.moves().count("archived") == 1
     assert scene.counter("steps_stalled") == 1
@@ -70,7 +70,7 @@ def test_a_step_without_progress_loses_its_claim_and_says_so(
 def test_a_place_whose_thread_hangs_is_free_for_others(scene: Scene, wait_until: WaitUntil) -> None:
     scene.generated()
     hanging = Hanging(scene)
-    working = Places(hanging.services, lambda _step, _ids: None)
+    working = archive_places(hanging.services, lambda _step, _ids: None)
     working.work(wait_seconds=0)
     assert hanging.begun.wait(30)
 

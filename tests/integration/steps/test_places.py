@@ -16,7 +16,7 @@ from worker.jobs.states import JobState
 from worker.steps import Step, archive
 from worker.steps.copy_videos import copy_generated
 from worker.steps.lease import Lease
-from worker.steps.places import EXPRESS_PLACES, OPEN_PLACES, Places
+from worker.steps.places import EXPRESS_PLACES, OPEN_PLACES, Places, archive_places
 from worker.store import Claim
 
 S = JobState
@@ -28,7 +28,7 @@ def places(scene: Scene, published: list[tuple[Step, str]] | None = None) -> Pla
         if published is not None:
             published.extend((step, job_id) for job_id in job_ids)
 
-    return Places(scene.services, publish)
+    return archive_places(scene.services, publish)
 
 
 def test_half_of_the_places_are_express() -> None:
@@ -69,7 +69,7 @@ def test_a_slow_copy_goes_on_while_the_message_ends_and_others_are_copied(scene:
 
     bucket = held_up_bucket(scene.services.bucket, before=hold_the_slow_one)
     express_at_rest = scene.but(bucket=bucket)
-    working = Places(express_at_rest, lambda _step, _ids: None)
+    working = archive_places(express_at_rest, lambda _step, _ids: None)
     # tried once, so that only an open place takes it
     claim = scene.store.claim("slow", states=(S.GENERATED,), lease_ms=1000)
     assert claim is not None
@@ -215,5 +215,5 @@ def test_a_slow_download_is_cut_in_an_express_place_and_finished_in_another(scen
     assert job.waiting_for.startswith("a place to archive: ")
     assert scene.gets() == 1, "nobody asks for another link: this one is good"
     assert again is None
-    assert opened == (JOB, Step.SETTLE)
+    assert opened == (JOB, Step.DELIVER)
     assert downloads == 2

@@ -167,7 +167,7 @@ def test_the_deadline_fails_the_job_as_outcome_unknown(scene: Scene, provider: s
     scene.advance(2 * HOUR + 1)
     next_step = scene.run(Step.POLL)
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.job().error == JobError(
         "confirm",
         "outcome_unknown",
@@ -371,7 +371,7 @@ def test_a_candidate_that_nobody_can_read_is_kept_but_does_not_keep_the_caller_w
 
     scene.advance(DAY + 1)
     scene.run(Step.POLL, services=blind(scene))
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     assert scene.told.states == ["failed"]
     assert scene.job().is_open
@@ -384,10 +384,10 @@ def test_a_candidate_that_nobody_can_read_does_not_keep_a_job_open_beyond_the_re
     scene.deliver(request_id=scene.created()[0])
     scene.advance(DAY + 1)
     scene.run(Step.POLL, services=blind(scene))
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
 
     scene.advance(30 * DAY)
-    scene.run(Step.SETTLE, services=blind(scene))
+    scene.run(Step.REVISIT, services=blind(scene))
 
     assert scene.job().closed_at is not None
 
@@ -402,8 +402,8 @@ def test_a_callback_while_the_job_is_given_up_is_not_lost(scene: Scene) -> None:
     scene.run(Step.POLL, services=scene.but(store=busy))
 
     assert scene.moves()[-1] == "failed(confirm)"
-    scene.run(Step.SETTLE)
-    scene.run(Step.SETTLE)
+    scene.run(Step.DELIVER)
+    scene.run(Step.REVISIT)
     assert scene.job().request_id == request_id
 
 
@@ -471,7 +471,7 @@ def test_a_confirmation_that_ends_the_wait_starts_what_is_owed(scene: Scene) -> 
     scene.unconfirmed("apimart", created=False)
     scene.advance(2 * HOUR + 1)
 
-    assert scene.run(Step.CONFIRM) is Step.SETTLE
+    assert scene.run(Step.CONFIRM) is Step.DELIVER
 
 
 def test_a_crash_between_taking_the_id_and_binding_it_orphans_no_paid_request(scene: Scene) -> None:

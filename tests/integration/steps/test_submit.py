@@ -95,7 +95,7 @@ def test_a_refusal_fails_the_job_and_is_not_tried_again(scene: Scene, status: in
     next_step = scene.run(Step.SUBMIT)
 
     job = scene.job()
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert job.state is S.FAILED
     assert job.error is not None
     assert job.error.stage == "submit"
@@ -298,7 +298,7 @@ def test_a_job_that_no_provider_takes_in_time_fails(scene: Scene) -> None:
     scene.advance(6 * HOUR + 1)
     next_step = scene.run(Step.SUBMIT)
 
-    assert next_step is Step.SETTLE
+    assert next_step is Step.DELIVER
     assert scene.job().error == JobError(
         "submit",
         "submit_deadline",

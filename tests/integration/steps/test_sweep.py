@@ -21,9 +21,7 @@ S = JobState
         ("unconfirmed", Step.POLL),
         ("submitted", Step.POLL),
         ("generated", Step.ARCHIVE),
-        ("archived", Step.SETTLE),
-        ("expired", Step.SETTLE),
-        ("archive_failed", Step.SETTLE),
+        ("archived", Step.DELIVER),
     ],
 )
 def test_a_due_job_is_nudged_to_the_step_it_needs(scene: Scene, bring: str, step: Step) -> None:
@@ -35,6 +33,14 @@ def test_a_due_job_is_nudged_to_the_step_it_needs(scene: Scene, bring: str, step
 
 def test_every_state_has_a_step() -> None:
     assert {state: step_for(state) for state in S}.keys() == set(S)
+
+
+@pytest.mark.parametrize("bring", ["expired", "archive_failed"])
+def test_a_job_whose_end_is_delivered_and_whose_video_may_still_come_is_revisited(scene: Scene, bring: str) -> None:
+    getattr(scene, bring)()
+    scene.advance(scene.due_in())
+
+    assert scene.sweep() == [(Step.REVISIT, JOB)]
 
 
 def test_a_job_that_is_not_due_is_left_alone(scene: Scene) -> None:

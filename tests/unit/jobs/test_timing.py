@@ -41,7 +41,7 @@ def test_a_post_that_may_begin_ends_within_its_lease() -> None:
 
 
 def test_a_get_ends_within_the_lease_of_every_step_that_makes_one() -> None:
-    leases = (TIMING.poll_lease_seconds, TIMING.archive_lease_seconds, TIMING.settle_lease_seconds)
+    leases = (TIMING.poll_lease_seconds, TIMING.archive_lease_seconds, TIMING.deliver_lease_seconds)
 
     assert sum(GET_SECONDS) < min(leases)
 

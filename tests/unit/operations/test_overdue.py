@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.jobs.states import JobState
 from worker.operations.overdue import is_late, process_for, waited_seconds
+from worker.steps import Step
 
 NOW = 1_795_000_000_000
 NUDGES = (15, 30, 60, 120, 240, 300, 300)
@@ -23,25 +23,27 @@ def test_a_job_that_is_not_due_has_not_waited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "seconds", "nudges", "late"),
+    ("step", "seconds", "nudges", "late"),
     [
-        (JobState.ACCEPTED, 21, 0, True),
-        (JobState.ACCEPTED, 50, 2, False),
-        (JobState.ACCEPTED, 61, 3, True),
-        (JobState.GENERATED, 290, 5, False),
-        (JobState.GENERATED, 301, 5, True),
-        (JobState.FAILED, 61, 3, True),
+        (Step.SUBMIT, 21, 0, True),
+        (Step.SUBMIT, 50, 2, False),
+        (Step.SUBMIT, 61, 3, True),
+        (Step.ARCHIVE, 290, 5, False),
+        (Step.ARCHIVE, 301, 5, True),
+        (Step.DELIVER, 61, 3, True),
+        (Step.REVISIT, 301, 5, False),
     ],
 )
-def test_each_step_has_its_own_pace(state: JobState, seconds: int, nudges: int, late: bool) -> None:
+def test_each_step_has_its_own_pace(step: Step, seconds: int, nudges: int, late: bool) -> None:
     due_at = NOW - seconds * 1000 + sum(NUDGES[:nudges]) * 1000
 
-    assert is_late(state, due_at, nudges, NOW) is late
+    assert is_late(step, due_at, nudges, NOW) is late
 
 
 def test_copies_are_the_archivers_and_the_rest_the_workers() -> None:
-    assert {state: process_for(state) for state in (JobState.GENERATED, JobState.SUBMITTED, JobState.FAILED)} == {
-        JobState.GENERATED: "archiver",
-        JobState.SUBMITTED: "worker",
-        JobState.FAILED: "worker",
+    assert {step: process_for(step) for step in (Step.ARCHIVE, Step.REVISIT, Step.POLL, Step.DELIVER)} == {
+        Step.ARCHIVE: "archiver",
+        Step.REVISIT: "archiver",
+        Step.POLL: "worker",
+        Step.DELIVER: "worker",
     }

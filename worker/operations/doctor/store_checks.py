@@ -11,11 +11,17 @@ from worker.jobs.timing import DAY
 from worker.operations import limits, overdue, processes
 from worker.operations.doctor.findings import Check, Finding, done, fail, looked, ok, warn
 from worker.settings.settings import Settings
-from worker.steps import Step, step_for
+from worker.steps import Step
 from worker.store import ServerFacts, Store
 from worker.store.counters import Counter
 
-VERBS = {Step.SUBMIT: "be submitted", Step.POLL: "be polled", Step.ARCHIVE: "be archived", Step.SETTLE: "be told"}
+VERBS = {
+    Step.SUBMIT: "be submitted",
+    Step.POLL: "be polled",
+    Step.ARCHIVE: "be archived",
+    Step.DELIVER: "be told",
+    Step.REVISIT: "be looked at again",
+}
 SHOWN_BREACHES = 5
 ALARM_SECONDS = 7 * DAY
 """A counter that nothing was added to for so long is no warning any more: somebody has seen it."""
@@ -121,8 +127,9 @@ def clock(store: Store) -> Iterator[Finding]:
     for job in store.outlines(due):
         held = max(held, overdue.held_seconds(job.leased_at, job.lease_until, now))
         waited = due[job.id], job.nudges, now
-        if job.is_open and job.lease_until <= now and overdue.is_late(job.state, *waited):
-            late.setdefault(step_for(job.state), []).append(overdue.waited_seconds(*waited))
+        step = overdue.step_of(job)
+        if job.is_open and job.lease_until <= now and overdue.is_late(step, *waited):
+            late.setdefault(step, []).append(overdue.waited_seconds(*waited))
             is_unseen = is_unseen or not job.nudges
     if not late:
         yield ok("clock", f"{len(due)} jobs are open, none is long overdue")
@@ -133,7 +140,7 @@ def clock(store: Store) -> Iterator[Finding]:
             "see callsheet list --stuck, and the log of its process; replace the process if nothing moves",
         )
     for step, seconds in sorted(late.items()):
-        needed = "archiver" if step is Step.ARCHIVE else "worker"
+        needed = overdue.process_for(step)
         yield warn(
             "clock",
             f"{len(due)} jobs are open; {len(seconds)} have been due to {VERBS[step]} for long, the oldest for "

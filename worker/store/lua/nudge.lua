@@ -6,9 +6,9 @@
 --       5 for what messages wait in their queues, comma-joined: states, "call" for callbacks
 --       6 the farthest due time that a step says, ms from now: what lies beyond is void, and due
 --       7 the counter of entries without an open record   8.. job ids
--- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0, is it a try at its
---         notification that it is due for: 1 or 0}, ...} of those that were due, but for those whose own first message
---         may still wait;
+-- Returns {{job id, state, provider, was a callback stored that nobody has looked at: 1 or 0, are the result and the
+--         manifest of this version delivered: 1 or 0, is it a try at its notification that it is due for: 1 or 0}, ...}
+--         of those that were due, but for those whose own first message may still wait;
 --         an entry without an open record is removed and counted
 
 local now = tonumber(ARGV[1])
@@ -43,9 +43,10 @@ for i = 3, #KEYS do
       -- whoever moves a job that is due at once, or stores a callback, nudges it
       local was_sent = call == "new" and waits("call") or due_at == tonumber(state_at) and waits(state)
       if nudges or not was_sent then
+        local is_delivered = told == ver and (not manifest or manifest == ver)
         local is_wanted = notified and notified ~= ver and dead ~= ver and not call
-        local is_turn = is_wanted and told == ver and (not manifest or manifest == ver) and is_try_due(ver, tries)
-        nudged[#nudged + 1] = {job_id, state, provider, call and 1 or 0, is_turn and 1 or 0}
+        local is_turn = is_wanted and is_delivered and is_try_due(ver, tries)
+        nudged[#nudged + 1] = {job_id, state, provider, call and 1 or 0, is_delivered and 1 or 0, is_turn and 1 or 0}
       end
     else
       void[#void + 1] = job_id
