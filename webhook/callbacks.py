@@ -151,8 +151,8 @@ class Receiver:
 
     def _arrive(self, address: Address, event: ProviderEvent | None) -> Arrival:
         if event is None:
-            return self.store.arrive(address.job_id, attempt=address.attempt)
-        arrival = self.store.arrive(
+            return self.store.callbacks.arrive(address.job_id, attempt=address.attempt)
+        arrival = self.store.callbacks.arrive(
             address.job_id,
             attempt=address.attempt,
             request_id=event.request_id,
@@ -194,11 +194,11 @@ class Receiver:
 
     def _keep(self, address: Address, body: bytes, reason: str) -> None:
         text = body.decode(errors="replace")[:MAX_KEPT_CHARACTERS]
-        self.store.keep_stray({**address.ids, "reason": reason, "at": self.store.now(), "body": text})
+        self.store.callbacks.keep_stray({**address.ids, "reason": reason, "at": self.store.clock.now(), "body": text})
 
     def _count(self, name: Counter) -> None:
         try:
-            self.store.count(name)
+            self.store.counters.add(name)
         except StoreError as err:  # a figure is not worth the answer
             log.warning("counter.unwritten", extra={"counter": name, "reason": str(err)})
 

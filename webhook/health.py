@@ -34,8 +34,8 @@ class Remembered:
 def _durability(store: Store) -> str:
     """The durability of the writes of a Redis that takes them; "" where it takes none."""
     try:
-        store.try_write()
-        return store.durability
+        store.server.try_write()
+        return store.server.durability
     except StoreError:
         return ""
 

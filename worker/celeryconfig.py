@@ -116,7 +116,7 @@ beat_schedule = {
         "options": {
             "queue": "callsheet.sweep",
             # no `expires`: that is an instant of beat's host, which a sweeper whose clock is 3 s ahead holds against
-            # every tick. Late ones are dropped by Redis' clock (`Store.begin_sweep`), and by RabbitMQ's own.
+            # every tick. Late ones are dropped by Redis' clock (`DueIndex.begin_sweep`), and by RabbitMQ's own.
             "expiration": 60.0,
             "retry": True,
             "retry_policy": {"max_retries": 1, "interval_start": 0},

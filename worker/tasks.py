@@ -48,7 +48,7 @@ STORE_PAUSE_SECONDS = 2.0
 def look_at_durability(**_: Any) -> None:
     """Have a store that a power loss can set back said loudly, before anything is paid (`Scripts.durability`)."""
     with suppress(StoreError):  # a Redis that is not up yet is looked at by whoever writes first
-        log.info("worker.ready", extra={"durability": services().store.durability})
+        log.info("worker.ready", extra={"durability": services().store.server.durability})
 
 
 @worker_process_shutdown.connect
@@ -150,8 +150,8 @@ def _accept(job_id: str, fields: dict[str, Any], request: str) -> Job:
     if fields:
         job = accept.run(job_id, fields, services(), request=request).job
     else:
-        services().store.save_request(job_id, request)
-        job = services().store.get(job_id)
+        services().store.history.save_request(job_id, request)
+        job = services().store.jobs.get(job_id)
     if job is None:
         raise SpecError(["model is not set, and no job of this id is recorded: send the whole spec"])
     return job
@@ -214,7 +214,7 @@ def run_sweep() -> None:
     ticked().beat()
     are_waiting = cache(partial(nudges.are_waiting, app))  # each queue is looked at once a tick
     try:
-        if services().store.begin_sweep():
+        if services().store.due.begin_sweep():
             sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))
     except StoreError as err:
         log.error("sweep.missed", extra={"reason": str(err)})

@@ -135,7 +135,7 @@ class Demo:
 
     def _show(self, services: Services) -> None:
         try:
-            found = {run.job_id: services.store.get(run.job_id) for run in self._runs}
+            found = {run.job_id: services.store.jobs.get(run.job_id) for run in self._runs}
         except StoreError:
             return  # the supervisor tells of a Redis that died, and brings it back
         self._jobs = {job_id: job for job_id, job in found.items() if job}

@@ -42,7 +42,7 @@ def refuse_jobs_of_others(settings: Settings, providers: Collection[str]) -> Non
     Our workers would take them there, and give up what a real provider has been paid for.
     """
     store = open_store(settings, timeout_seconds=TIMEOUT_SECONDS)
-    jobs = store.outlines(job_id for _, job_id in store.open_ids())
+    jobs = store.records.outlines(job_id for _, job_id in store.due.open_ids())
     theirs = Counter(job.provider for job in jobs if job.provider in providers)
     if theirs:
         names = " and ".join(sorted(theirs))

@@ -87,13 +87,13 @@ def gather(redis_url: str, jobs: int, *, due_in_ms: int = HOUR_MS, only_records:
     with redis.Redis.from_url(redis_url, socket_timeout=60) as client, a_store(redis_url) as store:
         client.flushall()
         _make_template(store, redis_url)
-        due_key, listed_key = store._keys.due(0), store._keys.listed(0)
+        due_key, listed_key = store.scripts.keys.due(0), store.scripts.keys.listed(0)
         found = sorted(key.decode() for key in client.scan_iter(match=f"*{TEMPLATE}*", count=1000))
         kept = [key for key in found if not only_records or ":job:" in key]
-        copy, due_at = client.register_script(COPY), store.now() + due_in_ms
+        copy, due_at = client.register_script(COPY), store.clock.now() + due_in_ms
         for first in range(0, jobs, AT_ONCE):
             last = min(first + AT_ONCE, jobs) - 1
-            places = due_at, score(JobState.SUBMITTED, 0), store.now() - jobs
+            places = due_at, score(JobState.SUBMITTED, 0), store.clock.now() - jobs
             copy(keys=[due_key, listed_key, *kept], args=[TEMPLATE, first, last, *places])
         client.delete(*found)
         client.zrem(due_key, TEMPLATE)
@@ -105,7 +105,7 @@ def _make_template(store: Store, redis_url: str) -> None:
     adapters = providers.build(Settings.from_env(environment(redis_url)))
     asked = read_spec(spec(0, "evolink"), adapters)
     provider, model = choose_provider(asked, adapters)
-    store.accept(
+    store.jobs.accept(
         TEMPLATE,
         spec_json=asked.canonical_json(),
         spec_sha256=asked.sha256,
@@ -114,11 +114,11 @@ def _make_template(store: Store, redis_url: str) -> None:
         request=capture(SimpleNamespace(**CELERY_REQUEST)),
         facts={"cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}', "kind": "5/720p"},
     )
-    claim = store.claim(TEMPLATE, states=(JobState.ACCEPTED,), lease_ms=HOUR_MS)
+    claim = store.due.claim(TEMPLATE, states=(JobState.ACCEPTED,), lease_ms=HOUR_MS)
     assert claim is not None
-    store.begin(claim, notes={"begun_at": str(claim.now)})
+    store.attempts.begin(claim, notes={"begun_at": str(claim.now)})
     usage = {"usage": json.dumps({"billing_rule": "per_second", "credits_reserved": 0.6, "estimated_cost": 0.084})}
-    store.bind(
+    store.attempts.bind(
         TEMPLATE,
         attempt=1,
         provider=provider,
@@ -127,7 +127,7 @@ def _make_template(store: Store, redis_url: str) -> None:
         due_in_ms=HOUR_MS,
         facts=usage,
     )
-    claim = store.claim(TEMPLATE, states=(JobState.SUBMITTED,), lease_ms=HOUR_MS)
+    claim = store.due.claim(TEMPLATE, states=(JobState.SUBMITTED,), lease_ms=HOUR_MS)
     assert claim is not None
     notes = {"polls": "1", "failures": "0", "waiting_for": "evolink: processing"}
-    store.rest(claim, due_in_ms=HOUR_MS, facts={"progress": "40"}, notes=notes)
+    store.due.rest(claim, due_in_ms=HOUR_MS, facts={"progress": "40"}, notes=notes)

@@ -56,7 +56,7 @@ def measure(stack: Stack, provider: str, *, jobs: int) -> list[float]:
     finished = {entry["request_id"]: float(entry["finishes_at"]) * 1000 for entry in control.requests(provider)}
     with connect(redis_url) as client:
         store = Store(client, retention_ms=ms(30 * DAY))
-        found = [store.get(job_id) for job_id in job_ids]
+        found = [store.jobs.get(job_id) for job_id in job_ids]
     return [job.state_at - finished[str(job.request_id)] for job in found if job is not None]
 
 

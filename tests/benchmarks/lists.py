@@ -135,7 +135,7 @@ def spread(redis_url: str) -> None:
         for _ in range(count)
     ]
     with redis.Redis.from_url(redis_url, socket_timeout=60) as client, crowd.a_store(redis_url) as store:
-        script, keys = client.register_script(SPREAD), store._keys
+        script, keys = client.register_script(SPREAD), store.scripts.keys
         prefix = keys.record(crowd.crowd_id(0)).removesuffix(crowd.crowd_id(0))
         for first in range(0, JOBS, crowd.AT_ONCE):
             last = min(first + crowd.AT_ONCE, JOBS) - 1

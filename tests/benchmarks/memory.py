@@ -97,12 +97,12 @@ def load(backend: Backend, store: Store, jobs: int) -> None:
     """Send *jobs*, never more than a provider would hold, and wait until all are closed."""
     tag = secrets.token_hex(4)
     for at in range(0, jobs, TOGETHER):
-        wait_for(lambda: store.open_count() <= AT_ONCE - TOGETHER, PATIENCE_SECONDS, "room for more jobs")
+        wait_for(lambda: store.due.open_count() <= AT_ONCE - TOGETHER, PATIENCE_SECONDS, "room for more jobs")
         for n in range(at, min(at + TOGETHER, jobs)):
             backend.send(f"hour-{tag}-{n}", spec(n))
     job_ids = [f"hour-{tag}-{n}" for n in range(jobs)]
     wait_for(lambda: backend.succeeded(job_ids) == jobs, PATIENCE_SECONDS, f"the results of {jobs} jobs", every=0.2)
-    wait_for(lambda: store.open_count() == 0, PATIENCE_SECONDS, "all jobs closed", every=0.2)
+    wait_for(lambda: store.due.open_count() == 0, PATIENCE_SECONDS, "all jobs closed", every=0.2)
 
 
 def look(stack: Stack) -> Look:

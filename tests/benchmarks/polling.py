@@ -153,8 +153,8 @@ def simulate(redis_url: str, draw: Draw) -> list[Look]:
         while due:
             clock[0], job_id = heapq.heappop(due)
             _step(job_id, services)
-            job = services.store.get(job_id)
-            due_at = services.store.due_at(job_id)
+            job = services.store.jobs.get(job_id)
+            due_at = services.store.due.at(job_id)
             assert job is not None
             assert due_at is not None
             if job.state == "generated":
@@ -169,7 +169,7 @@ def simulate(redis_url: str, draw: Draw) -> list[Look]:
 
 
 def _step(job_id: str, services: Services) -> None:
-    if services.store.get(job_id) is None:
+    if services.store.jobs.get(job_id) is None:
         accept.run(job_id, spec(0, "gmicloud"), services)
         submit.run(job_id, services)
     else:
@@ -183,7 +183,7 @@ def _services(redis_url: str, clock: list[int], draw: Callable[[], float]) -> tu
     services = Services.from_settings(settings)
     provider = Simulated(services.providers["gmicloud"], clock, draw)
     store = Store(
-        services.store._client,
+        services.store.scripts.client,
         retention_ms=services.retention_ms(),
         clock=lambda: clock[0],
         monotonic=lambda: clock[0] / 1000,

@@ -131,7 +131,7 @@ class Bench:
                 began = time.perf_counter()
                 for n in range(3000):
                     text, mark = json.dumps(completed(n)), f"f{n}"
-                    store.arrive(
+                    store.callbacks.arrive(
                         crowd.crowd_id(n),
                         attempt=1,
                         request_id=crowd.REQUEST_ID,
@@ -140,7 +140,7 @@ class Bench:
                         event_json=text,
                     )
                 rates.append(3000 / (time.perf_counter() - began))
-        self._section.add("none", "`Store.arrive` alone, fresh", 1, Spread.of(rates), "", "", "")
+        self._section.add("none", "`callbacks.arrive` alone, fresh", 1, Spread.of(rates), "", "", "")
 
     @contextmanager
     def _ours(self, broker: str | None = None) -> Iterator[tuple[str, int]]:

@@ -82,7 +82,7 @@ def one_round(stack: Stack, section: Section, number: int) -> float:
 
 def standing(store: Store, job_ids: list[str]) -> Mapping[str, Job]:
     """The recorded ones of the jobs as they are now."""
-    return {job_id: job for job_id in job_ids if (job := store.get(job_id)) is not None}
+    return {job_id: job for job_id in job_ids if (job := store.jobs.get(job_id)) is not None}
 
 
 def _is_done(job: Job) -> bool:

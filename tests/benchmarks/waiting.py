@@ -114,9 +114,9 @@ def claim_us(store: Store) -> float:
 
     def claim_some() -> None:
         for n in range(CLAIMS):
-            claim = store.claim(crowd.crowd_id(n), states=(JobState.SUBMITTED,), lease_ms=60_000)
+            claim = store.due.claim(crowd.crowd_id(n), states=(JobState.SUBMITTED,), lease_ms=60_000)
             assert claim is not None
-            store.rest(claim, due_in_ms=crowd.HOUR_MS)
+            store.due.rest(claim, due_in_ms=crowd.HOUR_MS)
 
     return timed(claim_some) / CLAIMS / 2 * 1e6
 
@@ -157,7 +157,7 @@ def nudge_us(redis_url: str) -> float:
     """Finding 500 due jobs and putting them off: us per job."""
     with redis.Redis.from_url(redis_url) as client, crowd.a_store(redis_url) as store:
         client.config_resetstat()
-        assert len(store.nudge(store.due(limit=BATCH))) == BATCH
+        assert len(store.due.nudge(store.due.ids(limit=BATCH))) == BATCH
         return float(client.info("commandstats")["cmdstat_evalsha"]["usec"]) / BATCH
 
 

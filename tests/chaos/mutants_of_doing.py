@@ -295,8 +295,8 @@ DOING = (
     _m(
         "jobs of a newer layout stand before all others",
         "worker/steps/sweep.py",
-        "store.due(limit=BATCH + len(left))",
-        "store.due(limit=BATCH)",
+        "store.due.ids(limit=BATCH + len(left))",
+        "store.due.ids(limit=BATCH)",
         f"{STEPS}/test_sweep.py::test_jobs_of_a_newer_callsheet_are_left_due_and_hold_up_no_other",
     ),
 )

@@ -103,7 +103,7 @@ HEARING = (
     ),
     _m(
         "an index entry is void while its job is still binding",
-        "worker/store/due_index.py",
+        "worker/store/request_ids.py",
         "return None not in known and request_id not in known",
         "return request_id not in known",
         f"{STORE}/test_store_binding.py::test_an_entry_whose_job_is_still_binding_is_not_void",
@@ -205,8 +205,8 @@ HEARING = (
     _m(
         "archived in the order the messages came",
         "worker/steps/archive.py",
-        "in services.store.most_urgent(untried_only=is_express):",
-        "in sorted(services.store.most_urgent(untried_only=is_express)):",
+        "in services.store.perishing.most_urgent(untried_only=is_express):",
+        "in sorted(services.store.perishing.most_urgent(untried_only=is_express)):",
         f"{STEPS}/test_archive.py::test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first",
     ),
     # --- telling

@@ -41,7 +41,7 @@ class Recorder:
 
     def observe(self, job_ids: Iterable[str]) -> None:
         """Note the versions, and what memory is held, as they are now."""
-        for job in self._system.store.read(job_ids):
+        for job in self._system.store.records.read(job_ids):
             self.versions[job.id].append(job.ver)
         self.samples += sample(self._system)
 
@@ -53,23 +53,23 @@ class Recorder:
         self.samples += sample(system)
         jobs = {}
         for job_id in job_ids:
-            job = system.store.get(job_id)
+            job = system.store.jobs.get(job_id)
             ids = {request.id for request in requests[job_id]}
             jobs[job_id] = JobHistory(
                 job=job,
-                timeline=system.store.timeline(job_id),
+                timeline=system.store.history.timeline(job_id),
                 calls=[*calls[job_id], *(call for request_id in ids for call in calls[request_id])],
                 callbacks=callbacks[job_id],
                 requests=requests[job_id],
                 puts=[call for call in system.gate.of(job_id) if call.method in ("PUT", "POST")],
                 objects=objects.get(job_id, {}),
                 told=system.told(job_id),
-                kept_events=len(system.store.events(job_id)) + len(system.store.candidates(job_id)),
+                kept_events=len(system.store.callbacks.events(job_id)) + len(system.store.callbacks.candidates(job_id)),
                 versions=self.versions[job_id],
             )
         return History(
             jobs,
-            breaches_of_due=system.store.audit(),
+            breaches_of_due=system.store.audit.breaches(),
             texts=self._texts(job_ids),
             canaries=CANARIES,
             tokens=self._tokens(),
@@ -111,7 +111,7 @@ class Recorder:
     def _indexes(self, job_ids: Iterable[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
         """The entries of *job_ids* in the shared indexes, and those that the records ask for."""
         wanted = set(job_ids)
-        jobs = list(self._system.store.read(wanted))
+        jobs = list(self._system.store.records.read(wanted))
         true = {
             "occupied": {f"{job.provider}:{job.id}" for job in jobs if job.state in OCCUPYING},
             "line": {f"{job.provider}:{job.place}:{job.id}" for job in jobs if job.place},

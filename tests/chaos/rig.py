@@ -6,7 +6,7 @@ therefore put around those parts (`rigged.py`), in processes that tests start fr
 module of their own: the shipped code holds no crash point, so none can be armed there.
 
 A point's name: `before` or `after`, the part, the method; for a move its target, for a
-claim the state that was claimed: `after store.begin`, `before store.move.archived`.
+claim the state that was claimed: `after store.attempts.begin`, `before store.jobs.move.archived`.
 """
 
 from __future__ import annotations

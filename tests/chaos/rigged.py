@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tests.chaos.rig import Rig
 from worker.jobs.job import Job
@@ -19,9 +20,14 @@ from worker.store import Claim, Store
 
 RIG_VARIABLE = "CHAOS_RIG"
 
-STORE = frozenset(
-    {"accept", "arrive", "begin", "bind", "claim", "move", "renew", "rest", "settle", "notified", "nudge"}
-)
+STORE = {
+    "attempts": frozenset({"begin", "bind"}),
+    "callbacks": frozenset({"arrive"}),
+    "due": frozenset({"claim", "renew", "rest", "nudge"}),
+    "jobs": frozenset({"accept", "move", "settle"}),
+    "notifications": frozenset({"notified"}),
+}
+"""The watched methods of the store's parts."""
 PROVIDER = frozenset({"submit", "fetch", "recent"})
 BUCKET = {
     "videos": frozenset({"find", "store"}),
@@ -80,13 +86,13 @@ class Seam:
         where = f"{self._name}.{name}"
 
         def pointed(*args: Any, **options: Any) -> Any:
-            place = f"{where}.{args[1]}" if where == "store.move" else where
+            place = f"{where}.{args[1]}" if where == "store.jobs.move" else where
             self._points.meet(args)
             self._points.reach(f"before {place}")
             if where == "bucket.videos.store":
                 args, options = self._points.within_upload(args, options)
             answer = method(*args, **options)
-            if where == "store.claim" and isinstance(answer, Claim):
+            if where == "store.due.claim" and isinstance(answer, Claim):
                 place = f"{where}.{answer.job.state}"
             self._points.reach(f"after {place}")
             return answer
@@ -133,7 +139,15 @@ class Points:
 
 
 def rigged_store(store: Store, env: Mapping[str, str] = os.environ) -> Store:
-    return cast("Store", Seam(store, "store", STORE, Points(Rig(Path(env[RIG_VARIABLE])))))
+    return seamed_store(store, Points(Rig(Path(env[RIG_VARIABLE]))))
+
+
+def seamed_store(store: Store, points: Points) -> Store:
+    """*store* with points around the watched methods of its parts."""
+    seamed = copy.copy(store)
+    for part, watched in STORE.items():
+        setattr(seamed, part, Seam(getattr(store, part), f"store.{part}", watched, points))
+    return seamed
 
 
 def rigged_services(results: Callable[[Store], Results], env: Mapping[str, str] = os.environ) -> Services:
@@ -149,7 +163,7 @@ def rigged_services(results: Callable[[Store], Results], env: Mapping[str, str] 
         setattr(bucket, part, seam(getattr(bucket, part), f"bucket.{part}", watched))
     return replace(
         services,
-        store=seam(services.store, "store", STORE),
+        store=seamed_store(services.store, points),
         providers={name: seam(adapter, "provider", PROVIDER) for name, adapter in services.providers.items()},
         bucket=bucket,
         results=seam(services.results, "results", RESULTS),

@@ -55,15 +55,15 @@ TROUBLE: tuple[dict[str, Any], ...] = (
 )
 
 POINTS = (
-    "after store.claim.accepted",
-    "after store.begin",
+    "after store.due.claim.accepted",
+    "after store.attempts.begin",
     "after provider.submit",
-    "after store.bind",
+    "after store.attempts.bind",
     "after provider.fetch",
     "while downloading",
     "before put",
     "after bucket.videos.store",
-    "after store.move.archived",
+    "after store.jobs.move.archived",
     "after results.tell",
 )
 
@@ -206,7 +206,7 @@ def _wait_for_calm(system: System, job_ids: list[str], recorder: Recorder) -> st
     deadline, last = time.monotonic() + LONGEST_CALM_SECONDS, ""
     while time.monotonic() < deadline:
         recorder.observe(job_ids)
-        found = list(system.store.read(job_ids))
+        found = list(system.store.records.read(job_ids))
         waiting = [job for job in found if not (job.is_final and owes_nothing(job))]
         if len(found) == len(job_ids) and not waiting:
             return last

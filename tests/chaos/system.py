@@ -168,7 +168,7 @@ class System:
             self.control.script(*({**rule, "match": {"contains": f"take {job_id}."}} for rule in rules))
         spec = parse_spec(self.spec(job_id, provider, **fields))
         _, model = choose_provider(spec, self.providers)
-        self.store.accept(
+        self.store.jobs.accept(
             job_id,
             spec_json=spec.canonical_json(),
             spec_sha256=spec.sha256,
@@ -203,7 +203,7 @@ class System:
     # --- looking
 
     def job(self, job_id: str) -> Job:
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         assert job is not None, f"{job_id} has no record"
         return job
 
@@ -219,7 +219,7 @@ class System:
         """The job once it is final and all that it owes is paid."""
 
         def is_settled() -> bool:
-            job = self.store.get(job_id)
+            job = self.store.jobs.get(job_id)
             return job is not None and job.is_final and owes_nothing(job)
 
         self.wait(is_settled, f"{job_id} to be settled; it is {self.tell(job_id)}", seconds)
@@ -241,10 +241,10 @@ class System:
         self.wait(lambda: set(points) <= set(self.rig.sprung(job_id)), f"{job_id} to come to {points}")
 
     def moves(self, job_id: str) -> list[str]:
-        return [entry.target for entry in self.store.timeline(job_id)]
+        return [entry.target for entry in self.store.history.timeline(job_id)]
 
     def tell(self, job_id: str) -> str:
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         return "not recorded" if job is None else f"{job.state} after {self.moves(job_id)}: {job.waiting_for}"
 
     def posts(self, job_id: str) -> list[dict[str, Any]]:

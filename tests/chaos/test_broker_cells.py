@@ -58,10 +58,10 @@ def test_q3_workers_killed_again_and_again_under_load_lose_no_job(system: System
 
 def test_q3_a_raw_message_recorded_by_a_worker_that_dies_is_a_job(system: System) -> None:
     job_id = system.new_id()
-    system.rig.arm("after store.accept", job_id, KILL)
+    system.rig.arm("after store.jobs.accept", job_id, KILL)
 
     system.send_raw("gmicloud", job_id=job_id)
-    system.sprung(job_id, "after store.accept")
+    system.sprung(job_id, "after store.jobs.accept")
 
     assert system.settled(job_id).state == "archived"
 
@@ -100,7 +100,7 @@ def test_q9_a_queue_that_is_delivered_three_times_pays_once_each(system: System,
 def test_p3_o3_while_the_broker_is_down_jobs_are_recorded_and_run_later(system: System) -> None:
     system.broker_wire.refuse()
     job_ids = [system.record(provider) for provider in PROVIDERS]
-    system.wait(lambda: all(system.store.due_at(job_id) for job_id in job_ids), "them to be due")
+    system.wait(lambda: all(system.store.due.at(job_id) for job_id in job_ids), "them to be due")
 
     system.broker_wire.mend()
 
@@ -108,11 +108,11 @@ def test_p3_o3_while_the_broker_is_down_jobs_are_recorded_and_run_later(system: 
 
 
 def test_o1_a_sweeper_killed_between_putting_off_and_publishing_costs_one_interval(system: System) -> None:
-    system.rig.arm("after store.nudge", "nobody", KILL)
+    system.rig.arm("after store.due.nudge", "nobody", KILL)
     job_id = system.record("gmicloud")
 
     all_archived(system, [job_id])
-    assert "after store.nudge" in system.rig.sprung("nobody")
+    assert "after store.due.nudge" in system.rig.sprung("nobody")
 
 
 def test_o2_x3_a_beat_and_a_sweeper_that_die_are_only_late(system: System) -> None:
@@ -136,7 +136,7 @@ def test_p2_a_record_whose_answer_was_lost_is_the_same_job_when_asked_again(syst
     url = system.redis.url.replace(f":{system.redis.port}/", f":{system.redis_wire.port}/")
 
     def accept(store: Store, job_id: str) -> Reply:
-        return store.accept(
+        return store.jobs.accept(
             job_id, spec_json="{}", spec_sha256="x" * 64, provider="gmicloud", model="none", due_in_ms=3_600_000
         )
 
@@ -165,7 +165,12 @@ def test_p7_the_same_raw_message_sent_twice_is_one_job(system: System) -> None:
 
 def test_l1_l2_a_step_that_loses_the_answer_of_redis_repeats_nothing_that_costs(system: System) -> None:
     job_id = system.record("gmicloud")
-    for point in ("after store.begin", "after store.bind", "after store.move.generated", "after store.move.archived"):
+    for point in (
+        "after store.attempts.begin",
+        "after store.attempts.bind",
+        "after store.jobs.move.generated",
+        "after store.jobs.move.archived",
+    ):
         system.rig.arm(point, job_id, LOSE)
 
     all_archived(system, [job_id])

@@ -19,7 +19,7 @@ import redis
 from tests.conftest import WaitUntil
 from tests.integration import failover
 from tests.integration.failover import Failover
-from tests.integration.steps.conftest import MeddledStore, Scene, once
+from tests.integration.steps.conftest import Scene, meddled_store, once
 from worker.errors import CallsheetError, StoreError
 from worker.jobs.states import JobState
 from worker.services import Services
@@ -48,7 +48,7 @@ def hire(scene: Scene, servers: Failover, round_no: int) -> Iterator[Callable[[]
 
     def make() -> Services:
         clients.append(connect(servers.url, timeout_seconds=2))
-        store = Store(clients[-1], retention_ms=scene.store._retention_ms)
+        store = Store(clients[-1], retention_ms=scene.services.retention_ms())
         services = scene.meddled("apimart", before_submit=lambda: time.sleep(post_seconds))
         return replace(services, store=store, monotonic=time.monotonic, sleep=time.sleep)
 
@@ -67,7 +67,7 @@ def hold_slots(
             have_claimed.wait(30)
             assert has_died.wait(60)
 
-        store = MeddledStore(services.store, {"begin": once(stand)}, {})
+        store = meddled_store(services.store, {"attempts.begin": once(stand)}, {})
         with suppress(CallsheetError):
             submit.run(job_id, replace(services, store=store))
 
@@ -103,7 +103,7 @@ def started(threads: Iterator[threading.Thread] | Sequence[threading.Thread]) ->
 
 def are_sent(services: Services) -> bool:
     try:
-        jobs = [services.store.get(job_id) for job_id in JOBS]
+        jobs = [services.store.jobs.get(job_id) for job_id in JOBS]
     except StoreError:
         return False
     return all(job is not None and job.state is JobState.SUBMITTED for job in jobs)

@@ -15,7 +15,7 @@ from worker.steps import Step
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("point", ["before store.notified", "after store.notified"])
+@pytest.mark.parametrize("point", ["before store.notifications.notified", "after store.notifications.notified"])
 def test_n1_a_kill_once_it_was_sent_tells_it_at_least_once_under_one_id(system: System, point: str) -> None:
     job_id = system.record("evolink", notify_url=system.notified.url())
     system.rig.arm(point, job_id, KILL)
@@ -61,4 +61,4 @@ def test_n2_a_receiver_that_answers_500_holds_up_nobody_and_is_told_when_it_is_b
     assert len(system.notifications(well)) == 1
     assert len(received) >= 3
     assert {one.webhook_id for one in received} == {f"{sick}.{job.ver}"}
-    assert [tried["status"] for tried in system.store.deliveries(sick)][-1] == 204
+    assert [tried["status"] for tried in system.store.notifications.deliveries(sick)][-1] == 204

@@ -50,15 +50,15 @@ def test_r1_a_receiver_killed_before_it_reads_is_called_again_and_the_poll_finds
 @pytest.mark.subset
 def test_r2_a_callback_stored_by_a_receiver_that_died_is_a_repeat_when_it_comes_again(system: System) -> None:
     job_id = system.record(CALLS, {"on": "generation", "seconds": 1})
-    system.rig.arm("after store.arrive", job_id, KILL)
+    system.rig.arm("after store.callbacks.arrive", job_id, KILL)
     with system.outage("receiver"):
         system.nudge(Step.SUBMIT, [job_id])
-        system.sprung(job_id, "after store.arrive")
+        system.sprung(job_id, "after store.callbacks.arrive")
 
         system.wait(lambda: 200 in statuses(system, job_id), "the callback to be thanked for")
 
     assert statuses(system, job_id)[0] != 200
-    assert len(system.store.events(job_id)) == 1
+    assert len(system.store.callbacks.events(job_id)) == 1
     assert system.settled(job_id).state == "archived"
 
 
@@ -80,7 +80,7 @@ def test_r3_what_was_thanked_for_is_there_after_redis_was_killed_among_the_callb
 
     assert set(job_ids[:3]) <= set(thanked)
     for job_id in thanked:
-        assert system.store.events(job_id) or "generated" in system.moves(job_id), f"{job_id} was thanked for"
+        assert system.store.callbacks.events(job_id) or "generated" in system.moves(job_id), f"{job_id} was thanked for"
     for job_id in job_ids:
         assert system.settled(job_id).state == "archived"
 

@@ -22,19 +22,19 @@ def either(seed: int) -> str:
 
 def test_s1_a_kill_between_claim_and_intent_is_made_good_after_the_lease(system: System, seed: int) -> None:
     job_id = system.record(either(seed))
-    system.rig.arm("after store.claim.accepted", job_id, KILL)
+    system.rig.arm("after store.due.claim.accepted", job_id, KILL)
 
     system.nudge(Step.SUBMIT, [job_id])
 
     assert system.settled(job_id).state == "archived"
-    assert system.rig.sprung(job_id) == ["after store.claim.accepted"]
+    assert system.rig.sprung(job_id) == ["after store.due.claim.accepted"]
     assert len(system.posts(job_id)) == 1
 
 
 @pytest.mark.parametrize("provider", [LISTS, CALLS])
 def test_s2_a_kill_between_intent_and_post_is_made_good_by_one_post(system: System, provider: str) -> None:
     job_id = system.record(provider)
-    system.rig.arm("after store.begin", job_id, KILL)
+    system.rig.arm("after store.attempts.begin", job_id, KILL)
 
     system.nudge(Step.SUBMIT, [job_id])
 
@@ -92,10 +92,10 @@ def test_s4_where_neither_list_nor_callback_can_tell_the_end_is_an_honest_unknow
 
 def test_s5_a_kill_after_the_record_changes_nothing(system: System, seed: int) -> None:
     job_id = system.record(either(seed))
-    system.rig.arm("after store.bind", job_id, KILL)
+    system.rig.arm("after store.attempts.bind", job_id, KILL)
 
     system.nudge(Step.SUBMIT, [job_id])
-    system.sprung(job_id, "after store.bind")
+    system.sprung(job_id, "after store.attempts.bind")
     system.nudge(Step.SUBMIT, [job_id])
 
     assert system.settled(job_id).state == "archived"
@@ -160,7 +160,12 @@ def test_s13_a_refusal_fails_the_job_and_is_told(system: System, status: int) ->
 
 
 @pytest.mark.parametrize(
-    "point", ["after store.begin", "after provider.submit", pytest.param("before store.bind", marks=pytest.mark.subset)]
+    "point",
+    [
+        "after store.attempts.begin",
+        "after provider.submit",
+        pytest.param("before store.attempts.bind", marks=pytest.mark.subset),
+    ],
 )
 def test_s14_a_worker_paused_past_its_lease_while_another_takes_over_pays_once(system: System, point: str) -> None:
     job_id = system.record(CALLS)
@@ -189,7 +194,7 @@ def test_s15_ten_deliveries_at_once_begin_one_post(system: System, seed: int) ->
 def test_s17_a_child_that_is_killed_again_and_again_makes_no_hot_loop(system: System, seed: int) -> None:
     """The cell wants a cap on tries: ours is the submit deadline, and leases set the pace."""
     job_id = system.record(either(seed))
-    system.rig.arm("after store.claim.accepted", job_id, KILL_CHILD, times=3)
+    system.rig.arm("after store.due.claim.accepted", job_id, KILL_CHILD, times=3)
 
     for _ in range(20):
         system.nudge(Step.SUBMIT, [job_id])

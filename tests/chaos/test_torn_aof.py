@@ -61,18 +61,22 @@ def live(store: Store) -> None:
     video = Video("s3://bucket/1-1.mp4", 1000, "ab" * 32, 3.0, 640, 640)
     for number in range(JOBS_IN_A_SECOND):
         job_id = f"job-{number}"
-        store.accept(job_id, spec_json="{}", spec_sha256="x" * 64, provider="evolink", model="m")
-        claim = store.claim(job_id, states=(S.ACCEPTED,), lease_ms=60_000)
+        store.jobs.accept(job_id, spec_json="{}", spec_sha256="x" * 64, provider="evolink", model="m")
+        claim = store.due.claim(job_id, states=(S.ACCEPTED,), lease_ms=60_000)
         assert claim is not None
-        assert store.begin(claim).applied
-        store.bind(job_id, attempt=1, provider="evolink", request_id=f"r{number}", path="submit", due_in_ms=1000)
-        store.arrive(job_id, attempt=1, request_id=f"r{number}", fingerprint="f", is_terminal=True, event_json="{}")
+        assert store.attempts.begin(claim).applied
+        store.attempts.bind(
+            job_id, attempt=1, provider="evolink", request_id=f"r{number}", path="submit", due_in_ms=1000
+        )
+        store.callbacks.arrive(
+            job_id, attempt=1, request_id=f"r{number}", fingerprint="f", is_terminal=True, event_json="{}"
+        )
         links = (Link("https://x.example/1.mp4"),)
-        store.move(job_id, S.GENERATED, attempt=1, path="callback", links=links)
+        store.jobs.move(job_id, S.GENERATED, attempt=1, path="callback", links=links)
         facts = {"videos": videos_json((video,))}
-        reply = store.move(job_id, S.ARCHIVED, attempt=1, path="callback", facts=facts)
+        reply = store.jobs.move(job_id, S.ARCHIVED, attempt=1, path="callback", facts=facts)
         assert reply.job is not None
-        store.settle(job_id, ver=reply.job.ver, paid="result", rest_in_ms=0)
+        store.jobs.settle(job_id, ver=reply.job.ver, paid="result", rest_in_ms=0)
 
 
 @pytest.fixture
@@ -82,17 +86,17 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Written
     with server, connect(server.url) as client:
         (file,) = (server.directory / "appendonlydir").glob("*.incr.aof")
         store = Store(client, retention_ms=3_600_000)
-        assert store.durability == "always"
+        assert store.server.durability == "always"
         held = {file.stat().st_size: digest(client)}
-        run = store._scripts.run
+        run = store.scripts.run
 
         def noted(*args: Any, **options: Any) -> Any:
             answer = run(*args, **options)
             held[file.stat().st_size] = digest(client)
-            assert store.audit() == []
+            assert store.audit.breaches() == []
             return answer
 
-        monkeypatch.setattr(store._scripts, "run", noted)
+        monkeypatch.setattr(store.scripts, "run", noted)
         live(store)
         yield Written(server, file, file.read_bytes(), held)
 
@@ -119,5 +123,5 @@ def test_d3_a_store_whose_file_was_cut_off_is_sound_and_goes_on(written: Written
 
     with connect(written.server.url) as client:
         store = Store(client, retention_ms=3_600_000)
-        assert store.accept("new", spec_json="{}", spec_sha256="x" * 64, provider="evolink", model="m").applied
-        assert store.audit() == []
+        assert store.jobs.accept("new", spec_json="{}", spec_sha256="x" * 64, provider="evolink", model="m").applied
+        assert store.audit.breaches() == []

@@ -56,7 +56,7 @@ def _forget() -> None:
     if client._sender.cache_info().currsize:
         client._sender(pid).close()
     if client._services.cache_info().currsize:
-        client._services(pid).store._scripts._unlooked.close()  # `_client` would ask the server, which may be gone
+        client._services(pid).store.scripts._unlooked.close()  # `_client` would ask the server, which may be gone
     client._app.cache_clear()
     client._sender.cache_clear()
     client._services.cache_clear()
@@ -79,7 +79,7 @@ def test_a_job_is_recorded_before_it_is_returned_and_nudged_by_its_id_alone(
 ) -> None:
     result = enqueue(SPEC, "job-1")
 
-    job = store.get("job-1")
+    job = store.jobs.get("job-1")
     assert job is not None
     assert (result.id, job.state, job.provider) == ("job-1", JobState.ACCEPTED, "apimart")
     [message] = messages(redis_client)
@@ -91,16 +91,16 @@ def test_without_an_id_one_is_made(configured: Callable[..., None], store: Store
     first, second = enqueue(SPEC), enqueue(SPEC)
 
     assert first.id != second.id
-    assert all(store.get(str(result.id)) for result in (first, second))
+    assert all(store.jobs.get(str(result.id)) for result in (first, second))
 
 
 def test_the_same_call_again_is_the_same_job(configured: Callable[..., None], store: Store) -> None:
     enqueue(SPEC, "job-1")
-    first = store.get("job-1")
+    first = store.jobs.get("job-1")
 
     enqueue(dict(reversed(SPEC.items())), "job-1")
 
-    assert store.get("job-1") == first
+    assert store.jobs.get("job-1") == first
 
 
 def test_the_same_id_for_another_spec_is_refused(configured: Callable[..., None], store: Store) -> None:
@@ -109,7 +109,7 @@ def test_the_same_id_for_another_spec_is_refused(configured: Callable[..., None]
     with pytest.raises(SpecConflict, match="job-1 already exists with another spec"):
         enqueue({**SPEC, "duration": 9}, "job-1")
 
-    job = store.get("job-1")
+    job = store.jobs.get("job-1")
     assert job is not None
     assert job.ver == 1
 
@@ -121,7 +121,7 @@ def test_an_id_that_cannot_be_one_is_refused_and_never_replaced(
     with pytest.raises(SpecError, match="job id"):
         enqueue(SPEC, job_id)
 
-    assert store.open_count() == 0
+    assert store.due.open_count() == 0
 
 
 def test_a_spec_that_cannot_be_made_is_refused_with_every_problem_and_nobody_is_nudged(
@@ -131,7 +131,7 @@ def test_a_spec_that_cannot_be_made_is_refused_with_every_problem_and_nobody_is_
         enqueue({**SPEC, "duration": 99, "resolution": "4k", "colour": "red"}, "job-1")
 
     assert len(caught.value.problems) == 3
-    assert store.get("job-1") is None
+    assert store.jobs.get("job-1") is None
     assert messages(redis_client) == []
 
 
@@ -143,7 +143,7 @@ def test_a_broker_that_is_down_costs_nothing_but_the_nudge(
     result = enqueue(SPEC, "job-1")
 
     assert result.id == "job-1"
-    assert store.due() == ["job-1"], "the sweep starts it"
+    assert store.due.ids() == ["job-1"], "the sweep starts it"
     assert "nudge.unsent" in caplog.messages
 
 
@@ -163,7 +163,7 @@ def test_a_missing_variable_is_said_before_anything_is_recorded(
     with pytest.raises(SettingsError, match="CALLSHEET_BUCKET"):
         enqueue(SPEC, "job-1")
 
-    assert store.get("job-1") is None
+    assert store.jobs.get("job-1") is None
 
 
 def test_a_process_puts_its_services_together_once(configured: Callable[..., None]) -> None:
@@ -245,4 +245,4 @@ def test_a_backend_with_a_celeryconfig_of_its_own_is_served_by_ours_and_keeps_it
     assert told["sends_to"] == "callsheet"
     assert told["waits_at"].startswith("redis://:**@127.0.0.1:")
     assert [message["headers"]["id"] for message in messages(redis_client)] == ["job-1"]
-    assert store.get("job-1") is not None
+    assert store.jobs.get("job-1") is not None

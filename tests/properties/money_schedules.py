@@ -8,6 +8,7 @@ process may take a whole step. At the end all is up again, and the job is looked
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from worker.providers.base import Provider, Submission
 from worker.services import Services
 from worker.steps import Step, accept, batch
 from worker.store import Store
+from worker.store.scripts import Scripts
 
 S = JobState
 PROVIDERS = ("apimart", "gmicloud", "evolink")
@@ -101,11 +103,11 @@ class Schedule:
             process.plan.clear()
         self.note("settle")
         for _ in range(MOST_LOOKS):
-            job = self.scene.store.get(self.job_id)
+            job = self.scene.store.jobs.get(self.job_id)
             if job is None:
                 self._accept()
                 continue
-            due_at = self.scene.store.due_at(self.job_id)
+            due_at = self.scene.store.due.at(self.job_id)
             if due_at is None or job.state in RESTING or job.state in FINAL:
                 return
             self.scene.advance(max(0.0, (due_at - self.scene.clock.now_ms) / 1000) + 0.001)
@@ -134,7 +136,7 @@ class Schedule:
         return found
 
     def story(self) -> str:
-        moves = self.scene.moves(self.job_id) if self.scene.store.get(self.job_id) else []
+        moves = self.scene.moves(self.job_id) if self.scene.store.jobs.get(self.job_id) else []
         return f"{self.job_id} at {self.provider}: {' | '.join(self.trail)} => {moves}"
 
     # what can happen
@@ -156,7 +158,7 @@ class Schedule:
         process.plan.setdefault(point, []).extend([happening] * self.rng.choice((1, 1, 1, 65)))
 
     def take_step(self, process: Process, *, wait: bool) -> None:
-        job, due_at = self.scene.store.get(self.job_id), self.scene.store.due_at(self.job_id)
+        job, due_at = self.scene.store.jobs.get(self.job_id), self.scene.store.due.at(self.job_id)
         if job is None or due_at is None:
             return
         if wait:
@@ -238,7 +240,7 @@ class Process:
             scene.services.providers[schedule.provider], before_submit=self._posts, after_submit=self._answered
         )
         self.services: Services = scene.but(
-            store=PlayedStore(scene.store, self),
+            store=played_store(scene.store, self),
             bucket=with_intents(
                 scene, PlayedIntents(scene.services.bucket, hooks["before"], hooks["after"], self)
             ).bucket,
@@ -302,20 +304,25 @@ class Process:
         self.at("after POST")
 
 
-class PlayedStore(Store):
-    """A store each of whose scripts is a point."""
+class PlayedScripts(Scripts):
+    """Scripts of jobs, each of which is a point."""
 
-    def __init__(self, like: Store, process: Process) -> None:
+    def __init__(self, like: Scripts, process: Process) -> None:
         self.__dict__.update(like.__dict__)
         self._process = process
 
-    def _run(self, name: str, job_id: str, given: Mapping[str, Any], *texts: str | bytes, **options: Any) -> Any:
+    def run_on_job(self, name: str, job_id: str, given: Mapping[str, Any], *texts: str | bytes, **options: Any) -> Any:
         self._process.at(f"before {name}")
-        answer = super()._run(name, job_id, given, *texts, **options)
+        answer = super().run_on_job(name, job_id, given, *texts, **options)
         if name == "move" and given.get("request_id") and answer[0] == "applied":
             self._process.schedule.told[given["request_id"]] = given["attempt"]
         self._process.at(f"after {name}")
         return answer
+
+
+def played_store(like: Store, process: Process) -> Store:
+    """A store each of whose scripts is a point."""
+    return copy.deepcopy(like, {id(like.scripts): PlayedScripts(like.scripts, process), id(like.clock): like.clock})
 
 
 class PlayedIntents(MeddledIntents):
@@ -338,7 +345,7 @@ class PlayedIntents(MeddledIntents):
 def play(scene: Scene, seed: int) -> list[str]:
     """Play the schedule of *seed*; each violation with its story."""
     rng = random.Random(seed)
-    scene.store._client.flushdb()
+    scene.store.scripts.client.flushdb()
     scene.control.reset()
     schedule = Schedule(scene, rng, f"job-{seed}", rng.choice(PROVIDERS))
     schedule.play(rng.randint(4, 14))

@@ -21,7 +21,7 @@ FIRST = int(os.environ.get("FIRST_SCHEDULE") or 0)
 @pytest.fixture
 def hasty_scene(scene: Scene) -> Iterator[Scene]:
     """A scene whose Redis need not wait for its disk: durability is not what is played here."""
-    client = scene.store._client
+    client = scene.store.scripts.client
     client.config_set("appendfsync", "no")
     yield scene
     client.config_set("appendfsync", "always")

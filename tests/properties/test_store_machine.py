@@ -87,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, client=clients, spec=st.sampled_from("aab"))
     def accept(self, job_id: str, client: int, spec: str) -> None:
         notifies = job_id == NOTIFIED
-        reply = self.stores[client].accept(
+        reply = self.stores[client].jobs.accept(
             job_id, spec_json=spec, spec_sha256=spec, provider="p", model="m", notifies=notifies
         )
         assert reply.word == self.model.accept(job_id, spec, self.now, notifies=notifies)
@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
         only_due=st.booleans(),
     )
     def claim(self, job_id: str, client: int, states: set[JobState], only_due: bool) -> Claim:
-        claim = self.stores[client].claim(job_id, states=states, lease_ms=LEASE, only_due=only_due)
+        claim = self.stores[client].due.claim(job_id, states=states, lease_ms=LEASE, only_due=only_due)
         nonce = claim.token if claim else "refused"
         assert (claim is not None) == self.model.claim(job_id, states, LEASE, self.now, only_due=only_due, nonce=nonce)
         assert claim is None or nonce not in self.tokens, "a token was given to two"
@@ -109,13 +109,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=claims, client=clients)
     def renew(self, claim: Claim, client: int) -> None:
-        renewed = self.stores[client].renew(claim, lease_ms=LEASE)
+        renewed = self.stores[client].due.renew(claim, lease_ms=LEASE)
         assert (renewed is not None) == self.model.renew(claim.job.id, claim.token, LEASE, self.now)
 
     @rule(claim=claims, client=clients, due_in_ms=st.sampled_from([0, 5_000, 3_600_000]), progress=st.integers(0, 100))
     def rest(self, claim: Claim, client: int, due_in_ms: int, progress: int) -> None:
         facts = {"progress": str(progress)}
-        reply = self.stores[client].rest(claim, due_in_ms=due_in_ms, facts=facts)
+        reply = self.stores[client].due.rest(claim, due_in_ms=due_in_ms, facts=facts)
         assert reply.word == self.model.rest(
             claim.job.id, claim.token, due_in_ms, progress, self.now, attempt=claim.job.attempt
         )
@@ -127,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
         outcome=st.sampled_from(["taken", "taken", "not_taken", "refused", "lost"]),
     )
     def begin(self, claim: Claim, client: int, outcome: str) -> Post:
-        reply = self.stores[client].begin(claim)
+        reply = self.stores[client].attempts.begin(claim)
         attempt = claim.job.attempt
         assert reply.word == self.model.move(claim.job.id, S.SUBMITTING, self.now, lease=claim.token, attempt=attempt)
         if not reply.applied or reply.job is None:
@@ -191,7 +191,7 @@ class StoreMachine(RuleBasedStateMachine):
     def try_again(self, job_id: str, client: int, pay_again: bool, behind: int) -> None:
         """An operator asks for another attempt, perhaps about one that is over already."""
         attempt = self.model.jobs[job_id].attempt - behind
-        reply = self.stores[client].try_again(job_id, attempt=attempt, pay_again=pay_again)
+        reply = self.stores[client].attempts.try_again(job_id, attempt=attempt, pay_again=pay_again)
         assert reply.word == self.model.try_again(job_id, self.now, attempt=attempt, pay_again=pay_again)
         self.leave_to_pay[job_id] += reply.applied and pay_again
 
@@ -208,20 +208,20 @@ class StoreMachine(RuleBasedStateMachine):
         genuine = self.created[job_id]
         request_id = genuine[n] if n < len(genuine) else f"{job_id}-forged-{n}"
         name = f"{attempt}/{request_id}/{text}/{terminal}"
-        arrival = self.stores[client].arrive(
+        arrival = self.stores[client].callbacks.arrive(
             job_id, attempt=attempt, request_id=request_id, fingerprint=name, is_terminal=terminal, event_json="{}"
         )
         assert arrival.word == self.model.arrive(job_id, name, Event(attempt, request_id, terminal, self.now), self.now)
 
     @rule(job_id=jobs, client=clients, attempt=st.sampled_from([1, 1, 2]))
     def callback_that_cannot_be_read(self, job_id: str, client: int, attempt: int) -> None:
-        arrival = self.stores[client].arrive(job_id, attempt=attempt)
+        arrival = self.stores[client].callbacks.arrive(job_id, attempt=attempt)
         assert arrival.word == self.model.arrive_unread(job_id, attempt, self.now)
 
     @rule(job_id=jobs, client=clients)
     def read_candidates(self, job_id: str, client: int) -> None:
         """With our own key: true ones are bound, the others dropped."""
-        for request_id in self.stores[client].candidates(job_id):
+        for request_id in self.stores[client].callbacks.candidates(job_id):
             attempt = self.model.jobs[job_id].attempt
             if request_id in self.created[job_id] and self.made_in[request_id] == attempt:
                 self._bind(job_id, request_id, client, 0, attempt=attempt)
@@ -237,8 +237,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, client=clients, most=st.integers(1, 3))
     def deny_candidates(self, job_id: str, client: int, most: int) -> None:
         """The provider does not know some, be it only yet: each gives way to a newcomer."""
-        for request_id in sorted(self.stores[client].candidates(job_id))[:most]:
-            denied = self.stores[client].deny_candidate(job_id, request_id)
+        for request_id in sorted(self.stores[client].callbacks.candidates(job_id))[:most]:
+            denied = self.stores[client].callbacks.deny_candidate(job_id, request_id)
             assert denied == self.model.deny_candidate(job_id, request_id)
 
     @rule(job_id=jobs, client=clients)
@@ -261,7 +261,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, client=clients, back=st.sampled_from([0, 0, 0, 5_000]))
     def contradict(self, job_id: str, client: int, back: int) -> None:
         seen_until = self.now - back
-        assert self.stores[client].contradict(job_id, seen_until=seen_until) == self.model.contradict(
+        assert self.stores[client].callbacks.contradict(job_id, seen_until=seen_until) == self.model.contradict(
             job_id, seen_until
         )
 
@@ -270,7 +270,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def settle(self, job_id: str, client: int, paid: str, behind: int) -> None:
         ver = self.model.jobs[job_id].ver - behind
-        reply = self.stores[client].settle(job_id, ver=ver, paid=paid, rest_in_ms=60_000)
+        reply = self.stores[client].jobs.settle(job_id, ver=ver, paid=paid, rest_in_ms=60_000)
         assert reply.word == self.model.settle(job_id, ver, paid, 60_000, self.now)
 
     @rule(
@@ -286,14 +286,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, client=clients, behind=st.sampled_from([0, 0, 1]))
     def hold_notification(self, job_id: str, client: int, behind: int) -> None:
         job = self._read(job_id, behind)
-        reply = self.stores[client].hold_notification(job, hold_ms=30_000)
+        reply = self.stores[client].notifications.hold(job, hold_ms=30_000)
         assert reply.word == self.model.hold_notification(job_id, job.ver, 30_000, self.now)
 
     @rule(client=clients)
     def sweep(self, client: int) -> None:
-        due = self.stores[client].due(10)
+        due = self.stores[client].due.ids(10)
         assert set(due) == {job_id for job_id, job in self.model.jobs.items() if _is_due(job, self.now)}
-        nudged = [nudge.job_id for nudge in self.stores[client].nudge(due)]
+        nudged = [nudge.job_id for nudge in self.stores[client].due.nudge(due)]
         assert nudged == [job_id for job_id in due if self.model.nudge(job_id, self.now)]
 
     @rule(milliseconds=st.sampled_from([1, 1_000, 15_000, LEASE, 600_000]))
@@ -308,7 +308,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def open_means_exactly_one_due_entry(self) -> None:
-        assert self.stores[0].audit() == []
+        assert self.stores[0].audit.breaches() == []
 
     @invariant()
     def the_lists_have_every_job_in_its_state_and_in_no_other(self) -> None:
@@ -327,7 +327,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def versions_never_fall(self) -> None:
         for job_id in self.model.jobs:
-            job = self.stores[0].get(job_id)
+            job = self.stores[0].jobs.get(job_id)
             assert job is not None
             self.versions[job_id].append(job.ver)
             assert self.versions[job_id] == sorted(self.versions[job_id])
@@ -348,7 +348,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def only_listed_moves_happened(self) -> None:
         for job_id in self.model.jobs:
-            for entry in self.stores[0].timeline(job_id)[1:]:
+            for entry in self.stores[0].history.timeline(job_id)[1:]:
                 target = JobState(entry.target.partition("(")[0])
                 allowed = RETRIES[target] if entry.path == "operator" else SOURCES[target]
                 assert entry.source in allowed
@@ -391,13 +391,13 @@ class StoreMachine(RuleBasedStateMachine):
             self._notify(job_id, 0, "delivered", 0, 0, "")
 
     def _read(self, job_id: str, behind: int) -> Job:
-        job = self.stores[0].get(job_id)
+        job = self.stores[0].jobs.get(job_id)
         assert job is not None
         return replace(job, ver=job.ver - behind)
 
     def _notify(self, job_id: str, client: int, outcome: str, behind: int, wait_ms: int, token: str) -> None:
         job = self._read(job_id, behind)
-        reply = self.stores[client].notified(
+        reply = self.stores[client].notifications.notified(
             job,
             outcome,
             {"at": self.now, "ver": job.ver},
@@ -411,24 +411,24 @@ class StoreMachine(RuleBasedStateMachine):
     def _move(self, job_id: str, to: JobState, client: int, *, attempt: int, stage: str = "", **asked: object) -> Reply:
         error = JobError(stage, "code", "message") if stage else None
         arguments = {**asked, "look_until": asked.get("look_until") or None}
-        reply = self.stores[client].move(job_id, to, attempt=attempt, path="test", error=error, **arguments)  # type: ignore[arg-type]
+        reply = self.stores[client].jobs.move(job_id, to, attempt=attempt, path="test", error=error, **arguments)  # type: ignore[arg-type]
         assert reply.word == self.model.move(job_id, to, self.now, attempt=attempt, stage=stage, **asked)  # type: ignore[arg-type]
         return reply
 
     def _bind(self, job_id: str, request_id: str, client: int, due_in_ms: int, *, attempt: int) -> Reply:
-        reply = self.stores[client].bind(
+        reply = self.stores[client].attempts.bind(
             job_id, attempt=attempt, provider="p", request_id=request_id, path="test", due_in_ms=due_in_ms
         )
         assert reply.word == self.model.bind(job_id, request_id, self.now, attempt=attempt, due_in_ms=due_in_ms)
         return reply
 
     def _drop(self, job_id: str, request_id: str, client: int) -> None:
-        dropped = self.stores[client].drop_candidate(job_id, request_id)
+        dropped = self.stores[client].callbacks.drop_candidate(job_id, request_id)
         assert dropped == self.model.drop_candidate(job_id, request_id)
 
     def _facts_of(self, job_id: str) -> dict[str, object]:
         store = self.stores[0]
-        job = store.get(job_id)
+        job = store.jobs.get(job_id)
         assert isinstance(job, Job)
         return {
             "state": job.state,
@@ -442,9 +442,9 @@ class StoreMachine(RuleBasedStateMachine):
             "call": self.raw.hget(f"callsheet:{{0}}:job:{job_id}", "call") or "",
             "request_ids": job.request_ids,
             "ended": job.ended,
-            "due_at": store.due_at(job_id),
-            "candidates": store.candidates(job_id),
-            "events": {event.fingerprint for event in store.events(job_id)},
+            "due_at": store.due.at(job_id),
+            "candidates": store.callbacks.candidates(job_id),
+            "events": {event.fingerprint for event in store.callbacks.events(job_id)},
             "mortal": {self.raw.pttl(key) > 0 for key in self.raw.scan_iter(f"*:{job_id}")},
         }
 

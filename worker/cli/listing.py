@@ -83,7 +83,7 @@ def list_jobs(
     if stuck and asked["is_open"] is False:
         raise click.UsageError("--stuck is about open jobs: leave out --closed")
     reader = Reader.from_env(os.environ)
-    now = reader.store.now()
+    now = reader.store.clock.now()
     wanted = Filter(
         states=frozenset(JobState(state) for state in asked["states"]),
         provider=asked["provider"],

@@ -36,7 +36,7 @@ def wait_for(job_id: str, store: Store, *, timeout_seconds: float | None, as_jso
         click.echo(f"\nthe job goes on; look at it: callsheet show {job_id}", err=True)
         sys.exit(INTERRUPTED)
     if as_json:
-        emit_json(result_of(job, store.spec_json(job.id)))
+        emit_json(result_of(job, store.history.spec_json(job.id)))
     elif job.state is JobState.ARCHIVED:
         for video in job.videos:
             click.echo(f"{printable(video.uri)}  {video.bytes} bytes, {video.seconds:g} s, sha256 {video.sha256}")
@@ -66,7 +66,7 @@ def _read(job_id: str, store: Store, *, patience_seconds: float) -> Job:
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            job = store.get(job_id)
+            job = store.jobs.get(job_id)
         except StoreError as err:
             if time.monotonic() >= deadline:
                 raise StoreError(f"{err}; the job goes on: callsheet show {job_id}") from err

@@ -84,16 +84,16 @@ class _Everything:
 
     def look(self, tell: Tell) -> bool:
         """Tell how they stand; never over."""
-        due = self._store.open_ids()
-        counts = Counter(outline.state for outline in self._store.outlines(job_id for _, job_id in due))
-        late_seconds = max(0.0, (self._store.now() - due[0][0]) / 1000) if due else 0.0
+        due = self._store.due.open_ids()
+        counts = Counter(outline.state for outline in self._store.records.outlines(job_id for _, job_id in due))
+        late_seconds = max(0.0, (self._store.clock.now() - due[0][0]) / 1000) if due else 0.0
         rows = [
             (Line(f"{state:<12} {counts[state]:>8} open"), {"state": str(state), "open": counts[state]})
             for state in JobState
         ]
-        late = Line(f"{'paused':<12} {', '.join(sorted(self._store.paused())) or 'nobody':>8}",
+        late = Line(f"{'paused':<12} {', '.join(sorted(self._store.pauses.paused())) or 'nobody':>8}",
                     f"most overdue: {span(late_seconds)}")  # fmt: skip
-        tell([*rows, (late, {"paused": sorted(self._store.paused())})])
+        tell([*rows, (late, {"paused": sorted(self._store.pauses.paused())})])
         return False
 
 

@@ -31,7 +31,7 @@ def health(reader: Reader) -> Blueprint:
     def ready() -> Response:
         """503 exactly when Redis does not answer; it is read only, as anybody may come here."""
         try:
-            reader.store.now()
+            reader.store.clock.now()
         except StoreError:
             return answer({"status": "not ready", "redis": "down"}, 503)
         return answer({"status": "ready", "redis": "up"})
@@ -46,7 +46,7 @@ def blueprint(reader: Reader, env: Mapping[str, str]) -> Blueprint:
     @auth.call(bp, "GET", "/v1/providers", "read")
     def listed() -> Response:
         query()
-        pauses = reader.store.pauses()
+        pauses = reader.store.pauses.all()
         told = [
             {"provider": name, "paused": _pause(pauses.get(name)), **limits.document(standing)}
             for name, standing in reader.standings().items()

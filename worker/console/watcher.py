@@ -32,7 +32,7 @@ class Watcher:
         if not is_job_id(job_id):
             return None
         with self._reads:
-            return self._store.versions([job_id]).get(job_id)
+            return self._store.records.versions([job_id]).get(job_id)
 
     def wait(self, job_id: str, version: int, seconds: float) -> None:
         """Return once the job's version is above *version*, the store is silent, or *seconds* are over."""
@@ -62,7 +62,7 @@ class Watcher:
                     return
             found: dict[str, int] | None = None
             with suppress(StoreError):  # those who wait are told when they look for themselves
-                found = self._store.versions(waited)
+                found = self._store.records.versions(waited)
             with self._changed:
                 if found is None:
                     self._failures += 1

@@ -19,7 +19,7 @@ LONGEST_FIRST_WAIT = 10 * MINUTE
 """Most generations end sooner; one whose callback is lost must not wait for an estimate of hours."""
 
 ARCHIVING = "@archive"
-"""Stands for a model in what is kept of durations (`Store.learn`): from the end of a generation to its copy."""
+"""Stands for a model in what is kept of durations (`Durations.learn`): from the end of a generation to its copy."""
 
 DOUBT_SECONDS = DAY
 """How long a generation that its provider says has failed is looked at: some are completed after all."""
@@ -74,7 +74,7 @@ class Timing:
     def learned_first_poll_seconds(
         self, took_seconds: Sequence[float], *, calls_back: bool, rng: random.Random
     ) -> float | None:
-        """The same by how long the model's last generations took (`Store.took`); None while too few are known.
+        """The same by how long the model's last generations took (`Durations.took`); None while too few are known.
 
         A GET before the quickest could have ended tells nothing; one a tenth after that is as late as the
         intervals that follow.

@@ -117,7 +117,7 @@ class Inbox(Consumer):
     def _refuse(self, message: Any, reason: str, counter: Counter = Counter.MESSAGES_REFUSED) -> None:
         log.error("message.refused", extra={"reason": reason, **_names(message)})
         with suppress(StoreError):
-            self._store.count(counter)
+            self._store.counters.add(counter)
         if not message.acknowledged:
             message.reject_log_error(log, self.connection_errors)
 

@@ -128,7 +128,7 @@ class CeleryResults:
 
     def _tell(self, job: Job) -> None:
         # without any: a job recorded by the client, whose message never came
-        saved = [json.loads(line) for line in self._store.saved_requests(job.id)] or [{}]
+        saved = [json.loads(line) for line in self._store.history.requests(job.id)] or [{}]
         callers = [_Caller.of(job, request) for request in saved]
         if job.state is JobState.ARCHIVED:
             self._succeed(job, callers)
@@ -142,7 +142,7 @@ class CeleryResults:
         told = self._held(job.id) if has_canvas else {}
         if _age(told) > (job.state_at, job.ver):
             return
-        result = result_of(job, self._store.spec_json(job.id))
+        result = result_of(job, self._store.history.spec_json(job.id))
         children: list[Any] = []
         for caller in _untold(job, callers, "success"):
             if not (caller.request.callbacks or caller.request.chain):
@@ -188,7 +188,7 @@ class CeleryResults:
         """Note that what hangs on a caller's request has been told *word*; the record as it is then."""
         before = job.told if job.told.split(" ")[0] == word else word
         told = f"{before} {caller.canvas}"
-        self._store.note(job.id, told=told)
+        self._store.jobs.note(job.id, told=told)
         return replace(job, told=told)
 
     def _send_callbacks(self, job: Job, request: Any, result: Mapping[str, Any]) -> None:

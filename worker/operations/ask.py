@@ -20,11 +20,11 @@ def ask(job_id: str, services: Services, by: Actor | None = None, *, preview: bo
 
     Nothing is paid for that. Raises `CallsheetError` where there is no such job.
     """
-    job = found(services.store.get(checked_id(job_id)), job_id)
+    job = found(services.store.jobs.get(checked_id(job_id)), job_id)
     outcome = foreseen(job)
     if preview or not outcome.is_done:
         return outcome if preview else Outcome(job_id, outcome.code, outcome.words, is_done=False)
-    reply = services.store.look_now(job_id, detail="asked for by an operator", by=by)
+    reply = services.store.due.look_now(job_id, detail="asked for by an operator", by=by)
     log.info("job.asked_about", extra={"job_id": job_id, "outcome": reply.word})
     if not reply.applied:
         return Outcome(job_id, "nothing_to_ask", f"{job_id} is closed: nothing is asked any more", is_done=False)

@@ -22,7 +22,7 @@ def cancel(job_id: str, services: Services, by: Actor | None = None, *, preview:
     A *preview* changes nothing, in Redis and in the bucket. Raises `CallsheetError` where there is no such job.
     """
     if preview:
-        return _preview(found(services.store.get(checked_id(job_id)), job_id), services).as_preview()
+        return _preview(found(services.store.jobs.get(checked_id(job_id)), job_id), services).as_preview()
     reply = run(checked_id(job_id), services, by)
     job = found(reply.job, job_id)
     if reply.applied:
@@ -32,7 +32,7 @@ def cancel(job_id: str, services: Services, by: Actor | None = None, *, preview:
 
 def _preview(job: Job, services: Services) -> Outcome:
     """Tell what the record and the bucket say of a cancel now."""
-    has_candidates = bool(services.store.candidates(job.id))
+    has_candidates = bool(services.store.callbacks.candidates(job.id))
     if job.state is JobState.ACCEPTED:
         try:
             begun = rollback_guard.last_begun(job, services)
@@ -76,7 +76,7 @@ def run(job_id: str, services: Services, by: Actor | None = None) -> Reply:
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
     `unknown`: S3 did not tell whether it was sent, so nothing is done, and nothing may be said of money.
     """
-    job = services.store.get(job_id)
+    job = services.store.jobs.get(job_id)
     reply = _cancelled(job, services, by) if job else Reply("missing", None)
     log.info("job.cancel_asked", extra={"job_id": job_id, "outcome": reply.word})
     return reply
@@ -93,8 +93,8 @@ def _cancelled(job: Job, services: Services, by: Actor | None) -> Reply:
         return Reply("unknown", job)
     if begun is not None and begun.ended != JobState.CANCELLED:
         rollback_guard.recover(job, begun, services, path="operator")
-        return Reply("late", services.store.get(job.id) or job)
-    return services.store.move(
+        return Reply("late", services.store.jobs.get(job.id) or job)
+    return services.store.jobs.move(
         job.id,
         JobState.CANCELLED,
         attempt=job.attempt,

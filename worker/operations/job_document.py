@@ -44,12 +44,12 @@ def details(reader: Reader, job_id: str) -> Details | None:
     if view is None:
         return None
     store = reader.store
-    events = store.events(job_id)
+    events = store.callbacks.events(job_id)
     return Details(
         view=view,
-        spec=shown_spec(json.loads(store.spec_json(job_id) or "{}")),
-        timeline=timeline(view.job, store.entries(job_id), events),
-        deliveries=tuple(store.deliveries(job_id)),
+        spec=shown_spec(json.loads(store.history.spec_json(job_id) or "{}")),
+        timeline=timeline(view.job, store.history.entries(job_id), events),
+        deliveries=tuple(store.notifications.deliveries(job_id)),
         events=len(events),
         standing=None if view.job.is_final else reader.standings().get(view.job.provider),
     )

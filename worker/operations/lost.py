@@ -33,5 +33,5 @@ class Comparison:
 
 def compare(store: Store, bucket: Bucket) -> Comparison:
     """Look in Redis for some of the jobs that the bucket knows of since yesterday; raises `BucketError`."""
-    known = sorted(bucket.recent_jobs(store.now()))
-    return Comparison(len(known), tuple(job_id for job_id in known if not store.knows(job_id)))
+    known = sorted(bucket.recent_jobs(store.clock.now()))
+    return Comparison(len(known), tuple(job_id for job_id in known if not store.jobs.knows(job_id)))

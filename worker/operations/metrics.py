@@ -66,7 +66,7 @@ class RedisCollector(Collector):
     def _of_waits(self, figures: Figures) -> Iterator[Metric]:
         """The longest waits among the jobs that were looked at."""
         late, waits = 0.0, dict.fromkeys(WaitCode, 0.0)
-        for job, due_at, candidates in self._store.read_open(figures.oldest):
+        for job, due_at, candidates in self._store.records.read_open(figures.oldest):
             if not job.is_open:
                 continue
             calls_back = self._calls_back(job.provider)
@@ -95,8 +95,10 @@ class RedisCollector(Collector):
         return ADAPTERS[provider].trust is not CallbackTrust.NONE
 
     def _of_providers(self) -> Iterator[Metric]:
-        standings = {name: self._store.standing(self._settings.limits(name)) for name in self._settings.providers}
-        paused = self._store.paused()
+        standings = {
+            name: self._store.limits.standing(self._settings.limits(name)) for name in self._settings.providers
+        }
+        paused = self._store.pauses.paused()
         by_lane = ["provider", "operation"]
         held = GaugeMetricFamily(
             "callsheet_provider_jobs", "jobs that a provider may be busy with", labels=["provider"]
@@ -130,7 +132,7 @@ class RedisCollector(Collector):
         for kind, beats in processes.alive(self._store.heartbeats.all(), now).items():
             alive.add_metric([kind], len(beats))
         yield alive
-        swept_at = self._store.swept_at()
+        swept_at = self._store.due.swept_at()
         if swept_at is not None:
             age = "seconds since the last sweep began"
             yield GaugeMetricFamily("callsheet_sweep_age_seconds", age, max(0.0, (now - swept_at) / 1000))

@@ -31,7 +31,7 @@ def held_seconds(leased_at: int | None, lease_until: int | None, now: int) -> fl
 def waited_seconds(due_at: int, nudges: int, now: int) -> float:
     """Since when the job is due and no worker has begun with it; 0 where it is not due. Instants are Unix ms.
 
-    Each nudge puts `due_at` off by an interval that doubles (`Store.nudge`), so the first due time is found from
+    Each nudge puts `due_at` off by an interval that doubles (`DueIndex.nudge`), so the first due time is found from
     their number.
     """
     first, longest = NUDGE_MS

@@ -24,22 +24,22 @@ class Paused:
 
 def pause(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit nothing to *provider* until it is resumed; polls, callbacks and archiving go on."""
-    since = store.pause(provider, by)
+    since = store.pauses.pause(provider, by)
     log.warning("provider.paused", extra={"provider": provider, **given_by(by)})
     return Paused(provider, len(waiting(store, provider)), since)
 
 
 def resume(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit to *provider* again; the jobs that waited are due at once."""
-    was_paused = store.resume(provider)
+    was_paused = store.pauses.resume(provider)
     log.warning("provider.resumed", extra={"provider": provider, **given_by(by)})
     waited = waiting(store, provider)
     if was_paused:
-        store.hasten(waited)
+        store.due.hasten(waited)
     return Paused(provider, len(waited), was_paused=was_paused)
 
 
 def waiting(store: Store, provider: str) -> list[str]:
     """The accepted jobs of *provider*."""
-    open_jobs = store.outlines(job_id for _, job_id in store.open_ids())
+    open_jobs = store.records.outlines(job_id for _, job_id in store.due.open_ids())
     return [job.id for job in open_jobs if job.provider == provider and job.state is JobState.ACCEPTED]

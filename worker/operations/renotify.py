@@ -25,21 +25,21 @@ def renotify(job_id: str, services: Services, by: Actor | None = None, *, previe
 
     Raises `CallsheetError` where there is no such job, or only its tombstone.
     """
-    job = found(services.store.get(checked_id(job_id)), job_id)
+    job = found(services.store.jobs.get(checked_id(job_id)), job_id)
     if job.is_tombstone:
         raise CallsheetError(f"only the tombstone of {job.id} is left, which does not say where it is told")
-    spec_json = services.store.spec_json(job.id)
+    spec_json = services.store.history.spec_json(job.id)
     expected = foreseen(job, spec_json, services.notifications)
     if preview:
         return expected
     if not expected.is_done:
         return replace(expected, is_preview=False)
-    services.store.make_durable(job.id)
+    services.store.jobs.make_durable(job.id)
     delivery = services.notifications.send(job, spec_json)
-    services.store.notified(
+    services.store.notifications.notified(
         job,
         "delivered" if delivery.is_delivered else "manual",
-        tried(job, delivery, services.store.now(), "operator"),
+        tried(job, delivery, services.store.clock.now(), "operator"),
         rest_in_ms=ms(services.timing.look_again_seconds),
         by=by,
     )

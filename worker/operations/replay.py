@@ -37,10 +37,10 @@ def replay(
     A *preview* says whether it would be, and does nothing. Raises `CallsheetError` where there is no such job, or no
     such callback.
     """
-    job = found(services.store.get(checked_id(job_id)), job_id)
-    event = _chosen(job_id, services.store.events(job_id), event_no)
+    job = found(services.store.jobs.get(checked_id(job_id)), job_id)
+    event = _chosen(job_id, services.store.callbacks.events(job_id), event_no)
     if preview:
-        word = services.store.recall(job_id, event.fingerprint, preview=True).word
+        word = services.store.callbacks.recall(job_id, event.fingerprint, preview=True).word
     else:
         word = run(job_id, event.fingerprint, services, by).word
     if word == "applied":
@@ -57,7 +57,7 @@ def replay(
 
 def replay_stray(stray_no: int, services: Services) -> Outcome:
     """Take delivery number *stray_no* (from 1) of those that belonged to no job, as the receiver would now."""
-    strays = services.store.strays()
+    strays = services.store.callbacks.strays()
     if stray_no > len(strays):
         raise CallsheetError(f"there are {len(strays)} strays: callsheet replay --list")
     stray = strays[stray_no - 1]
@@ -68,7 +68,7 @@ def replay_stray(stray_no: int, services: Services) -> Outcome:
 
 def kept_events(job_id: str, store: Store) -> list[dict[str, Any]]:
     """The callbacks kept for the job, numbered from 1 in the order they came."""
-    found(store.get(checked_id(job_id)), job_id)
+    found(store.jobs.get(checked_id(job_id)), job_id)
     return [
         {
             "n": n,
@@ -77,7 +77,7 @@ def kept_events(job_id: str, store: Store) -> list[dict[str, Any]]:
             "request_id": event.request_id,
             "says": event_json.load(event.text).status,
         }
-        for n, event in enumerate(store.events(job_id), 1)
+        for n, event in enumerate(store.callbacks.events(job_id), 1)
     ]
 
 
@@ -92,13 +92,13 @@ def kept_strays(store: Store) -> list[dict[str, Any]]:
             "attempt": stray["attempt"],
             "reason": stray["reason"],
         }
-        for n, stray in enumerate(store.strays(), 1)
+        for n, stray in enumerate(store.callbacks.strays(), 1)
     ]
 
 
 def run(job_id: str, fingerprint: str, services: Services, by: Actor | None = None) -> Reply:
-    """Make the job due for one of its stored callbacks; the words are `Store.recall`'s."""
-    reply = services.store.recall(job_id, fingerprint, by=by)
+    """Make the job due for one of its stored callbacks; the words are `Store.callbacks.recall`'s."""
+    reply = services.store.callbacks.recall(job_id, fingerprint, by=by)
     log.info("callback.replayed", extra={"job_id": job_id, "outcome": reply.word})
     return reply
 
@@ -114,7 +114,7 @@ def run_stray(stray: Mapping[str, Any], services: Services) -> Arrival:
     if provider is None:
         raise CallsheetError(f"provider {stray['provider']} is not configured here")
     event = provider.parse_callback(str(stray["body"]).encode())
-    arrival = services.store.arrive(
+    arrival = services.store.callbacks.arrive(
         job_id,
         attempt=attempt,
         request_id=event.request_id,

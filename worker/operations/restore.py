@@ -76,7 +76,7 @@ def _each(entries: Iterator[T], look: Callable[[T], R]) -> Iterator[R]:
 
 def _restored(job_id: str, key: str, services: Services, *, apply: bool, by: Actor | None) -> Outcome:
     store = services.store
-    job = store.get(job_id)
+    job = store.jobs.get(job_id)
     if job is not None and (job.is_tombstone or job.state is JobState.ARCHIVED):
         return Outcome(job_id, "known")
     try:
@@ -87,7 +87,11 @@ def _restored(job_id: str, key: str, services: Services, *, apply: bool, by: Act
         return Outcome(job_id, "known")
     if not apply:
         return Outcome(job_id, "restored")
-    reply = store.restore(told, by) if job is None else adopt.adopt(job, told, services, path="operator", by=by).word
+    reply = (
+        store.manifests.restore(told, by)
+        if job is None
+        else adopt.adopt(job, told, services, path="operator", by=by).word
+    )
     word = {"applied": "restored", "taken": "conflict"}.get(reply, "known")
     log.info("job.restored", extra={"job_id": job_id, "outcome": word})
     return Outcome(job_id, word, "another job has its request id" if word == "conflict" else "")
@@ -95,7 +99,7 @@ def _restored(job_id: str, key: str, services: Services, *, apply: bool, by: Act
 
 def _by_answers(job_id: str, last_attempt: int, services: Services, *, apply: bool, by: Actor | None) -> Outcome | None:
     """Bind a job by the answer that the bucket has kept; None: there is none, or nothing to be done."""
-    job = services.store.get(job_id)
+    job = services.store.jobs.get(job_id)
     try:
         if job is None:
             return _lost(job_id, last_attempt, services)
@@ -122,7 +126,7 @@ def _retried(job: Job, services: Services, *, apply: bool, by: Actor | None) -> 
     if not apply or begun.provider not in ("", job.provider):
         return _unbound(job, begun, services, apply=apply)
     detail = f"attempt {attempt}, which Redis had lost"
-    reply = services.store.try_again(job.id, attempt=job.attempt, pay_again=True, detail=detail, by=by)
+    reply = services.store.attempts.try_again(job.id, attempt=job.attempt, pay_again=True, detail=detail, by=by)
     if not reply.applied or reply.job is None:
         return None
     if rollback_guard.bind(reply.job, begun, services, by) is None:
@@ -137,7 +141,7 @@ def _unbound(job: Job, begun: Begun, services: Services, *, apply: bool) -> Outc
         return Outcome(job.id, "conflict", reason)
     if not apply:
         return Outcome(job.id, "bound")
-    now = services.store.get(job.id)
+    now = services.store.jobs.get(job.id)
     if now is None or now.held not in BOUND_BY_ANSWERS:  # somebody has just bound or ended it
         return None
     return Outcome(job.id, "conflict", "another job has its request id")
@@ -148,7 +152,7 @@ def _lost(job_id: str, last_attempt: int, services: Services) -> Outcome | None:
     begun = services.bucket.intents.last_begun(job_id, last_attempt, 1)
     if begun is None or begun.request_id is None or begun.at is None:
         return None
-    if services.store.now() - begun.at > services.retention_ms():
+    if services.store.clock.now() - begun.at > services.retention_ms():
         return None
     advice = "send the job again, and it is bound to that instead of being paid again"
     if last_attempt > 1:

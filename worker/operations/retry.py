@@ -31,11 +31,11 @@ def retry(
 
     Raises `CallsheetError` where there is no such job, or only its tombstone.
     """
-    before = found(services.store.get(checked_id(job_id)), job_id)
+    before = found(services.store.jobs.get(checked_id(job_id)), job_id)
     if before.is_tombstone:
         raise _no_record(before.id)
     if preview:
-        return foreseen(before, has_candidates=bool(services.store.candidates(job_id)), pay_again=pay_again)
+        return foreseen(before, has_candidates=bool(services.store.callbacks.candidates(job_id)), pay_again=pay_again)
     reply = run(job_id, services, pay_again=pay_again, by=by)
     job = reply.job
     if job is None or job.is_tombstone:
@@ -86,17 +86,19 @@ def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor |
     and an attempt may have been paid for already, which needs *pay_again*.
     `asking`: a callback is yet to be looked at first. `missing`: only a tombstone, or nothing, is left of it.
     """
-    job = services.store.get(job_id)
+    job = services.store.jobs.get(job_id)
     if job is None or job.is_tombstone:
         return Reply("missing", job)
     way = None if pay_again else _FREE_WAY.get(job.held)
     if way is None:
         detail = "a new attempt, to be paid again" if pay_again else "a new attempt"
-        reply = services.store.try_again(job_id, attempt=job.attempt, pay_again=pay_again, detail=detail, by=by)
+        reply = services.store.attempts.try_again(
+            job_id, attempt=job.attempt, pay_again=pay_again, detail=detail, by=by
+        )
     else:
         # the end that the old link had says nothing about a fresh one
         notes = {"link_expires_at": ""} if way is JobState.GENERATED else {}
-        reply = services.store.move(
+        reply = services.store.jobs.move(
             job_id, way, attempt=job.attempt, path="operator", notes=notes, detail="retried by an operator", by=by
         )
     log.info("job.retried", extra={"job_id": job_id, "outcome": reply.word})

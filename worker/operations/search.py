@@ -186,7 +186,9 @@ class _Walk:
         """Of *job_ids*, the jobs that are wanted; one that has moved on to another state meanwhile is not."""
         wanted = self._wanted
         if wanted.metadata:
-            job_ids = [job_id for job_id, kept in self._reader.store.metadata(job_ids) if _has(kept, wanted.metadata)]
+            job_ids = [
+                job_id for job_id, kept in self._reader.store.records.metadata(job_ids) if _has(kept, wanted.metadata)
+            ]
         for view in self._reader.views(job_ids):
             if view.job.state not in self._states or (wanted.dead_notification and not is_dead(view.job)):
                 continue

@@ -51,12 +51,12 @@ class Reader:
 
     def standings(self) -> dict[str, Standing]:
         """The rate limits of each configured provider and their use."""
-        return {name: self.store.standing(limits) for name, limits in self.limits.items()}
+        return {name: self.store.limits.standing(limits) for name, limits in self.limits.items()}
 
     def troubles(self) -> Iterator[str]:
         """Troubles that hold up many jobs at once, a sentence each: missing processes, lost records."""
         missing = processes.troubles(
-            self.store.heartbeats.all(), self.store.now(), takes_callbacks=self.public_url is not None
+            self.store.heartbeats.all(), self.store.clock.now(), takes_callbacks=self.public_url is not None
         )
         for trouble in missing:
             yield f"{trouble.seen}; {trouble.advice}"
@@ -70,17 +70,17 @@ class Reader:
 
     def view(self, job_id: str) -> View | None:
         """The job as it stands now; None when there is no such job."""
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         if job is None:
             return None
-        candidates = len(self.store.candidates(job_id))
-        return self.viewed(job, self.store.due_at(job_id), self.store.now(), candidates)
+        candidates = len(self.store.callbacks.candidates(job_id))
+        return self.viewed(job, self.store.due.at(job_id), self.store.clock.now(), candidates)
 
     def views(self, job_ids: Iterable[str]) -> Iterator[View]:
         """The jobs in their order as they stand now, many at a time; one without a readable record is left out."""
-        now = self.store.now()
-        histories = cache(self.store.history)
-        for job, due_at, candidates in self.store.read_open(job_ids):
+        now = self.store.clock.now()
+        histories = cache(self.store.durations.history)
+        for job, due_at, candidates in self.store.records.read_open(job_ids):
             yield self.viewed(job, due_at, now, candidates, histories)
 
     def viewed(
@@ -88,7 +88,7 @@ class Reader:
     ) -> View:
         """*job* as it is to be explained."""
         provider, limits = self.providers.get(job.provider), self.limits.get(job.provider)
-        history = histories or self.store.history
+        history = histories or self.store.durations.history
         return View(
             job=job,
             due_at=due_at,
@@ -100,7 +100,7 @@ class Reader:
             took=() if job.is_final else history(job.provider, job.model),
             archiving=() if job.is_final else [seconds for seconds, _ in history(job.provider, ARCHIVING)],
             at_once=limits.max_concurrent if limits else None,
-            ahead=partial(self.store.ahead, job),
+            ahead=partial(self.store.limits.ahead, job),
         )
 
 

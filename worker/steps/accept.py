@@ -50,7 +50,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
             raise SpecError([BAD_ID])
         reply = _record(job_id, spec, rules, services, request)
     if reply.word == "conflict":
-        services.store.count(Counter.SPEC_CONFLICTS)
+        services.store.counters.add(Counter.SPEC_CONFLICTS)
         log.warning("job.conflicted", extra={"job_id": job_id})
         raise SpecConflict(job_id)
     log.info("job.accepted", extra={"job_id": job_id, "outcome": reply.word})
@@ -69,7 +69,7 @@ def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
             problems.append(f"{what}: set {rules.provider.upper()}_PRICES")
         elif Decimal(cost["amount"]) > most:
             problems.append(f"duration: costs {cost['amount']} USD at {rules.provider}, and {name} is {most}")
-    if spec.not_before and order_terms.instant(spec.not_before) - services.store.now() > order_terms.AHEAD_MS:
+    if spec.not_before and order_terms.instant(spec.not_before) - services.store.clock.now() > order_terms.AHEAD_MS:
         problems.append("not_before: lies more than 30 days ahead")
     if spec.notify_url and (refusal := services.notifications.refusal(spec.notify_url)):
         problems.append(f"notify_url: {refusal}")
@@ -87,14 +87,14 @@ def _record(job_id: str, spec: JobSpec, rules: ModelRules, services: Services, r
         "give_up_after": None if spec.give_up_after is None else str(spec.give_up_after),
         "not_before": None if begins_at is None else str(begins_at),
     }
-    return services.store.accept(
+    return services.store.jobs.accept(
         job_id,
         spec_json=spec.canonical_json(),
         spec_sha256=spec.sha256,
         provider=rules.provider,
         model=rules.name,
         request=request,
-        due_in_ms=0 if begins_at is None else services.timing.rest_ms(services.store.now(), begins_at),
+        due_in_ms=0 if begins_at is None else services.timing.rest_ms(services.store.clock.now(), begins_at),
         facts={name: value for name, value in facts.items() if value},
         notifies=services.notifications.wants(spec.notify_url),
     )
@@ -105,11 +105,11 @@ def _known(job_id: str, spec: JobSpec | None, services: Services, request: str |
 
     It may be the job's own all the same: a provider that could make it has been taken out since.
     """
-    job = services.store.get(job_id)
+    job = services.store.jobs.get(job_id)
     if job is None:
         return None
     if spec is None or spec.sha256 != job.spec_sha256:
         return Reply("conflict", job)
     if request is not None:
-        services.store.save_request(job_id, request)
+        services.store.history.save_request(job_id, request)
     return Reply("repeat", job)

@@ -35,7 +35,7 @@ def look(job: Job, begun_at: int, services: Services) -> Step | None:
 
 
 def adopt(job: Job, told: Restorable, services: Services, *, path: str, by: Actor | None = None) -> Reply:
-    """Record the videos of a manifest of the same spec as the job's; the words are `Store.adopt`'s."""
-    reply = services.store.adopt(job, told, path=path, by=by)
+    """Record the videos of a manifest of the same spec as the job's; the words are `Store.manifests.adopt`'s."""
+    reply = services.store.manifests.adopt(job, told, path=path, by=by)
     log.info("job.adopted", extra={"job_id": job.id, "outcome": reply.word})
     return reply

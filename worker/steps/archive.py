@@ -71,10 +71,10 @@ def run(services: Services, *, is_express: bool = False, on_stall: Callable[[], 
 
 
 def claim_most_urgent(services: Services, *, is_express: bool) -> Claim | None:
-    """The first claim to be had of those jobs that `Store.most_urgent` names."""
+    """The first claim to be had of those jobs that `Perishing.most_urgent` names."""
     lease_ms = ms(services.timing.archive_lease_seconds)
-    for job_id in services.store.most_urgent(untried_only=is_express):
-        claim = services.store.claim(job_id, states=(JobState.GENERATED,), lease_ms=lease_ms, only_due=True)
+    for job_id in services.store.perishing.most_urgent(untried_only=is_express):
+        claim = services.store.due.claim(job_id, states=(JobState.GENERATED,), lease_ms=lease_ms, only_due=True)
         if claim is not None:
             return claim
     return None
@@ -111,7 +111,7 @@ def _no_film(claim: Claim, copied: Copied, services: Services) -> Step | None:
 
 
 def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Services, *, path: str) -> Step | None:
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         claim.job.id,
         JobState.FAILED,
         attempt=claim.job.attempt,
@@ -129,12 +129,12 @@ def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Servi
 def make_room(claim: Claim, services: Services, err: SlowDownloadError) -> None:
     """Put the job behind those that nobody has tried; its link has not failed."""
     log.info("archive.made_room", extra={"job_id": claim.job.id, "reason": str(err)})
-    services.store.rest(claim, due_in_ms=0, notes={"waiting_for": f"a place to archive: {err}"[:200]}, behind=True)
+    services.store.due.rest(claim, due_in_ms=0, notes={"waiting_for": f"a place to archive: {err}"[:200]}, behind=True)
 
 
 def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step | None:
     """Record that the films are in the bucket; a fact, whoever holds the lease by now."""
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.ARCHIVED,
         attempt=job.attempt,
@@ -154,7 +154,7 @@ def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step |
 def _learn(job: Job, archived: Job, services: Services) -> None:
     """Keep how long it took from the generation's end to the copy, for estimates; a figure that can be missed."""
     try:
-        services.store.learn(job.provider, ARCHIVING, (archived.state_at - job.state_at) / 1000)
+        services.store.durations.learn(job.provider, ARCHIVING, (archived.state_at - job.state_at) / 1000)
     except StoreError as err:
         log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
 
@@ -163,12 +163,12 @@ def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) 
     """Try again later, or give the verdict once the link has ended."""
     job = claim.job
     if isinstance(err, ObjectConflict):
-        services.store.count(Counter.OBJECT_CONFLICTS)
+        services.store.counters.add(Counter.OBJECT_CONFLICTS)
         log.error("object.conflicted", extra={"job_id": job.id, "reason": str(err)})
     failing_since = _failing_since(claim, err, services)
     if _has_ended(claim, err, failing_since, services):
         return _verdict(claim, services, err)
-    services.store.count(Counter.ARCHIVE_RETRIES)
+    services.store.counters.add(Counter.ARCHIVE_RETRIES)
     log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
     delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
@@ -177,7 +177,7 @@ def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) 
     if failing_since is not None:
         notes["failing_since"] = str(failing_since)
     # the bucket's failure is no mark against this job's link
-    services.store.rest(claim, due_in_ms=ms(delay), notes=notes, behind=isinstance(err, DownloadError))
+    services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes, behind=isinstance(err, DownloadError))
     return None
 
 
@@ -213,7 +213,7 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
         delay = services.timing.retry_seconds(job.failures, services.rng)
         words = f"the bucket to answer: {unknown}"[:200]
         notes = {"failures": str(job.failures + 1), "waiting_for": words, "waits": str(WaitCode.BUCKET)}
-        services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+        services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
         return None
     if copied.videos:
         return finish(job, copied, services, path="sweep")

@@ -31,4 +31,4 @@ def run(job_id: str, services: Services) -> Step | None:
 
 def _claim(job_id: str, services: Services) -> Claim | None:
     lease_ms = ms(services.timing.poll_lease_seconds)
-    return services.store.claim(job_id, states=poll.POLLED, lease_ms=lease_ms, only_due=True)
+    return services.store.due.claim(job_id, states=poll.POLLED, lease_ms=lease_ms, only_due=True)

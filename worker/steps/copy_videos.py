@@ -48,13 +48,13 @@ class Copied:
 
     def facts(self, job: Job, services: Services) -> dict[str, str]:
         """The facts for the record, with the films' differences from *job*'s order; those are counted, too."""
-        spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
+        spec = parse_spec(json.loads(services.store.history.spec_json(job.id) or "{}"))
         facts = {"videos": videos_json(self.videos)}
         if self.ignored or job.ignored:
             facts["ignored"] = rows_json(self.ignored)
         if differs := differences(spec, self.videos):
             facts["differs"] = rows_json(differs)
-            services.store.count(Counter.VIDEOS_DIFFER)
+            services.store.counters.add(Counter.VIDEOS_DIFFER)
             log.warning("video.differs", extra={"job_id": job.id, "fields": [found.field for found in differs]})
         return facts
 
@@ -64,7 +64,7 @@ def copy_generated(job: Job, lease: Lease, services: Services) -> Copied:
 
     Raises as `copy_all`.
     """
-    known = services.store.links(job.id)
+    known = services.store.jobs.links(job.id)
     try:
         return copy_all(job, known, lease, services)
     except SlowDownloadError:
@@ -75,7 +75,7 @@ def copy_generated(job: Job, lease: Lease, services: Services) -> Copied:
         if not links:
             raise
         log.info("links.renewed", extra={"job_id": job.id, "reason": err.reason})
-    services.store.move(job.id, JobState.GENERATED, attempt=job.attempt, path=job.path, links=links)
+    services.store.jobs.move(job.id, JobState.GENERATED, attempt=job.attempt, path=job.path, links=links)
     return copy_all(job, links, lease, services)
 
 
@@ -172,7 +172,7 @@ def find_copied(job: Job, services: Services, why: str = "") -> Copied:
     """
     videos: list[Video] = []
     ignored: list[IgnoredLink] = []
-    for n in range(1, max(1, len(services.store.links(job.id))) + 1):
+    for n in range(1, max(1, len(services.store.jobs.links(job.id))) + 1):
         key = services.bucket.videos.key(job.id, job.attempt, n, job.accepted_at)
         try:
             found = services.bucket.videos.find_of_any_type(key)

@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 def run(job_id: str, services: Services) -> Step | None:
     """Deliver what is pending; returns the step worth starting at once."""
     lease_ms = ms(services.timing.deliver_lease_seconds)
-    claim = services.store.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
+    claim = services.store.due.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
     if _is_unspent(claim.job, services):
-        services.store.give_back(claim.job)
+        services.store.limits.give_back(claim.job)
     if not claim.job.is_delivered:
         return _deliver(claim, services)
-    services.store.rest(claim, due_in_ms=0)
+    services.store.due.rest(claim, due_in_ms=0)
     return Step.REVISIT
 
 
@@ -81,13 +81,13 @@ def _tell(job: Job, services: Services) -> None:
 
 
 def _put_manifest(job: Job, services: Services) -> None:
-    services.bucket.manifests.put(job.id, job.accepted_at, manifest_of(job, services.store.spec_json(job.id)))
+    services.bucket.manifests.put(job.id, job.accepted_at, manifest_of(job, services.store.history.spec_json(job.id)))
 
 
 def _is_recorded(claim: Claim, delivered: str, services: Services) -> bool:
     """Mark as delivered what was made of the claimed record; False when that has moved on, so it is still pending."""
     rest_in_ms = ms(services.timing.look_again_seconds)
-    reply = services.store.settle(
+    reply = services.store.jobs.settle(
         claim.job.id, ver=claim.job.ver, paid=delivered, rest_in_ms=rest_in_ms, lease=claim.token
     )
     return reply.word != "late"
@@ -97,7 +97,7 @@ def _postpone(claim: Claim, services: Services, reason: str) -> None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
-    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
 
 
 def _is_unspent(job: Job, services: Services) -> bool:

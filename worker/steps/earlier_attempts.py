@@ -69,7 +69,7 @@ def look(claim: Claim, keep_lease: Callable[[], Lease], services: Services) -> S
         if not copied.videos:
             continue
         facts = copied.facts(older, services)
-        if services.store.archive_earlier(claim.job, attempt, copied.videos, facts).applied:
+        if services.store.attempts.archive_earlier(claim.job, attempt, copied.videos, facts).applied:
             log.info("video.archived", extra={"job_id": older.id, "attempt": attempt, "videos": len(copied.videos)})
             return Step.DELIVER
     return None
@@ -86,7 +86,7 @@ def _copied_of(older: Job, keep_lease: Callable[[], Lease], provider: Provider, 
     except NoSuchRequestError:
         return _copied_before(older, services)
     if event.kind is EventKind.FAILED:
-        services.store.note(older.id, **{f"ended.{older.attempt}": "failed(generate)"})
+        services.store.jobs.note(older.id, **{f"ended.{older.attempt}": "failed(generate)"})
         return _copied_before(older, services)
     if event.kind is not EventKind.GENERATED:
         return Copied(())
@@ -108,7 +108,7 @@ def _copied_before(older: Job, services: Services) -> Copied:
 def _bound(older: Job, provider: Provider, services: Services) -> Job:
     """*older* with its request id, if a callback that was kept, or the provider's list, tells it truly."""
     for event in _claimants(older, provider, services):
-        reply = services.store.bind(
+        reply = services.store.attempts.bind(
             older.id, attempt=older.attempt, provider=older.provider, request_id=event.request_id, path="poll"
         )
         if reply.job is not None and reply.job.request_ids.get(older.attempt) == event.request_id:
@@ -118,14 +118,14 @@ def _bound(older: Job, provider: Provider, services: Services) -> Job:
 
 def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[ProviderEvent]:
     """Requests that fit the attempt: those that its callbacks name, then the list."""
-    spec = parse_spec(json.loads(services.store.spec_json(older.id) or "{}"))
+    spec = parse_spec(json.loads(services.store.history.spec_json(older.id) or "{}"))
     sent = as_sent(older, spec, services.bucket)
     begun_at = older.begun.get(older.attempt, older.accepted_at)
 
     def fits(event: ProviderEvent) -> bool:
         return any(provider.fits(form, event, begun_at=begun_at) for form in (spec, sent))
 
-    named = [event.request_id for event in services.store.events(older.id) if event.attempt == older.attempt]
+    named = [event.request_id for event in services.store.callbacks.events(older.id) if event.attempt == older.attempt]
     for request_id in dict.fromkeys(named):
         try:
             event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, request_id))

@@ -84,7 +84,7 @@ class Lease:
         """Have a whole lease left, or raise `LeaseLostError`."""
         if self._lost.is_set():
             raise self._loss()
-        renewed = self._services.store.renew(self.claim, lease_ms=ms(self._services.timing.archive_lease_seconds))
+        renewed = self._services.store.due.renew(self.claim, lease_ms=ms(self._services.timing.archive_lease_seconds))
         if renewed is None:
             self._lost.set()
             raise self._loss()
@@ -122,8 +122,8 @@ class Lease:
             "failures": str(job.failures + 1),
             "waiting_for": f"another try: {reason}, so the last one was given up",
         }
-        services.store.rest(self.claim, due_in_ms=ms(delay), notes=notes, behind=True)
-        services.store.count(Counter.STEPS_STALLED)
+        services.store.due.rest(self.claim, due_in_ms=ms(delay), notes=notes, behind=True)
+        services.store.counters.add(Counter.STEPS_STALLED)
 
     def _loss(self) -> LeaseLostError:
         return LeaseLostError(f"job {self.claim.job.id}: another process took over; nothing was written")

@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 def host_of(job_id: str, services: Services) -> tuple[Job, str] | None:
     """The job and the host (with its port) that it is to be told at; None where no try is due."""
-    job = services.store.get(job_id)
-    if job is None or not job.is_open or not notification.is_due(job, services.store.now()):
+    job = services.store.jobs.get(job_id)
+    if job is None or not job.is_open or not notification.is_due(job, services.store.clock.now()):
         return None
-    return job, services.notifications.host_of(services.store.spec_json(job_id))
+    return job, services.notifications.host_of(services.store.history.spec_json(job_id))
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,17 @@ def run(job_id: str, services: Services) -> Step | None:
 
 def take(job_id: str, services: Services) -> Turn:
     """Make the try that is due, and plan the next one if it fails."""
-    claim = services.store.claim(job_id, states=FINAL, lease_ms=ms(services.timing.notify_lease_seconds))
+    claim = services.store.due.claim(job_id, states=FINAL, lease_ms=ms(services.timing.notify_lease_seconds))
     if claim is None:
         return Turn()
     if not notification.is_due(claim.job, claim.now):
-        services.store.rest(claim, due_in_ms=0)
+        services.store.due.rest(claim, due_in_ms=0)
         return Turn(Step.DELIVER)
-    delivery = services.notifications.send(claim.job, services.store.spec_json(job_id))
+    delivery = services.notifications.send(claim.job, services.store.history.spec_json(job_id))
     reply = _record(claim, delivery, services)
-    is_news = reply.word == "late" and reply.job is not None and notification.is_due(reply.job, services.store.now())
+    is_news = (
+        reply.word == "late" and reply.job is not None and notification.is_due(reply.job, services.store.clock.now())
+    )
     return Turn(Step.DELIVER if is_news else None, delivery.is_host_up)
 
 
@@ -70,9 +72,9 @@ def tried(job: Job, delivery: Delivery, at: int, path: str) -> dict[str, Any]:
 def _record(claim: Claim, delivery: Delivery, services: Services) -> Reply:
     """Keep what became of the try."""
     job = claim.job
-    now = services.store.now()
+    now = services.store.clock.now()
     tries, outcome = _planned(job, delivery, now, services)
-    reply = services.store.notified(
+    reply = services.store.notifications.notified(
         job,
         outcome,
         tried(job, delivery, now, "sweep"),
@@ -103,10 +105,10 @@ def _tell(job: Job, delivery: Delivery, outcome: str, services: Services) -> Non
     facts = {"job_id": job.id, "ver": job.ver, "status": delivery.status, "ms": delivery.milliseconds}
     if outcome == "delivered":
         log.info("notification.delivered", extra=facts)
-        services.store.count(Counter.NOTIFICATIONS_DELIVERED)
+        services.store.counters.add(Counter.NOTIFICATIONS_DELIVERED)
         return
-    services.store.count(Counter.NOTIFICATION_TRIES_FAILED)
+    services.store.counters.add(Counter.NOTIFICATION_TRIES_FAILED)
     log.info("notification.failed", extra={**facts, "reason": delivery.outcome})
     if outcome == "dead":
         log.error("notification.dead", extra={**facts, "reason": delivery.outcome})
-        services.store.count(Counter.NOTIFICATIONS_DEAD)
+        services.store.counters.add(Counter.NOTIFICATIONS_DEAD)

@@ -72,7 +72,7 @@ class NotifyPool:
 
     def _hold(self, host: str, job: Job) -> None:
         seconds = self._services.notifications.hosts.hold_seconds(host)
-        self._services.store.hold_notification(job, hold_ms=ms(seconds))
+        self._services.store.notifications.hold(job, hold_ms=ms(seconds))
 
     def _serve(self) -> None:
         """Send until nothing is left that may be sent."""

@@ -43,7 +43,7 @@ POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 def run(job_id: str, services: Services) -> Step | None:
     """Poll one job if it waits for that."""
     lease_ms = ms(services.timing.poll_lease_seconds)
-    claim = services.store.claim(job_id, states=POLLED, lease_ms=lease_ms, only_due=True)
+    claim = services.store.due.claim(job_id, states=POLLED, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
     if claim.job.state is JobState.UNCONFIRMED:
@@ -79,7 +79,7 @@ def _heard(claim: Claim, services: Services) -> list[ProviderEvent]:
     """The terminal callbacks for the job's request that nothing has denied yet, the oldest first."""
     if not claim.events:
         return []
-    stored = services.store.events(claim.job.id)
+    stored = services.store.callbacks.events(claim.job.id)
     own = [event for event in stored if event.is_terminal and event.request_id == claim.job.request_id]
     return [event_json.load(event.text) for event in own]
 
@@ -90,8 +90,8 @@ def _judge(claim: Claim, heard: Sequence[ProviderEvent], event: ProviderEvent, s
     A word that we do not know denies nothing.
     """
     if event.kind is not EventKind.UNKNOWN and any(told.kind is not event.kind for told in heard):
-        services.store.contradict(claim.job.id, seen_until=claim.now)
-        services.store.count(Counter.CALLBACKS_CONTRADICTED)
+        services.store.callbacks.contradict(claim.job.id, seen_until=claim.now)
+        services.store.counters.add(Counter.CALLBACKS_CONTRADICTED)
         log.warning("callback.contradicted", extra={"job_id": claim.job.id, "provider": claim.job.provider})
     return any(told.kind is event.kind for told in heard)
 
@@ -106,7 +106,7 @@ def _apply(claim: Claim, event: ProviderEvent, path: str, services: Services) ->
 
 
 def _generated(job: Job, event: ProviderEvent, services: Services, path: str) -> Step | None:
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.GENERATED,
         attempt=job.attempt,
@@ -137,9 +137,9 @@ def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
     waited_seconds = (moved.state_at - job.submitted_at) / 1000
     was_called, is_first_look = path == "callback", job.polls == 0
     try:
-        known = services.store.took(job.provider, job.model) if is_first_look and not was_called else ()
+        known = services.store.durations.took(job.provider, job.model) if is_first_look and not was_called else ()
         took = services.timing.took_seconds(waited_seconds, known, was_called=was_called, is_first_look=is_first_look)
-        services.store.learn(job.provider, job.model, took, job.kind)
+        services.store.durations.learn(job.provider, job.model, took, job.kind)
     except StoreError as err:
         log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
 
@@ -157,7 +157,7 @@ def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -
 
 def _fail(claim: Claim, error: JobError, services: Services, path: str, facts: dict[str, str]) -> Step | None:
     job = claim.job
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.FAILED,
         attempt=job.attempt,
@@ -185,7 +185,7 @@ def _told(err: ProviderError, job: Job, services: Services) -> str:
 
 def _prompts(job: Job, services: Services) -> list[str]:
     """The words that no text of the provider's may repeat."""
-    return words_in(json.loads(services.store.spec_json(job.id) or "{}"))
+    return words_in(json.loads(services.store.history.spec_json(job.id) or "{}"))
 
 
 def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | None:
@@ -194,7 +194,7 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
     if event.kind is EventKind.UNKNOWN:
         status = clean(status, hide=_prompts(job, services))
         seen = {"job_id": job.id, "provider": job.provider, "status": status}
-        services.store.count(Counter.UNUSABLE_SUCCESSES if event.is_unusable else Counter.UNKNOWN_STATUSES)
+        services.store.counters.add(Counter.UNUSABLE_SUCCESSES if event.is_unusable else Counter.UNKNOWN_STATUSES)
         if event.is_unusable:
             log.error("success.unusable", extra={**seen, "code": event.error_code})
         else:
@@ -205,7 +205,7 @@ def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | N
     if _is_overdue(claim, services) or (event.is_unusable and _was_unusable_long(claim, services)):
         return _expire(claim, services, event.error_code, status)
     changed = event.progress is not None and event.progress > job.progress
-    reply = services.store.rest(
+    reply = services.store.due.rest(
         claim,
         due_in_ms=ms(_next_poll_seconds(claim, services)),
         facts={"progress": str(event.progress)} if changed else {},
@@ -235,7 +235,7 @@ def _expire(claim: Claim, services: Services, unusable: str, status: str = "") -
     if unusable:
         message = f"{job.provider} says {status or 'that it is done'}, but {UNUSABLE.get(unusable, '')}"
         return _fail(claim, JobError("generate", unusable, message), services, "sweep", {})
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.EXPIRED,
         attempt=job.attempt,
@@ -251,7 +251,7 @@ def _unknown_there(claim: Claim, services: Services, err: NoSuchRequestError) ->
     """A new request may not be shown yet; an old one may come back, until the deadline."""
     job = claim.job
     if _waited_seconds(claim) > services.timing.show_after_seconds:
-        services.store.count(Counter.REQUESTS_UNKNOWN_THERE)
+        services.store.counters.add(Counter.REQUESTS_UNKNOWN_THERE)
         log.error("request.vanished", extra={"job_id": job.id, "request_id": job.request_id})
     return _try_later(
         claim, services, f"{job.provider} to know the request ({_told(err, job, services)})", err.retry_after
@@ -274,7 +274,7 @@ def _try_later(
     else:
         delay = services.timing.retry_seconds(job.failures, services.rng, retry_after)
     notes = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waiting_for": reason, "waits": str(waits)}
-    services.store.rest(claim, due_in_ms=ms(delay), notes=notes)
+    services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
     return None
 
 

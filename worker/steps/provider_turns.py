@@ -37,14 +37,14 @@ PAUSE_SECONDS = 2.0
 def in_turn(claim: Claim, services: Services, request: Callable[[], T], *, is_urgent: bool = False) -> T:
     """The answer of *request*, a GET for the claimed job; raises `NoRoomError` when it is not the job's turn."""
     job, limits = claim.job, services.limits(claim.job.provider)
-    permit = services.store.take(job.id, limits, Operation.POLL, is_urgent=is_urgent)
+    permit = services.store.limits.take(job.id, limits, Operation.POLL, is_urgent=is_urgent)
     return _begun(job.id, limits, permit, services, request)
 
 
 def at_once(job_id: str, provider: str, services: Services, request: Callable[[], T]) -> T:
     """The answer of *request*, a GET that stands in no line; raises `NoRoomError` when there is no room for it."""
     limits = services.limits(provider)
-    permit = services.store.ask(limits, Operation.POLL, prober=job_id)
+    permit = services.store.limits.ask(limits, Operation.POLL, prober=job_id)
     return _begun(job_id, limits, permit, services, request)
 
 
@@ -58,7 +58,7 @@ def wait_in_line(
     seconds = services.timing.in_line_seconds * services.rng.uniform(0.9, 1.1)
     due_in_ms = services.timing.wait_ms(job, claim.now, seconds) if op is Operation.SUBMIT else ms(seconds)
     notes = {"waiting_for": reason, "waits": str(OF_REFUSAL[why])}
-    services.store.rest(claim, due_in_ms=due_in_ms, notes=notes, waits=Place(op, since))
+    services.store.due.rest(claim, due_in_ms=due_in_ms, notes=notes, waits=Place(op, since))
     log.info("job.lined_up", extra={"job_id": job.id, "reason": reason})
 
 
@@ -114,11 +114,13 @@ def _report(
 ) -> None:
     """Tell the store; what it cannot hear now is not worth failing a job for."""
     try:
-        was_probe, has_opened = services.store.report(
+        was_probe, has_opened = services.store.limits.report(
             limits, op, prober=job_id, outcome=outcome, why=why, hold_ms=hold_ms
         )
         if has_opened:
-            services.store.count(Counter.PROVIDERS_LOCKED_OUT if outcome == "locked_out" else Counter.BREAKERS_OPENED)
+            services.store.counters.add(
+                Counter.PROVIDERS_LOCKED_OUT if outcome == "locked_out" else Counter.BREAKERS_OPENED
+            )
     except StoreError as err:
         log.warning("limits.unreported", extra={"job_id": job_id, "reason": str(err)})
         return

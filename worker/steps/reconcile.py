@@ -88,21 +88,21 @@ class _Inquiry:
         self._job = claim.job
         self._provider = provider
         self._services = services
-        self._spec: JobSpec = parse_spec(json.loads(services.store.spec_json(claim.job.id) or "{}"))
+        self._spec: JobSpec = parse_spec(json.loads(services.store.history.spec_json(claim.job.id) or "{}"))
         self._as_sent = as_sent(claim.job, self._spec, services.bucket)
 
     def claimants(self) -> Iterator[ProviderEvent]:
         """Requests that fit the job: candidates first, then the list; raises `LeaseLostError`."""
         store = self._services.store
         signed = self._signed()
-        for request_id, seen_at in store.candidates(self._job.id).items():
+        for request_id, seen_at in store.callbacks.candidates(self._job.id).items():
             event = self._read(request_id, seen_at)
             if event is None:
                 continue
             if request_id in signed or self._fits(event):
                 yield event
-            store.drop_candidate(self._job.id, request_id)
-            store.count(Counter.CANDIDATES_REFUSED)
+            store.callbacks.drop_candidate(self._job.id, request_id)
+            store.counters.add(Counter.CANDIDATES_REFUSED)
             log.warning("candidate.refused", extra={"job_id": self._job.id, "request_id": request_id})
         if self._provider.can_list:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
@@ -110,7 +110,7 @@ class _Inquiry:
     def _signed(self) -> set[str]:
         """The request ids that signed callbacks to this attempt's URL have named: our key can read them, and the
         provider itself says whose they are."""
-        stored = self._services.store.events(self._job.id)
+        stored = self._services.store.callbacks.events(self._job.id)
         own = [event for event in stored if event.attempt == self._job.attempt]
         return {event.request_id for event in own if event_json.load(event.text).is_verified}
 
@@ -130,9 +130,9 @@ class _Inquiry:
             return event
         except NoSuchRequestError:
             if self._claim.now - seen_at >= ms(self._services.timing.show_after_seconds):
-                self._services.store.drop_candidate(self._job.id, request_id)
+                self._services.store.callbacks.drop_candidate(self._job.id, request_id)
             else:
-                self._services.store.deny_candidate(self._job.id, request_id)
+                self._services.store.callbacks.deny_candidate(self._job.id, request_id)
         except ProviderError as err:
             # a GET that fails for now proves nothing: the candidate stays
             self._note_wait(err)
@@ -171,7 +171,7 @@ class _Inquiry:
     def _measure_skew(self) -> None:
         """Learn by how much the provider's clock is ahead of the store's, from the answer that has just come."""
         told_at = self._provider.clock_ms
-        skew_ms = 0 if told_at is None else told_at - self._services.store.now()
+        skew_ms = 0 if told_at is None else told_at - self._services.store.clock.now()
         self._skew_ms = skew_ms if abs(skew_ms) <= MOST_SKEW_MS else 0
 
     def _ask(self, request: Callable[[], T]) -> T:
@@ -180,7 +180,7 @@ class _Inquiry:
     def _keep_lease(self) -> None:
         """Have a whole lease before each GET: a set of candidates can take longer than one."""
         services = self._services
-        if services.store.renew(self._claim, lease_ms=ms(services.timing.poll_lease_seconds)) is None:
+        if services.store.due.renew(self._claim, lease_ms=ms(services.timing.poll_lease_seconds)) is None:
             raise LeaseLostError(f"job {self._job.id}: another process looks at it now")
 
     def _note_wait(self, err: ProviderError) -> None:
@@ -189,7 +189,7 @@ class _Inquiry:
 
 
 def _bound(job: Job, event: ProviderEvent, services: Services) -> bool:
-    reply = services.store.bind(
+    reply = services.store.attempts.bind(
         job.id,
         attempt=job.attempt,
         provider=job.provider,
@@ -211,10 +211,10 @@ def _begun_at(job: Job, begun: Begun | None = None) -> int:
 
 def _still_kept(claim: Claim, services: Services) -> int:
     """Count the waiting candidates; those that could not be read for a whole retention are dropped."""
-    kept = services.store.candidates(claim.job.id)
+    kept = services.store.callbacks.candidates(claim.job.id)
     old = [request_id for request_id, seen_at in kept.items() if claim.now - seen_at > services.retention_ms()]
     for request_id in old:
-        services.store.drop_candidate(claim.job.id, request_id)
+        services.store.callbacks.drop_candidate(claim.job.id, request_id)
     return len(kept) - len(old)
 
 
@@ -236,7 +236,7 @@ def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services
         f"{job.provider} never told whether it took the request; it may have been paid: check its billing page",
     )
     can_list = provider is not None and provider.can_list
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.FAILED,
         attempt=job.attempt,
@@ -263,5 +263,5 @@ def _rest(
         delay = left + 1 if left > 0 else timing.retry_seconds(job.failures, services.rng)
     waiting_for = f"{job.provider} to tell whether it took the request{f' (its list: {trouble})' if trouble else ''}"
     notes = {"failures": str(job.failures + 1), "waiting_for": waiting_for}
-    services.store.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
+    services.store.due.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
     return None

@@ -40,11 +40,11 @@ def run(
     *on_stall* is called, from another thread, when this one hangs: its claim has then been given up.
     """
     lease_ms = ms(services.timing.revisit_lease_seconds)
-    claim = services.store.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
+    claim = services.store.due.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
     if not claim.job.is_delivered:
-        services.store.rest(claim, due_in_ms=0)
+        services.store.due.rest(claim, due_in_ms=0)
         return Step.DELIVER
     try:
         step = _look(claim, partial(Lease, claim, services, most_seconds=most_seconds, on_stall=on_stall), services)
@@ -53,7 +53,7 @@ def run(
         raise
     if step is None:
         rest_in_ms = ms(services.timing.look_again_seconds)
-        services.store.settle(job_id, ver=claim.job.ver, paid="", rest_in_ms=rest_in_ms, lease=claim.token)
+        services.store.jobs.settle(job_id, ver=claim.job.ver, paid="", rest_in_ms=rest_in_ms, lease=claim.token)
         return Step.NOTIFY if notification.is_due(claim.job, claim.now) else None
     return step
 

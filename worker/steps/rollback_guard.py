@@ -59,7 +59,7 @@ def recover(job: Job, begun: Begun, services: Services, *, path: str, lease: str
     detail = "the bucket knows of a POST that Redis has lost"
     step = believe(job, begun, services, detail, path=path, lease=lease)
     if step is not None and begun.ended != JobState.CANCELLED:  # a cancel may also have come just now
-        services.store.count(Counter.JOBS_ROLLED_BACK)
+        services.store.counters.add(Counter.JOBS_ROLLED_BACK)
         log.error("job.rolled_back", extra={"job_id": job.id, "request_id": begun.request_id})
     return step
 
@@ -78,10 +78,10 @@ def _end(job: Job, ended: str, services: Services, lease: str | None) -> Step | 
     if ended != JobState.CANCELLED:
         return submit_report.failed(job, services, ended, "it had ended so before Redis lost that", lease=lease)
     if job.state is JobState.SUBMITTING:
-        services.store.move(
+        services.store.jobs.move(
             job.id, JobState.ACCEPTED, attempt=job.attempt, try_no=job.try_no, lease=lease, path="sweep"
         )
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.CANCELLED,
         attempt=job.attempt,
@@ -99,7 +99,7 @@ def bind(job: Job, begun: Begun, services: Services, by: Actor | None = None) ->
     """
     if begun.request_id is None or (begun.provider and begun.provider != job.provider):
         return None
-    reply = services.store.bind(
+    reply = services.store.attempts.bind(
         job.id,
         attempt=job.attempt,
         provider=job.provider,
@@ -123,7 +123,7 @@ def unconfirm(
     if begun_at is None:
         # an object that does not say when, or a callback for a POST that nobody recorded:
         # after the last thing on record, and not long before this was noticed
-        begun_at = max(job.state_at, services.store.now() - ms(services.timing.show_after_seconds))
+        begun_at = max(job.state_at, services.store.clock.now() - ms(services.timing.show_after_seconds))
     return submit_report.unconfirmed(job, services, detail, path=path, lease=lease, begun_at=begun_at)
 
 

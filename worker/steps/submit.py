@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def run(job_id: str, services: Services) -> Step | None:
     """Submit the job if it waits for that; returns the step worth starting at once."""
-    claim = services.store.claim(
+    claim = services.store.due.claim(
         job_id,
         states=(JobState.ACCEPTED, JobState.SUBMITTING),
         lease_ms=ms(services.timing.submit_lease_seconds),
@@ -53,7 +53,7 @@ def run(job_id: str, services: Services) -> Step | None:
     if claim.candidates or ended:
         return _not_to_be_sent(claim, ended, services)
     if job.not_before is not None and job.not_before > claim.now:
-        services.store.rest(claim, due_in_ms=services.timing.rest_ms(claim.now, job.not_before))
+        services.store.due.rest(claim, due_in_ms=services.timing.rest_ms(claim.now, job.not_before))
         return None
     return _submit(claim, services)
 
@@ -87,13 +87,13 @@ def _ended(claim: Claim, services: Services) -> str:
     if not ends(job.accepted_at) or job.attempt == 1:
         return ends(job.accepted_at)
     # a later attempt has a time of its own
-    own = (entry.at for entry in services.store.timeline(job.id) if entry.attempt == job.attempt)
+    own = (entry.at for entry in services.store.history.timeline(job.id) if entry.attempt == job.attempt)
     return ends(next(own, job.accepted_at))
 
 
 def _submit(claim: Claim, services: Services) -> Step | None:
     job = claim.job
-    paused_at = services.store.paused().get(job.provider)
+    paused_at = services.store.pauses.paused().get(job.provider)
     if paused_at is not None:
         reason = f"{job.provider} to be resumed: paused by an operator since {moment(paused_at)}"
         provider_turns.wait_in_line(claim, Operation.SUBMIT, "paused", reason, services)
@@ -102,7 +102,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     if provider is None:
         reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"
         return _wait(claim, services, reason, WaitCode.CONFIGURATION)
-    spec = parse_spec(json.loads(services.store.spec_json(job.id) or "{}"))
+    spec = parse_spec(json.loads(services.store.history.spec_json(job.id) or "{}"))
     try:
         images = resolve_images(job, spec, provider, services.bucket)
     except RefusedError as err:
@@ -119,7 +119,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
     url = _callback_url(job, provider, services)
     post = partial(provider.submit, spec, images=images, callback_url=url)
     try:
-        intent = services.store.begin(
+        intent = services.store.attempts.begin(
             claim,
             lease_ms_left_needed=ms(services.timing.post_room_seconds),
             notes={
@@ -207,7 +207,7 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
 
 def _unsent(claim: Claim, job: Job, services: Services, *, path: str) -> Step | None:
     """No process has sent this try, and by the bucket none can: another one follows."""
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.ACCEPTED,
         attempt=job.attempt,
@@ -256,7 +256,7 @@ def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, **more
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
     notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200], "waits": str(waits), **more}
-    services.store.rest(claim, due_in_ms=services.timing.wait_ms(job, claim.now, delay), notes=notes)
+    services.store.due.rest(claim, due_in_ms=services.timing.wait_ms(job, claim.now, delay), notes=notes)
     log.warning("submit.postponed", extra={"job_id": job.id, "reason": reason})
     return None
 

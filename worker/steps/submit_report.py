@@ -105,7 +105,7 @@ def insist(services: Services, report: Report) -> Step | None:
 def taken(job: Job, services: Services, submission: Submission, spec: JobSpec) -> Step | None:
     """The provider has the request, under this id."""
     first_poll = _first_poll_seconds(job, services, submission, spec)
-    reply = services.store.bind(
+    reply = services.store.attempts.bind(
         job.id,
         attempt=job.attempt,
         provider=job.provider,
@@ -115,17 +115,17 @@ def taken(job: Job, services: Services, submission: Submission, spec: JobSpec) -
         facts={"usage": json.dumps(submission.event.usage)} if submission.event.usage else {},
     )
     if reply.word == "taken":
-        services.store.count(Counter.REQUEST_IDS_TAKEN)
+        services.store.counters.add(Counter.REQUEST_IDS_TAKEN)
         log.error("request.mixed_up", extra={"job_id": job.id, "request_id": submission.request_id})
         return unconfirmed(job, services, "the provider answered with another job's request id")
     if reply.word == "missing":
         # Redis has lost the record since the POST: only this says that a request was paid for
-        services.store.count(Counter.REQUESTS_ORPHANED)
+        services.store.counters.add(Counter.REQUESTS_ORPHANED)
         log.error("request.orphaned", extra={"job_id": job.id, "request_id": submission.request_id})
     known = reply.job.request_ids.get(job.attempt) if reply.job else None
     if known not in (None, submission.request_id):
         # another id was bound before this answer came: one of the two requests is paid for and unused
-        services.store.count(Counter.REQUESTS_UNUSED)
+        services.store.counters.add(Counter.REQUESTS_UNUSED)
         log.error("request.unused", extra={"job_id": job.id, "request_id": submission.request_id})
     if reply.job is not None and reply.applied:
         services.results.started(reply.job)
@@ -137,7 +137,7 @@ def _first_poll_seconds(job: Job, services: Services, submission: Submission, sp
     provider, timing = services.providers[job.provider], services.timing
     calls_back = services.gets_callbacks(provider)
     try:
-        took = services.store.took(job.provider, job.model)
+        took = services.store.durations.took(job.provider, job.model)
     except (StoreError, ValueError):
         took = []  # nothing that can be done without stands between a paid request and its record
     learned = timing.learned_first_poll_seconds(took, calls_back=calls_back, rng=services.rng)
@@ -151,9 +151,9 @@ def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
     """The provider surely does not have it: the job is sent again later, unless a later try is under way."""
     delay = services.timing.retry_seconds(job.try_no, services.rng, err.retry_after)
     # behind all others in the line: the next probe is another job's
-    refused_at = {"refused_at": str(services.store.now())} if provider_turns.is_locked_out(err) else {}
+    refused_at = {"refused_at": str(services.store.clock.now())} if provider_turns.is_locked_out(err) else {}
     waiting_for = f"{job.provider} to take it ({err.code}: {err.detail})"[:WAITING_CHARACTERS]
-    services.store.move(
+    services.store.jobs.move(
         job.id,
         JobState.ACCEPTED,
         attempt=job.attempt,
@@ -174,7 +174,7 @@ def failed(
     stage = "accept" if code == ErrorCode.GAVE_UP and job.state is JobState.ACCEPTED else "submit"
     error = JobError(stage, code, message, provider_code)
     log.error("submit.failed", extra={"job_id": job.id, "code": code, "reason": message})
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id, JobState.FAILED, attempt=job.attempt, path="submit", lease=lease, error=error, detail=code
     )
     return Step.DELIVER if reply.applied else None
@@ -190,7 +190,7 @@ def unconfirmed(
     begun_at: int | None = None,
 ) -> Step | None:
     """Report a POST of unknown outcome: it is never sent again by itself."""
-    reply = services.store.move(
+    reply = services.store.jobs.move(
         job.id,
         JobState.UNCONFIRMED,
         attempt=job.attempt,

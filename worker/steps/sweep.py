@@ -46,8 +46,8 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):
         # those of a newer Callsheet stay due, and must not stand before all others
-        due = [job_id for job_id in services.store.due(limit=BATCH + len(left)) if job_id not in left][:BATCH]
-        nudges = services.store.nudge(due, sent=_sent(waits)) if due else []
+        due = [job_id for job_id in services.store.due.ids(limit=BATCH + len(left)) if job_id not in left][:BATCH]
+        nudges = services.store.due.nudge(due, sent=_sent(waits)) if due else []
         left |= set(due) - {nudge.job_id for nudge in nudges}
         nudged += _nudge(nudges, publish)
         if len(due) < BATCH:
@@ -57,12 +57,12 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
 
 def _call_waiting(services: Services) -> None:
     """Make those due that wait in a provider's line and for whom there is room now."""
-    paused = services.store.paused()
+    paused = services.store.pauses.paused()
     for provider in services.settings.providers:
         limits = services.limits(provider)
-        services.store.call_next(limits, Operation.POLL)
+        services.store.limits.call_next(limits, Operation.POLL)
         if provider not in paused:
-            services.store.call_next(limits, Operation.SUBMIT)
+            services.store.limits.call_next(limits, Operation.SUBMIT)
 
 
 def _sent(waits: Waits) -> list[str]:

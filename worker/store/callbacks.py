@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from worker.jobs.actor import Actor, given_by
 from worker.jobs.states import JobState
-from worker.store.due_index import Index
-from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM
-from worker.store.replies import Arrival
+from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM, read_reply
+from worker.store.replies import Arrival, Reply, StoredEvent
+from worker.store.scripts import Scripts, store_errors
 
 ORPHANED_MS = 30 * 24 * 60 * 60 * 1000
 """The life of the ids of a job without a record: longer than any link's."""
+MAX_STRAYS = 200
 
 
-class Arrivals(Index):
+class Callbacks:
     """Writes and reads of stored callbacks."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
 
     def arrive(
         self,
@@ -40,11 +50,28 @@ class Arrivals(Index):
             **ROOM,
             **(event if request_id else {}),
         }
-        word, *known = self._run("arrive", job_id, given, event_json, durable=True)
+        word, *known = self._scripts.run_on_job("arrive", job_id, given, event_json, durable=True)
         if not known:
             return Arrival(word, None)
         state, provider, is_due = known
         return Arrival(word, JobState(state), provider, is_due == 1)
+
+    def recall(self, job_id: str, fingerprint: str, *, by: Actor | None = None, preview: bool = False) -> Reply:
+        """Have a stored callback looked at again; a *preview* gives the same answer and changes nothing.
+
+        `late`: it is of another attempt, or the job needs no callback any more. `gone`: it is not kept.
+        `full`: there is no room for another candidate.
+        """
+        given = {
+            "fingerprint": fingerprint,
+            "listening": ",".join(LISTENING),
+            "binding": ",".join(BINDING),
+            "max_candidates": ROOM["max_candidates"],
+            "detail": "a callback that was kept is looked at again",
+            "preview": preview,
+            **given_by(by),
+        }
+        return read_reply(job_id, self._scripts.run_on_job("recall", job_id, given, durable=not preview))
 
     def contradict(self, job_id: str, *, seen_until: int | None = None) -> int:
         """Count and forget the callbacks that the provider's own answer denied; returns the job's contradictions.
@@ -52,12 +79,42 @@ class Arrivals(Index):
         Callbacks stored after *seen_until* (the claim's `now`) were not there to be denied.
         """
         given = {"seen_until": 2**53 if seen_until is None else seen_until}
-        return int(self._run("contradict", job_id, given))
+        return int(self._scripts.run_on_job("contradict", job_id, given))
 
     def deny_candidate(self, job_id: str, request_id: str) -> bool:
         """Note that the provider does not know a candidate (yet): it stays, but a newcomer may take its place."""
-        return bool(self._run("deny", job_id, {"request_id": request_id}))
+        return bool(self._scripts.run_on_job("deny", job_id, {"request_id": request_id}))
 
     def drop_candidate(self, job_id: str, request_id: str) -> bool:
         """Forget a request id that is not the job's, with the callbacks that named it."""
-        return bool(self._run("drop_candidate", job_id, {"request_id": request_id}))
+        return bool(self._scripts.run_on_job("drop_candidate", job_id, {"request_id": request_id}))
+
+    def candidates(self, job_id: str) -> dict[str, int]:
+        """Request ids that only callbacks have named -> when first, Unix ms; the oldest first."""
+        kept = self._scripts.hash_at(self._keys.of(job_id)[2])
+        seen = {request_id: int(value.partition(" ")[0]) for request_id, value in kept.items()}
+        return dict(sorted(seen.items(), key=lambda item: item[1]))
+
+    def events(self, job_id: str) -> tuple[StoredEvent, ...]:
+        """The callbacks kept, in the order they came."""
+        kept = self._scripts.hash_at(self._keys.of(job_id)[3])
+        return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
+
+    def keep_stray(self, stray: Mapping[str, Any]) -> None:
+        """Keep something unusable for the operator; the latest 200 are kept."""
+        with store_errors():
+            pipeline = self._scripts.client.pipeline(transaction=True)
+            pipeline.lpush(self._keys.strays(), json.dumps(stray))
+            pipeline.ltrim(self._keys.strays(), 0, MAX_STRAYS - 1)
+            pipeline.execute()
+
+    def strays(self) -> list[dict[str, Any]]:
+        """The bodies that `keep_stray` kept, the latest first."""
+        with store_errors():
+            return [json.loads(stray) for stray in self._scripts.client.lrange(self._keys.strays(), 0, -1)]
+
+
+def _event(fingerprint: str, value: str) -> StoredEvent:
+    head, _, text = value.partition("\n")
+    terminal, attempt, at, request_id = head.split(" ", 3)
+    return StoredEvent(fingerprint, int(at), int(attempt), json.loads(request_id), terminal == "1", text)

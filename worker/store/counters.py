@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from worker.store.scripts import Scripts
+
+COUNTED_AT = "@"
+"""Ends the name of the field that says when a counter was last added to."""
+
 
 class Counter(StrEnum):
     """A counter. `sentence` says what a count tells; one that `is_grave` is worth a look when it is not zero."""
@@ -133,3 +138,34 @@ class Counter(StrEnum):
         "tries at notifications failed; all but those that were given up are made again",
         False,
     )
+
+
+class Counters:
+    """The counters of one store, those of all shards together."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
+
+    def add(self, counter: Counter, by: int = 1) -> None:
+        """Add to a counter, which then also says when."""
+        self._scripts.run("count", [self._keys.counters()], [counter, by, self._scripts.clock.given()])
+
+    def all(self) -> dict[str, int]:
+        """Every counter's value."""
+        totals: dict[str, int] = {}
+        for shard in range(self._keys.shards):
+            for name, value in self._scripts.hash_at(self._keys.counters(shard)).items():
+                if not name.endswith(COUNTED_AT):
+                    totals[name] = totals.get(name, 0) + int(value)
+        return totals
+
+    def counted_at(self) -> dict[str, int]:
+        """When each counter was last added to, Unix ms, as far as that is known."""
+        latest: dict[str, int] = {}
+        for shard in range(self._keys.shards):
+            for name, value in self._scripts.hash_at(self._keys.counters(shard)).items():
+                if name.endswith(COUNTED_AT):
+                    counter = name.removesuffix(COUNTED_AT)
+                    latest[counter] = max(latest.get(counter, 0), int(value))
+        return latest

@@ -1,62 +1,49 @@
-"""Every write of a job, each atomic; the legality of a move is decided where the record lives.
-
-Instants and durations are milliseconds by the Redis server's clock.
-"""
+"""Writes and reads of one job's record; the legality of a move is decided where the record lives."""
 
 from __future__ import annotations
 
-import logging
-import secrets
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
-from decimal import Decimal
+import json
+from collections.abc import Collection, Mapping, Sequence
 
-import redis
-
-from worker.errors import UnknownLayoutError
 from worker.jobs.actor import Actor, given_by
-from worker.jobs.job import SCHEMA_VERSION, JobError, Link
-from worker.jobs.rate_limits import Limits, Place, millionths
-from worker.jobs.states import FINAL, SOURCES, JobState
-from worker.logs import bind
-from worker.store.attempts import TOMBSTONE_MS
+from worker.jobs.job import SCHEMA_VERSION, Job, JobError, Link
+from worker.jobs.states import JobState
 from worker.store.compression import pack
-from worker.store.keys import Keys
+from worker.store.lifetimes import Lifetimes
 from worker.store.lists import RANKS
-from worker.store.move_arguments import open_fields, read_job, read_reply
-from worker.store.notifications import Deliveries
-from worker.store.rate_limits import DAY_MS
-from worker.store.replies import Claim, Reply
-
-log = logging.getLogger(__name__)
+from worker.store.move_arguments import move_given, open_fields, read_reply
+from worker.store.rate_limits import RateLimits
+from worker.store.replies import Reply
+from worker.store.scripts import Scripts, store_errors
 
 FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
 """Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
 
 
-class Store(Deliveries):
-    """The job records of one Redis.
+class Jobs:
+    """The records of single jobs. `accept`, `move` and `settle` return when the write is durable."""
 
-    *clock* (Unix ms) replaces the server's time in tests; *monotonic* (seconds)
-    is the local clock that a claim's end is told by.
-    Every method raises `StoreError` when Redis does not answer: the same call
-    again is then safe. `accept`, `arrive`, `bind`, `move` and `settle` return
-    when the write is as durable as `durability` says.
-    """
+    def __init__(self, scripts: Scripts, lifetimes: Lifetimes, limits: RateLimits) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
+        self._lifetimes = lifetimes
+        self._limits = limits
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        *,
-        retention_ms: int,
-        clock: Callable[[], int] | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        shards: int = 1,
-    ) -> None:
-        super().__init__(client, Keys(shards), clock, retention_ms)
-        self._monotonic = monotonic
-        self._has_told_unknown = False
+    def get(self, job_id: str) -> Job | None:
+        """The job's record, or what its tombstone kept of it."""
+        job, *_, tombstone, _ = self._keys.of(job_id)
+        record = self._scripts.hash_at(job) or json.loads(self._scripts.text_at(tombstone) or "{}")
+        return Job.from_record(job_id, record) if record else None
+
+    def knows(self, job_id: str) -> bool:
+        """Whether there is a record of the job, or its tombstone."""
+        record, *_, tombstone, _ = self._keys.of(job_id)
+        with store_errors():
+            return bool(self._scripts.client.exists(record, tombstone))
+
+    def links(self, job_id: str) -> tuple[Link, ...]:
+        """The provider's links to the current attempt's videos, as last told."""
+        return tuple(Link(**link) for link in json.loads(self._scripts.text_at(self._keys.of(job_id)[5]) or "[]"))
 
     def accept(
         self,
@@ -89,119 +76,9 @@ class Store(Deliveries):
             "facts": open_fields(facts),
             **({"notifies": True} if notifies else {}),
         }
-        return read_reply(job_id, self._run("accept", job_id, given, pack(spec_json), request or "", durable=True))
-
-    def claim(
-        self, job_id: str, *, states: Collection[JobState], lease_ms: int, only_due: bool = False
-    ) -> Claim | None:
-        """Lease the job to this step; None when it is leased, closed, missing or in none of *states*.
-
-        The lease's token is a nonce: no failover or restart of Redis gives it to another claimant.
-
-        With *only_due*, also before somebody must look at it: the message that
-        started the step is then an old or a doubled one. A job that the sweep has
-        nudged counts as due.
-        """
-        began = self._monotonic()
-        # what is final is told to people: only when it cannot be undone any more
-        durable = not FINAL.isdisjoint(states)
-        given = {
-            "states": ",".join(states),
-            "lease_ms": lease_ms,
-            "only_due": only_due,
-            "nonce": secrets.token_hex(8),
-        }
-        try:
-            granted = self._run("claim", job_id, given, durable=durable)
-        except UnknownLayoutError as err:
-            self._tell_once(err)
-            return None
-        if granted is None:
-            return None
-        now, record, events, candidates = granted
-        job = read_job(job_id, record)
-        bind(job_id=job.id, attempt=job.attempt, provider=job.provider)
-        return Claim(job, job.lease, int(now), began + lease_ms / 1000, events, candidates)
-
-    def _tell_once(self, err: UnknownLayoutError) -> None:
-        """One line in a process's life: during a deploy it would be one for every nudge."""
-        if not self._has_told_unknown:
-            self._has_told_unknown = True
-            log.warning("record.unknown_layout", extra={"reason": str(err)})
-
-    def renew(self, claim: Claim, lease_ms: int) -> Claim | None:
-        """The claim with a whole lease from now on; None when it has ended or was taken over."""
-        began = self._monotonic()
-        granted = self._run("renew", claim.job.id, {"lease": claim.token, "lease_ms": lease_ms})
-        if granted is None:
-            return None
-        now, record = granted
-        job = read_job(claim.job.id, record)
-        return replace(claim, job=job, now=int(now), ends_monotonic=began + lease_ms / 1000)
-
-    def rest(
-        self,
-        claim: Claim,
-        *,
-        due_in_ms: int,
-        notes: Mapping[str, str] | None = None,
-        facts: Mapping[str, str] | None = None,
-        waits: Place | None = None,
-        behind: bool = False,
-    ) -> Reply:
-        """End the claim without a move; a callback that came since it was granted makes the job due at once.
-
-        With *waits* the job stands in its provider's line, to be called when it is its turn; without, it leaves it.
-        With *behind* its video is copied after those that nobody has tried to copy (`most_urgent`).
-        """
-        given = {
-            "attempt": claim.job.attempt,
-            "lease": claim.token,
-            "due_in_ms": due_in_ms,
-            "notes": open_fields(notes),
-            "facts": open_fields(facts),
-            **({} if waits is None else {"waits": asdict(waits)}),
-            **({"behind": True} if behind else {}),
-        }
-        return read_reply(claim.job.id, self._run("rest", claim.job.id, given))
-
-    def begin(
-        self,
-        claim: Claim,
-        *,
-        lease_ms_left_needed: int = 0,
-        notes: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        cost: Decimal = Decimal(0),
-    ) -> Reply:
-        """Write down, durably, that the next POST of this attempt is about to be sent.
-
-        Only `applied` permits the POST. `late` for a job that is still `accepted`:
-        the lease has too little room, or a callback tells of a POST not on record.
-        With *limits*, the provider's room, its rate, its breaker and the budget are
-        asked in the same step, and *cost* is reserved; `busy`: not now.
-        """
-        job = claim.job
-        given = {
-            "attempt": job.attempt,
-            "state": JobState.SUBMITTING,
-            "rank": RANKS[JobState.SUBMITTING],
-            "sources": ",".join(SOURCES[JobState.SUBMITTING]),
-            "path": "submit",
-            "lease": claim.token,
-            "room_ms": lease_ms_left_needed,
-            "notes": open_fields(notes),
-        }
-        if limits is None:
-            return read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
-        amount, day = millionths(cost), str(claim.now // DAY_MS)
-        reserved, spent = self.reserve(limits, job.id, job.attempt, job.try_no + 1, cost=amount, day=day)
-        budget = {"spent": spent, **({} if reserved else {"over": True})}
-        given |= {"limits": {**self._given(limits), **budget}, "cost": amount, "reserved_on": day}
-        reply = read_reply(job.id, self._run("begin", job.id, given, durable=True, provider=job.provider))
-        if reply.word not in ("applied", "repeat") and reserved == 1:
-            self.give_back(replace(job, try_no=job.try_no + 1, reserved=amount, reserved_on=day))
-        return reply
+        return read_reply(
+            job_id, self._scripts.run_on_job("accept", job_id, given, pack(spec_json), request or "", durable=True)
+        )
 
     def move(
         self,
@@ -222,6 +99,8 @@ class Store(Deliveries):
         callback_in_ms: int | None = None,
         detail: str = "",
         by: Actor | None = None,
+        sources: Collection[str] | None = None,
+        request_id: str | None = None,
     ) -> Reply:
         """Move the job to *to* if the table of moves allows it from where it is.
 
@@ -231,10 +110,11 @@ class Store(Deliveries):
         A verdict needs *lease*: it holds only while the claim that led to it does.
         A report of what has happened gives none; "not taken" gives *try_no*.
         With *callback_in_ms* a callback that tells the same is counted as missed when it has not come by then.
+        *sources* replace those of the table of moves; *request_id* is what the move binds (`Attempts.bind`).
         """
-        reply = self._move(
-            job_id,
+        given = move_given(
             to,
+            look_back_ms=self._lifetimes.retention_ms,
             attempt=attempt,
             path=path,
             try_no=try_no,
@@ -248,52 +128,14 @@ class Store(Deliveries):
             owes_manifest=owes_manifest,
             callback_in_ms=callback_in_ms,
             detail=detail,
-            **given_by(by),
-        )
-        if reply.applied and reply.job is not None and reply.job.held in FREE:
-            self.give_back(reply.job)
-        return reply
-
-    def bind(
-        self,
-        job_id: str,
-        *,
-        attempt: int,
-        provider: str,
-        request_id: str,
-        path: str,
-        due_in_ms: int = 0,
-        try_no: int | None = None,
-        lease: str | None = None,
-        facts: Mapping[str, str] | None = None,
-        notes: Mapping[str, str] | None = None,
-        detail: str = "",
-        by: Actor | None = None,
-    ) -> Reply:
-        """Move the job to `submitted`: *request_id* is its attempt's request, and nobody else's.
-
-        `taken`: the id belongs to another job. `late` with another id in the
-        record's `request_ids`: the attempt has that one already.
-        `due_now`: a callback for it came early and waits.
-        """
-        # longer than a job can stay open and its tombstone be kept
-        owner = self._own(job_id, provider, request_id, 3 * self._retention_ms + TOMBSTONE_MS)
-        if owner != job_id:
-            return Reply("taken", self.get(job_id))
-        return self._move(
-            job_id,
-            JobState.SUBMITTED,
-            attempt=attempt,
-            path=path,
-            try_no=try_no,
-            lease=lease,
-            due_in_ms=due_in_ms,
-            facts={**(facts or {}), f"request_id.{attempt}": request_id},
-            notes=notes,
-            detail=detail,
+            sources=sources,
             request_id=request_id,
             **given_by(by),
         )
+        reply = read_reply(job_id, self._scripts.run_on_job("move", job_id, given, durable=True))
+        if reply.applied and reply.job is not None and reply.job.held in FREE:
+            self._limits.give_back(reply.job)
+        return reply
 
     def settle(self, job_id: str, *, ver: int, paid: str, rest_in_ms: int, lease: str | None = None) -> Reply:
         """Mark *paid* as of *ver*, and close the job if that was all.
@@ -308,17 +150,16 @@ class Store(Deliveries):
             "ver": ver,
             "paid": paid,
             "rest_in_ms": rest_in_ms,
-            "retention_ms": self._retention_ms,
-            "tombstone_ms": self._retention_ms + TOMBSTONE_MS,
+            "retention_ms": self._lifetimes.retention_ms,
+            "tombstone_ms": self._lifetimes.tombstone_ms,
             **({} if lease is None else {"lease": lease}),
         }
-        return read_reply(job_id, self._run("settle", job_id, given, durable=True))
+        return read_reply(job_id, self._scripts.run_on_job("settle", job_id, given, durable=True))
 
     def note(self, job_id: str, **notes: str) -> bool:
         """Write internal fields of a record; False when there is none."""
-        return bool(self._run("note", job_id, {"notes": open_fields(notes)}, ""))
+        return bool(self._scripts.run_on_job("note", job_id, {"notes": open_fields(notes)}, ""))
 
-    def save_request(self, job_id: str, request: str) -> bool:
-        """Keep a caller's Celery request that is the job's first, or hangs something else on the job than those before
-        (`messaging.results.capture`), eight at most; whether it was kept."""
-        return bool(self._run("note", job_id, {"notes": {}}, request))
+    def make_durable(self, job_id: str) -> None:
+        """Return when all that the job's record holds is as durable as `durability` says: it may be told then."""
+        self._scripts.run_on_job("note", job_id, {"notes": {}}, "", durable=True)

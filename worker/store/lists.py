@@ -6,15 +6,14 @@ One sorted set of a shard holds one entry per record; the script that moves a jo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from typing import NamedTuple, cast
 
 from worker.jobs.job import SCHEMA_VERSION
 from worker.jobs.states import JobState
-from worker.store.keys import Keys
 from worker.store.scripts import Scripts, store_errors
 
 RANK_STEP = 10**13
@@ -63,13 +62,12 @@ class Sieve:
         return json.dumps({"equal": dict(self.equal), "has": self.has, "lacks": self.lacks})
 
 
-@dataclass(frozen=True)
 class Lists:
-    """The lists of one store. *now* is "" for the server's clock, Unix ms in tests."""
+    """The lists of one store."""
 
-    scripts: Scripts
-    keys: Keys
-    now: Callable[[], str] = field(default=lambda: "")
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
 
     def newest(
         self, states: Collection[JobState], *, after: Position = NEWEST, since: int = 0, most: int = 500
@@ -82,9 +80,9 @@ class Lists:
             return []
         ranks = sorted(RANKS[state] for state in states)
         of_shards: list[list[Position]] = []
-        for shard in range(self.keys.shards):
+        for shard in range(self._keys.shards):
             args: list[str | int] = [most, after.accepted_at, after.job_id, since, *ranks]
-            rows = iter(self.scripts.run("newest", [self.keys.listed(shard)], args))
+            rows = iter(self._scripts.run("newest", [self._keys.listed(shard)], args))
             of_shards.append(
                 [Position(int(score) % RANK_STEP, job_id) for job_id, score in zip(rows, rows, strict=True)]
             )
@@ -94,11 +92,11 @@ class Lists:
         """Those of *job_ids* whose records pass *sieve*, in their order."""
         if sieve.is_open:
             return list(job_ids)
-        if self.keys.shards == 1:
+        if self._keys.shards == 1:
             return [job_ids[n] for n in self._fitting(job_ids, sieve)]
         places: list[int] = []
-        for shard in range(self.keys.shards):
-            own = [n for n, job_id in enumerate(job_ids) if self.keys.shard_of(job_id) == shard]
+        for shard in range(self._keys.shards):
+            own = [n for n, job_id in enumerate(job_ids) if self._keys.shard_of(job_id) == shard]
             places += [own[n] for n in self._fitting([job_ids[n] for n in own], sieve)]
         return [job_ids[n] for n in sorted(places)]
 
@@ -106,38 +104,38 @@ class Lists:
         """The places in *job_ids*, of one shard, of those whose records pass."""
         if not job_ids:
             return []
-        records = [self.keys.record(job_id) for job_id in job_ids]
-        return [place - 1 for place in self.scripts.run("sift", records, [SCHEMA_VERSION, sieve.given()])]
+        records = [self._keys.record(job_id) for job_id in job_ids]
+        return [place - 1 for place in self._scripts.run("sift", records, [SCHEMA_VERSION, sieve.given()])]
 
     def counts(self) -> dict[JobState, int]:
         """The number of jobs in each state, exact; each a count in an ordered set, whatever it holds."""
         self.forget()
         totals = dict.fromkeys(JobState, 0)
         with store_errors():
-            for shard in range(self.keys.shards):
-                pipeline = self.scripts.client.pipeline(transaction=False)
+            for shard in range(self._keys.shards):
+                pipeline = self._scripts.client.pipeline(transaction=False)
                 for state in JobState:
                     first = RANKS[state] * RANK_STEP
-                    pipeline.zcount(self.keys.listed(shard), first, first + RANK_STEP - 1)
+                    pipeline.zcount(self._keys.listed(shard), first, first + RANK_STEP - 1)
                 for state, count in zip(JobState, pipeline.execute(), strict=True):
                     totals[state] += int(count)
         return totals
 
     def forget(self) -> int:
         """Take jobs whose records have ended out of the index; how many."""
-        return sum(self._forget(shard) for shard in range(self.keys.shards))
+        return sum(self._forget(shard) for shard in range(self._keys.shards))
 
     def _forget(self, shard: int) -> int:
-        closed, forgotten = self.keys.closed(shard), 0
+        closed, forgotten = self._keys.closed(shard), 0
         while True:
             with store_errors():
-                now = self.now() or _server_now(self.scripts)
-                ended = self.scripts.client.zrangebyscore(closed, "-inf", now, start=0, num=FORGOTTEN_AT_ONCE)
+                now = self._scripts.clock.now()
+                ended = self._scripts.client.zrangebyscore(closed, "-inf", now, start=0, num=FORGOTTEN_AT_ONCE)
                 ids = cast("list[str]", ended)
             if not ids:
                 return forgotten
-            keys = [self.keys.listed(shard), closed, *(self.keys.record(job_id) for job_id in ids)]
-            forgotten += int(self.scripts.run("forget", keys, [self.now(), *ids]))
+            keys = [self._keys.listed(shard), closed, *(self._keys.record(job_id) for job_id in ids)]
+            forgotten += int(self._scripts.run("forget", keys, [self._scripts.clock.given(), *ids]))
             if len(ids) < FORGOTTEN_AT_ONCE:
                 return forgotten
 
@@ -145,8 +143,3 @@ class Lists:
 def score(state: JobState, accepted_at: int) -> int:
     """The index entry of a job of *state* that was accepted at that instant, Unix ms."""
     return RANKS[state] * RANK_STEP + accepted_at
-
-
-def _server_now(scripts: Scripts) -> str:
-    seconds, microseconds = scripts.client.time()
-    return str(int(seconds) * 1000 + int(microseconds) // 1000)

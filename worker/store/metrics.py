@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from worker.errors import StoreError
 from worker.jobs.states import JobState
-from worker.store.counters import Counter
-from worker.store.keys import Keys
+from worker.store.counters import COUNTED_AT, Counter
 from worker.store.lists import RANKS
 from worker.store.scripts import Scripts, store_errors
 
@@ -27,8 +26,6 @@ OLDEST = 40
 WITHIN_SECONDS = (0, 3600, 6 * 3600)
 """Links that end within these times are told; 0: they should have ended."""
 MISSED_AT_ONCE = 500
-COUNTED_AT = "@"
-"""Ends the name of the field that says when a counter was last added to."""
 OPEN = (JobState.ACCEPTED, JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED, JobState.GENERATED)
 
 
@@ -94,12 +91,11 @@ class Figures:
 
 
 class Metrics:
-    """The metrics of one store. *now* is "" for the server's clock, Unix ms in tests."""
+    """The metrics of one store."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, now: Callable[[], str]) -> None:
+    def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._keys = keys
-        self._now = now
+        self._keys = scripts.keys
 
     def observe(self, histogram: Histogram, provider: str, value: float, *also: tuple[str, ...]) -> None:
         """Add *value* to *histogram*, and one to each of the counts *also*."""
@@ -119,8 +115,12 @@ class Metrics:
         """Count the callbacks that were awaited until now; how many."""
         missed = 0
         for shard in range(self._keys.shards):
-            keys = [self._keys.awaited(shard), self._keys.metrics(shard), self._keys.counters(shard)]
-            args: list[str | int] = [self._now(), Counter.CALLBACKS_MISSED, MISSED_AT_ONCE]
+            keys = [
+                self._keys.awaited(shard),
+                self._keys.metrics(shard),
+                self._keys.counters(shard),
+            ]
+            args: list[str | int] = [self._scripts.clock.given(), Counter.CALLBACKS_MISSED, MISSED_AT_ONCE]
             missed += int(self._scripts.run("missed", keys, args))
         return missed
 
@@ -153,9 +153,13 @@ class Metrics:
             "within_ms": [within * 1000 for within in WITHIN_SECONDS],
         }
         for shard in range(self._keys.shards):
-            keys = [self._keys.due(shard), self._keys.listed(shard), self._keys.perishing(shard)]
+            keys = [
+                self._keys.due(shard),
+                self._keys.listed(shard),
+                self._keys.perishing(shard),
+            ]
             keys += [self._keys.metrics(shard), self._keys.counters(shard)]
-            yield self._scripts.run("metrics", keys, [self._now(), json.dumps(given)])
+            yield self._scripts.run("metrics", keys, [self._scripts.clock.given(), json.dumps(given)])
 
     def _add(self, counts: Sequence[tuple[tuple[str, ...], int]]) -> None:
         try:

@@ -17,6 +17,7 @@ from worker.jobs.timing import DOUBT_SECONDS, ms
 from worker.store.layout import is_field
 from worker.store.lists import RANKS
 from worker.store.replies import Reply
+from worker.store.scripts import to_json
 
 ROOM = {"max_candidates": 8, "max_events": 16, "max_old_events": 8, "max_contradictions": 3}
 MAX_DETAIL = 200
@@ -68,7 +69,7 @@ def move_given(
     failed for `DOUBT_SECONDS`.
     """
     if to is JobState.SUBMITTING:
-        raise ValueError("a POST is begun by `Store.begin`, under a lease")
+        raise ValueError("a POST is begun by `Attempts.begin`, under a lease")
     if (to is JobState.FAILED) != (error is not None):
         raise ValueError("a failed job says why, and no other does")
     given = {
@@ -142,9 +143,3 @@ def read_refusal(why: str, until: str, ahead: int) -> Refusal:
 
 def read_job(job_id: str, record: str) -> Job:
     return Job.from_record(job_id, json.loads(record))
-
-
-def to_json(value: Any) -> str:
-    """*value* as JSON that Lua can read: what UTF-8 cannot hold (a lone surrogate) becomes a question mark."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="replace").decode()

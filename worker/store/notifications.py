@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job
 from worker.jobs.notification import Tries
-from worker.store.attempts import TOMBSTONE_MS
-from worker.store.move_arguments import read_reply, to_json
-from worker.store.rate_limits import Admission
+from worker.store.lifetimes import Lifetimes
+from worker.store.move_arguments import read_reply
 from worker.store.replies import Reply
+from worker.store.scripts import Scripts, store_errors, to_json
 
 MOST_DELIVERIES = 20
 """Tries that are kept of one job, the latest."""
 
 
-class Deliveries(Admission):
-    """The store as the step that notifies meets it."""
+class Notifications:
+    """The notifications of one store's jobs."""
+
+    def __init__(self, scripts: Scripts, lifetimes: Lifetimes) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
+        self._lifetimes = lifetimes
 
     def notified(
         self,
@@ -48,15 +54,17 @@ class Deliveries(Admission):
         }
         return self._notified(job, given, to_json(tried), rest_in_ms=rest_in_ms)
 
-    def make_durable(self, job_id: str) -> None:
-        """Return when all that the job's record holds is as durable as `durability` says: it may be told then."""
-        self._run("note", job_id, {"notes": {}}, "", durable=True)
+    def deliveries(self, job_id: str) -> list[dict[str, Any]]:
+        """The tries at the job's notifications, the latest 20, in the order they were made."""
+        with store_errors():
+            lines = cast("list[str]", self._scripts.client.lrange(self._keys.of(job_id)[7], 0, -1))
+        return [json.loads(line) for line in lines]
 
-    def hold_notification(self, job: Job, *, hold_ms: int) -> Reply:
+    def hold(self, job: Job, *, hold_ms: int) -> Reply:
         """Put a job off whose notification may not be sent now; its result is delivered, so nothing else waits."""
         return self._notified(job, {"outcome": "held", "hold_ms": hold_ms}, "", rest_in_ms=hold_ms)
 
     def _notified(self, job: Job, given: Mapping[str, Any], tried: str, *, rest_in_ms: int) -> Reply:
-        closing = {"retention_ms": self._retention_ms, "tombstone_ms": self._retention_ms + TOMBSTONE_MS}
+        closing = {"retention_ms": self._lifetimes.retention_ms, "tombstone_ms": self._lifetimes.tombstone_ms}
         given = {**given, **closing, "ver": job.ver, "rest_in_ms": rest_in_ms}
-        return read_reply(job.id, self._run("notified", job.id, given, tried, durable=True))
+        return read_reply(job.id, self._scripts.run_on_job("notified", job.id, given, tried, durable=True))

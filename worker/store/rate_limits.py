@@ -11,22 +11,27 @@ from typing import Any
 
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Lane, Limits, Operation, Permit, Refusal, Standing, from_millionths, millionths
-from worker.store.attempts import Operations
-from worker.store.move_arguments import read_refusal, to_json
-from worker.store.scripts import store_errors
+from worker.store.lifetimes import DAY_MS
+from worker.store.move_arguments import read_refusal
+from worker.store.pauses import Pauses
+from worker.store.scripts import Scripts, store_errors, to_json
 
-DAY_MS = 24 * 60 * 60 * 1000
 RESERVED_MS = 8 * DAY_MS
 """The life of the list of POSTs that reserved a day's budget: longer than a generation may take."""
 
 
-class Admission(Operations):
-    """The store as the steps meet it before they ask a provider."""
+class RateLimits:
+    """The limits of one store's providers."""
+
+    def __init__(self, scripts: Scripts, pauses: Pauses) -> None:
+        self._scripts = scripts
+        self._keys = scripts.keys
+        self._pauses = pauses
 
     def take(self, job_id: str, limits: Limits, op: Operation, *, is_urgent: bool = False) -> Permit:
         """Whether the job's request may begin now, behind all that wait longer; *is_urgent* goes before them."""
-        given = {"limits": self._given(limits), "op": op, "is_urgent": is_urgent}
-        return _permit(self._run("take", job_id, given, provider=limits.provider))
+        given = {"limits": self.given(limits), "op": op, "is_urgent": is_urgent}
+        return _permit(self._scripts.run_on_job("take", job_id, given, provider=limits.provider))
 
     def ask(self, limits: Limits, op: Operation, *, prober: str) -> Permit:
         """Whether a request that stands in no line may begin now; *prober* names whose it is."""
@@ -52,8 +57,12 @@ class Admission(Operations):
             entries: Sequence[str] = self._run_for(limits, "next", shard, op=op, most=most)
             if entries:
                 records = [self._keys.of(entry.rpartition(":")[2])[0] for entry in entries]
-                keys = [self._keys.due(shard), self._keys.of_provider(shard, limits.provider)[2], *records]
-                called += int(self._scripts.run("call", keys, [self._now(), *entries]))
+                keys = [
+                    self._keys.due(shard),
+                    self._keys.of_provider(shard, limits.provider)[2],
+                    *records,
+                ]
+                called += int(self._scripts.run("call", keys, [self._scripts.clock.given(), *entries]))
         return called
 
     def standing(self, limits: Limits) -> Standing:
@@ -61,8 +70,18 @@ class Admission(Operations):
         rows = [self._run_for(limits, "standing", shard) for shard in range(self._keys.shards)]
         lanes = [(_lane(*row[1:8]), _lane(*row[8:])) for row in rows]
         submit, poll = (_sum(of_op) for of_op in zip(*lanes, strict=True))
-        spent = from_millionths(self._spent(_day(self.now())))
+        spent = from_millionths(self._spent(_day(self._scripts.clock.now())))
         return Standing(limits, sum(int(row[0]) for row in rows), spent, submit, poll)
+
+    def ahead(self, job: Job) -> int:
+        """The number of jobs before *job* in its provider's line; 0 when it stands in none."""
+        if not job.place:
+            return 0
+        op = job.place.partition(":")[0]
+        entry = f"({job.provider}:{job.place}:{job.id}"
+        with store_errors():
+            line = self._keys.shared(job.id)[1]
+            return int(self._scripts.client.zlexcount(line, f"[{job.provider}:{op}:", entry))
 
     def reserve(
         self, limits: Limits, job_id: str, attempt: int, try_no: int, *, cost: int, day: str
@@ -86,21 +105,23 @@ class Admission(Operations):
     def _spent(self, day: str) -> int:
         """Millionths that are spent or reserved on that UTC day, at all providers."""
         with store_errors():
-            return int(self._client.hget(self._keys.budget(day)[0], day) or 0)
+            return int(self._scripts.client.hget(self._keys.budget(day)[0], day) or 0)
 
-    def _given(self, limits: Limits) -> dict[str, Any]:
+    def given(self, limits: Limits) -> dict[str, Any]:
         """*limits* as the scripts take them, with what stands in one shard for all: POSTs that wait for an operator, or
         for the next day's budget, leave the rate to the polls."""
         given = limits.given(self._keys.shards)
-        if limits.per_minute is not None and limits.provider in self.paused():
+        if limits.per_minute is not None and limits.provider in self._pauses.paused():
             given["is_paused"] = True
         if limits.daily_budget is not None:
-            given["spent"] = self._spent(_day(self.now()))
+            given["spent"] = self._spent(_day(self._scripts.clock.now()))
         return given
 
     def _run_for(self, limits: Limits, name: str, shard: int, **asked: Any) -> Any:
-        given = {"limits": self._given(limits), **asked}
-        return self._scripts.run(name, self._keys.of_provider(shard, limits.provider), [self._now(), to_json(given)])
+        given = {"limits": self.given(limits), **asked}
+        return self._scripts.run(
+            name, self._keys.of_provider(shard, limits.provider), [self._scripts.clock.given(), to_json(given)]
+        )
 
 
 def _day(now: int) -> str:

@@ -142,4 +142,4 @@ class ServerFacts:
     fsync: str | None  # always, everysec or no
     eviction_policy: str | None
     max_memory_bytes: int | None
-    durability: str  # see `Store.durability`
+    durability: str  # see `Scripts.durability`

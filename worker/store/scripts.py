@@ -1,24 +1,26 @@
 """Runs the Lua scripts: one file in `lua/` per operation, one round trip per run.
 
+`Scripts` alone knows the client, the keys and shards, and the clock: every part of the store stands on one.
 A durable run returns only when the write is on disk, or raises `NotDurableError`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
 from worker.errors import NotDurableError, StoreError, UnknownLayoutError
-from worker.jobs.job import LEAVE_IT
+from worker.jobs.job import LEAVE_IT, SCHEMA_VERSION
 from worker.store.cluster import learn, master_of, masters
 from worker.store.keys import Keys
 
@@ -87,6 +89,12 @@ def store_errors() -> Iterator[None]:
         raise StoreError(f"Redis did not take it ({type(err).__name__}): {err}") from err
 
 
+def to_json(value: Any) -> str:
+    """*value* as JSON that Lua can read: what UTF-8 cannot hold (a lone surrogate) becomes a question mark."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class _Script:
     text: str
@@ -104,12 +112,33 @@ class _Script:
 _LOADED = {name: _Script.load(name) for name in SCRIPTS}
 
 
-class Scripts:
-    """The scripts of one client."""
+class Clock:
+    """The clock that the records' instants are by: the server's, or *fixed*, which tests move. Unix ms."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    def __init__(self, client: Callable[[], redis.Redis], fixed: Callable[[], int] | None) -> None:
+        self._client = client
+        self._fixed = fixed
+
+    def now(self) -> int:
+        """The present instant, Unix ms."""
+        if self._fixed is not None:
+            return self._fixed()
+        with store_errors():
+            seconds, microseconds = self._client().time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def given(self) -> str:
+        """The instant as the scripts take it: "" for the server's own."""
+        return "" if self._fixed is None else str(self._fixed())
+
+
+class Scripts:
+    """The scripts of one client, whose records are in the shards of *keys*. *clock* (Unix ms) replaces the server's."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, clock: Callable[[], int] | None = None) -> None:
         self._unlooked = client
-        self._keys = keys
+        self.keys = keys
+        self.clock = Clock(lambda: self.client, clock)
 
     @cached_property
     def client(self) -> redis.Redis:
@@ -118,12 +147,12 @@ class Scripts:
         Who comes first writes the number down; another one would not find the jobs, and pay for them again.
         """
         with store_errors():
-            if (held := self._unlooked.get(self._keys.shard_count())) is None:
+            if (held := self._unlooked.get(self.keys.shard_count())) is None:
                 # records that are older than the number itself are in one
-                is_older = self._unlooked.exists(self._keys.due(0))
-                self._unlooked.set(self._keys.shard_count(), 1 if is_older else self._keys.shards, nx=True)
-                held = self._unlooked.get(self._keys.shard_count())
-        if held != str(self._keys.shards):
+                is_older = self._unlooked.exists(self.keys.due(0))
+                self._unlooked.set(self.keys.shard_count(), 1 if is_older else self.keys.shards, nx=True)
+                held = self._unlooked.get(self.keys.shard_count())
+        if held != str(self.keys.shards):
             raise StoreError(f"the records of CALLSHEET_REDIS_URL are in other shards: set CALLSHEET_SHARDS={held!s}")
         return self._unlooked
 
@@ -163,6 +192,33 @@ class Scripts:
             except MovedError as err:  # nothing has run
                 learn(self.client, err)
                 return self._send(name, keys, args, waits_with)
+
+    def run_on_job(
+        self,
+        name: str,
+        job_id: str,
+        given: Mapping[str, Any],
+        *texts: str | bytes,
+        durable: bool = False,
+        provider: str = "",
+    ) -> Any:
+        """The reply of a script about one job: it has the job's keys and *given*, with *provider* its limits too."""
+        sync_key = self.keys.synced(job_id) if durable else None
+        args = [job_id, self.clock.given(), to_json({**given, "reads": str(SCHEMA_VERSION)}), *texts]
+        keys = [*self.keys.of(job_id), *self.keys.shared(job_id)]
+        if provider:
+            keys.append(self.keys.limits(self.keys.shard_of(job_id), provider))
+        return self.run(name, keys, args, sync_key=sync_key)
+
+    def hash_at(self, key: str) -> dict[str, str]:
+        """The fields of a hash; empty when there is none."""
+        with store_errors():
+            return cast("dict[str, str]", self.client.hgetall(key))
+
+    def text_at(self, key: str) -> str | None:
+        """The text of a key; None when there is none."""
+        with store_errors():
+            return cast("str | None", self.client.get(key))
 
     def _send(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes], sync_key: str | None) -> Any:
         sha = _LOADED[name].sha

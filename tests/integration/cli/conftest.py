@@ -141,14 +141,14 @@ class Lives:
         self.store = store
 
     def accept(self, job_id: str, provider: str = "evolink") -> None:
-        self.store.accept(job_id, spec_json="{}", spec_sha256="0" * 64, provider=provider, model="m", request=None)
+        self.store.jobs.accept(job_id, spec_json="{}", spec_sha256="0" * 64, provider=provider, model="m", request=None)
 
     def submit(self, job_id: str, *, due_in_ms: int = 60_000) -> Job:
-        claim = self.store.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
+        claim = self.store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
         assert claim is not None
-        assert self.store.begin(claim).applied
+        assert self.store.attempts.begin(claim).applied
         return self._moved(
-            self.store.bind(
+            self.store.attempts.bind(
                 job_id,
                 attempt=1,
                 provider=claim.job.provider,
@@ -159,20 +159,22 @@ class Lives:
         )
 
     def progress(self, job_id: str, percent: int) -> None:
-        claim = self.store.claim(job_id, states=(JobState.SUBMITTED,), lease_ms=LEASE_MS)
+        claim = self.store.due.claim(job_id, states=(JobState.SUBMITTED,), lease_ms=LEASE_MS)
         assert claim is not None
-        self.store.rest(claim, due_in_ms=60_000, facts={"progress": str(percent)})
+        self.store.due.rest(claim, due_in_ms=60_000, facts={"progress": str(percent)})
 
     def archive(self, job_id: str) -> Job:
-        self.store.move(job_id, JobState.GENERATED, attempt=1, path="poll", facts={"generated_by": "poll"})
+        self.store.jobs.move(job_id, JobState.GENERATED, attempt=1, path="poll", facts={"generated_by": "poll"})
         facts = {"videos": videos_json((VIDEO,))}
-        return self._moved(self.store.move(job_id, JobState.ARCHIVED, attempt=1, path="poll", facts=facts).job)
+        return self._moved(self.store.jobs.move(job_id, JobState.ARCHIVED, attempt=1, path="poll", facts=facts).job)
 
     def fail(self, job_id: str, error: JobError) -> None:
-        self.close(self._moved(self.store.move(job_id, JobState.FAILED, attempt=1, path="submit", error=error).job))
+        self.close(
+            self._moved(self.store.jobs.move(job_id, JobState.FAILED, attempt=1, path="submit", error=error).job)
+        )
 
     def close(self, job: Job) -> None:
-        assert self.store.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
+        assert self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
 
     def _moved(self, job: Job | None) -> Job:
         assert job is not None

@@ -20,9 +20,9 @@ def test_a_job_that_nobody_heard_of_is_cancelled(callsheet: Run, store: Store, l
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "j1 is cancelled: no provider heard of it, nothing was paid\n"
-    job = store.get("j1")
+    job = store.jobs.get("j1")
     assert job is not None
-    assert (job.state, job.path, store.due_at("j1") is not None) == (JobState.CANCELLED, "operator", True)
+    assert (job.state, job.path, store.due.at("j1") is not None) == (JobState.CANCELLED, "operator", True)
 
 
 def test_cancelling_twice_says_so_and_is_no_error(callsheet: Run, lives: Lives) -> None:
@@ -36,21 +36,21 @@ def test_cancelling_twice_says_so_and_is_no_error(callsheet: Run, lives: Lives) 
 
 def test_too_late_names_who_has_it_and_that_the_cost_stands(callsheet: Run, store: Store, lives: Lives) -> None:
     cost = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
-    store.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=cost)
+    store.jobs.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=cost)
     lives.submit("j1")
 
     done = callsheet("cancel", "j1")
 
     assert is_one_clear_line(done, 3)
     assert "evolink has j1 as r-j1, its cost stands (0.56 USD by the list price)" in done.stderr
-    assert store.get("j1").state is JobState.SUBMITTED  # type: ignore[union-attr]
+    assert store.jobs.get("j1").state is JobState.SUBMITTED  # type: ignore[union-attr]
 
 
 def test_a_post_in_flight_is_too_late(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("j1")
-    claim = store.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
+    claim = store.due.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
     assert claim is not None
-    store.begin(claim)
+    store.attempts.begin(claim)
 
     done = callsheet("cancel", "j1")
 
@@ -60,13 +60,13 @@ def test_a_post_in_flight_is_too_late(callsheet: Run, store: Store, lives: Lives
 
 def test_a_callback_for_a_post_not_on_record_makes_it_too_late(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("j1")
-    store.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
+    store.callbacks.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
 
     done = callsheet("cancel", "j1")
 
     assert is_one_clear_line(done, 3)
-    assert store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
-    assert list(store.candidates("j1")) == ["r-x"]
+    assert store.jobs.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert list(store.callbacks.candidates("j1")) == ["r-x"]
 
 
 def test_a_second_attempt_that_waits_is_cancelled_and_the_cost_of_the_first_is_named(
@@ -75,7 +75,7 @@ def test_a_second_attempt_that_waits_is_cancelled_and_the_cost_of_the_first_is_n
     lives.accept("j1")
     lives.submit("j1")
     lives.fail("j1", JobError("generate", "nsfw", "no"))
-    store.try_again("j1", attempt=1, pay_again=True)
+    store.attempts.try_again("j1", attempt=1, pay_again=True)
 
     done = callsheet("cancel", "j1")
 
@@ -94,7 +94,7 @@ def test_while_s3_is_away_it_says_that_nobody_can_tell(callsheet: Run, store: St
     assert is_one_clear_line(done, 3)
     assert "j1 is not cancelled: S3 does not answer" in done.stderr
     assert "callsheet cancel j1 again" in done.stderr
-    assert store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert store.jobs.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
 
 
 def test_a_job_that_has_ended_is_not_cancelled(callsheet: Run, lives: Lives) -> None:

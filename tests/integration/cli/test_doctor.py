@@ -156,9 +156,9 @@ def test_many_breaches_are_told_in_few_lines(store: Store, redis_client: redis.R
 
 def test_a_step_that_holds_its_job_for_long_is_a_warning(store: Store, lives: Lives, redis_client: redis.Redis) -> None:
     lives.accept("held")
-    assert store.claim("held", states=tuple(JobState), lease_ms=60_000) is not None
+    assert store.due.claim("held", states=tuple(JobState), lease_ms=60_000) is not None
     before = bad(store_checks.clock(store))
-    redis_client.hset(store._keys.of("held")[0], "leased_at", store.now() - 20 * 60_000)
+    redis_client.hset(store.scripts.keys.of("held")[0], "leased_at", store.clock.now() - 20 * 60_000)
 
     (finding,) = bad(store_checks.clock(store))
 
@@ -168,7 +168,7 @@ def test_a_step_that_holds_its_job_for_long_is_a_warning(store: Store, lives: Li
 
 def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redis_client: redis.Redis) -> None:
     lives.accept("waiting")
-    redis_client.zadd("callsheet:{0}:due", {"waiting": store.now() - 10 * 60_000})
+    redis_client.zadd("callsheet:{0}:due", {"waiting": store.clock.now() - 10 * 60_000})
 
     (finding,) = bad(store_checks.clock(store))
 
@@ -178,8 +178,8 @@ def test_a_clock_that_stands_still_is_a_warning(store: Store, lives: Lives, redi
 
 
 def test_counters_worth_alarm_are_warnings(store: Store) -> None:
-    store.count(Counter.CALLBACKS_ORPHANED)
-    store.count(Counter.SPEC_CONFLICTS, 3)
+    store.counters.add(Counter.CALLBACKS_ORPHANED)
+    store.counters.add(Counter.SPEC_CONFLICTS, 3)
 
     findings = bad(store_checks.counters(store))
 
@@ -191,7 +191,7 @@ def test_counters_worth_alarm_are_warnings(store: Store) -> None:
 
 @pytest.mark.parametrize("counter", [counter for counter in Counter if counter.is_grave])
 def test_a_grave_counter_is_alarmed(store: Store, counter: Counter) -> None:
-    store.count(counter)
+    store.counters.add(counter)
 
     (finding,) = bad(store_checks.counters(store))
 
@@ -200,8 +200,8 @@ def test_a_grave_counter_is_alarmed(store: Store, counter: Counter) -> None:
 
 
 def test_a_counter_that_nothing_was_added_to_for_a_week_is_no_warning_any_more(store: Store) -> None:
-    store.count(Counter.SPEC_CONFLICTS)
-    store._client.hset("callsheet:{0}:counters", "spec_conflicts@", store.now() - 8 * 24 * 3600_000)
+    store.counters.add(Counter.SPEC_CONFLICTS)
+    store.scripts.client.hset("callsheet:{0}:counters", "spec_conflicts@", store.clock.now() - 8 * 24 * 3600_000)
 
     (finding,) = store_checks.counters(store)
 
@@ -212,9 +212,9 @@ def test_a_counter_that_nothing_was_added_to_for_a_week_is_no_warning_any_more(s
 @pytest.mark.usefixtures("living")
 def test_the_exit_status_tells_sound_from_warned_from_broken(callsheet: Run, store: Store) -> None:
     sound = callsheet("doctor").returncode
-    store.count(Counter.SPEC_CONFLICTS)
+    store.counters.add(Counter.SPEC_CONFLICTS)
     warned, strict = callsheet("doctor").returncode, callsheet("doctor", "--strict").returncode
-    store._client.zadd("callsheet:{0}:due", {"ghost": 1})
+    store.scripts.client.zadd("callsheet:{0}:due", {"ghost": 1})
     broken = callsheet("doctor").returncode
 
     assert (sound, warned, strict, broken) == (0, 3, 1, 1)
@@ -239,8 +239,8 @@ def test_a_redis_that_was_emptied_is_seen_by_the_jobs_that_the_bucket_has(
     callsheet: Run, environment: dict[str, str], store: Store
 ) -> None:
     bucket = Bucket.connect(environment["CALLSHEET_BUCKET"], "callsheet")
-    bucket.manifests.put("archived", store.now(), {"job_id": "archived"})
-    bucket.intents.begin("in-flight", 1, 1, by="1:1", at=store.now())
+    bucket.manifests.put("archived", store.clock.now(), {"job_id": "archived"})
+    bucket.intents.begin("in-flight", 1, 1, by="1:1", at=store.clock.now())
 
     done, listed = callsheet("doctor"), callsheet("list", "--stuck")
 
@@ -387,7 +387,7 @@ def test_equal_clocks_are_one_good_line(store: Store, gmicloud: Provider) -> Non
 
 
 def test_another_callsheet_in_another_database_of_the_same_redis_is_seen(store: Store) -> None:
-    client: redis.Redis = store._client
+    client: redis.Redis = store.scripts.client
     options = client.connection_pool.connection_kwargs
     with redis.Redis(connection_pool=redis.ConnectionPool(**{**options, "db": 9})) as neighbour:
         before = dependency_checks.neighbours(client)
@@ -400,12 +400,12 @@ def test_another_callsheet_in_another_database_of_the_same_redis_is_seen(store: 
 
 def test_records_of_a_layout_that_is_not_known_are_told(store: Store) -> None:
     for job_id in ("known", "foreign"):
-        store.accept(job_id, spec_json="{}", spec_sha256="a", provider="gmicloud", model="m")
+        store.jobs.accept(job_id, spec_json="{}", spec_sha256="a", provider="gmicloud", model="m")
     assert bad(store_checks.layouts(store)) == []
-    record = store._keys.of("foreign")[0]
-    store._client.hset(record, "v", "99")
+    record = store.scripts.keys.of("foreign")[0]
+    store.scripts.client.hset(record, "v", "99")
 
     [finding] = bad(store_checks.layouts(store))
 
     assert finding.seen.startswith("1 records are of a layout that this Callsheet does not know")
-    store._client.hset(record, "v", "1")
+    store.scripts.client.hset(record, "v", "1")

@@ -17,14 +17,14 @@ def broken(store: Store, lives: Lives) -> Store:
         lives.accept(job_id)
         lives.submit(job_id)
     lives.close(lives.archive("closed"))
-    client = store._client
+    client = store.scripts.client
     client.zrem(DUE, "never-due")
     client.zadd(DUE, {"closed": 1, "no-record": 2, "no job: at all": 3})
     return store
 
 
 def test_every_breach_is_mended_and_told(callsheet: Run, broken: Store) -> None:
-    before = broken.due_at("sound")
+    before = broken.due.at("sound")
 
     done = callsheet("doctor", "--fix")
 
@@ -35,8 +35,8 @@ def test_every_breach_is_mended_and_told(callsheet: Run, broken: Store) -> None:
         "'no job: at all' was due but not open: its entry is removed",
         "no-record was due but not open: its entry is removed",
     ]
-    assert broken.audit() == []
-    assert broken.due_at("sound") == before
+    assert broken.audit.breaches() == []
+    assert broken.due.at("sound") == before
     assert "ok    open <=> due" in done.stdout
 
 
@@ -47,19 +47,19 @@ def test_without_fix_nothing_is_changed_and_the_way_out_is_named(callsheet: Run,
     assert "never-due is open (submitted) but never due; a fault: keep the logs, report it; callsheet doctor --fix" in (
         done.stdout
     )
-    assert len(broken.audit()) == 4
+    assert len(broken.audit.breaches()) == 4
 
 
 def test_a_sound_system_is_left_alone(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("sound")
 
     assert "done" not in callsheet("doctor", "--fix").stdout
-    assert store.mend() == []
+    assert store.audit.mend() == []
 
 
 def test_a_mended_job_goes_on_and_garbage_does_not_stop_the_sweep(broken: Store) -> None:
-    nudged = {nudge.job_id for nudge in broken.nudge(broken.due())}
-    broken.mend()
+    nudged = {nudge.job_id for nudge in broken.due.nudge(broken.due.ids())}
+    broken.audit.mend()
 
     assert nudged == set()
-    assert [nudge.job_id for nudge in broken.nudge(broken.due())] == ["never-due"]
+    assert [nudge.job_id for nudge in broken.due.nudge(broken.due.ids())] == ["never-due"]

@@ -21,10 +21,10 @@ def waiting(store: Store, lives: Lives) -> str:
     lives.accept("j1", "evolink")
     lives.submit("j1")
     lives.accept("j2", "evolink")
-    claim = store.claim("j2", states=(JobState.ACCEPTED,), lease_ms=60_000)
+    claim = store.due.claim("j2", states=(JobState.ACCEPTED,), lease_ms=60_000)
     assert claim is not None
-    assert store.begin(claim, limits=EVOLINK).word == "busy"
-    store.rest(claim, due_in_ms=60_000, notes={"waiting_for": "room"}, waits=Place(Operation.SUBMIT, 1))
+    assert store.attempts.begin(claim, limits=EVOLINK).word == "busy"
+    store.due.rest(claim, due_in_ms=60_000, notes={"waiting_for": "room"}, waits=Place(Operation.SUBMIT, 1))
     return "j2"
 
 
@@ -66,7 +66,7 @@ def test_the_doctor_tells_how_much_of_each_limit_and_of_the_budget_is_in_use(cal
 
 
 def test_the_doctor_warns_of_an_open_breaker(callsheet: Run, store: Store) -> None:
-    store.report(EVOLINK, Operation.SUBMIT, prober="j1", outcome="locked_out", why="http_401")
+    store.limits.report(EVOLINK, Operation.SUBMIT, prober="j1", outcome="locked_out", why="http_401")
 
     printed = callsheet("doctor").stdout
 

@@ -42,16 +42,23 @@ def failed(store: Store, receiver: Receiver) -> Callable[..., None]:
 
     def end(job_id: str = JOB, *, is_dead: bool = False) -> None:
         spec = json.dumps({"notify_url": receiver.url("/hook?token=1"), "metadata": {"order": 7}})
-        store.accept(job_id, spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", notifies=True)
+        store.jobs.accept(job_id, spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", notifies=True)
         error = JobError("submit", "refused", "no")
-        store.move(job_id, JobState.FAILED, attempt=1, path="submit", error=error)
-        ver = store.get(job_id).ver  # type: ignore[union-attr]
-        store.settle(job_id, ver=ver, paid="result", rest_in_ms=1000)
+        store.jobs.move(job_id, JobState.FAILED, attempt=1, path="submit", error=error)
+        ver = store.jobs.get(job_id).ver  # type: ignore[union-attr]
+        store.jobs.settle(job_id, ver=ver, paid="result", rest_in_ms=1000)
         if is_dead:
-            job = store.get(job_id)
+            job = store.jobs.get(job_id)
             assert job is not None
-            tried = {"at": store.now(), "ver": ver, "path": "sweep", "status": 410, "ms": 3, "words": "no such hook"}
-            store.notified(job, "dead", tried, rest_in_ms=1000)
+            tried = {
+                "at": store.clock.now(),
+                "ver": ver,
+                "path": "sweep",
+                "status": 410,
+                "ms": 3,
+                "words": "no such hook",
+            }
+            store.notifications.notified(job, "dead", tried, rest_in_ms=1000)
 
     return end
 
@@ -63,7 +70,7 @@ def test_renotify_sends_the_notification_once_more_under_its_id(
 
     done = callsheet("renotify", JOB, "--reason", "they lost it")
 
-    job = store.get(JOB)
+    job = store.jobs.get(JOB)
     assert job is not None
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"{JOB} is told: the receiver took it in \d+ ms \(answered 204\)\n", done.stdout)
@@ -71,9 +78,9 @@ def test_renotify_sends_the_notification_once_more_under_its_id(
     assert receiver.ids == [f"{JOB}.{job.ver}"]
     assert job.notified_ver == job.ver
     assert not job.notify_dead
-    assert [tried["path"] for tried in store.deliveries(JOB)] == ["sweep", "operator"]
-    assert store.entries(JOB)[-1].actor
-    assert (store.entries(JOB)[-1].detail, store.entries(JOB)[-1].reason) == (
+    assert [tried["path"] for tried in store.notifications.deliveries(JOB)] == ["sweep", "operator"]
+    assert store.history.entries(JOB)[-1].actor
+    assert (store.history.entries(JOB)[-1].detail, store.history.entries(JOB)[-1].reason) == (
         "its notification was sent once more",
         "they lost it",
     )
@@ -83,23 +90,23 @@ def test_renotify_in_vain_changes_no_schedule(
     callsheet: Run, failed: Callable[..., None], store: Store, receiver: Receiver
 ) -> None:
     failed()
-    job = store.get(JOB)
+    job = store.jobs.get(JOB)
     assert job is not None
-    now = store.now()
+    now = store.clock.now()
     tries = Tries(3, now - 1000, now + 3_600_000)
-    store.notified(job, "again", {"at": now, "ver": job.ver}, tries=tries, rest_in_ms=1000)
-    due_at = store.due_at(JOB)
+    store.notifications.notified(job, "again", {"at": now, "ver": job.ver}, tries=tries, rest_in_ms=1000)
+    due_at = store.due.at(JOB)
     receiver.answer = Answer(500, body=b"down")
 
     done = callsheet("renotify", JOB, "--json")
 
-    after = store.get(JOB)
+    after = store.jobs.get(JOB)
     assert after is not None
     assert done.returncode == 3
     document = json.loads(done.stdout)
     assert (document["outcome"], document["status"], document["answer"]) == ("failed", 500, "down")
     assert after.notify_tries == tries.text(job.ver)
-    assert store.due_at(JOB) == due_at
+    assert store.due.at(JOB) == due_at
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_what_cannot_be_sent_is_one_line(callsheet: Run, arguments: tuple[str, .
 
 
 def test_a_job_that_has_not_ended_is_not_told(callsheet: Run, store: Store) -> None:
-    store.accept(JOB, spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m")
+    store.jobs.accept(JOB, spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m")
 
     done = callsheet("renotify", JOB)
 
@@ -128,9 +135,9 @@ def test_a_job_that_has_not_ended_is_not_told(callsheet: Run, store: Store) -> N
 
 
 def test_a_job_that_is_told_nowhere_says_so(callsheet: Run, store: Store) -> None:
-    store.accept(JOB, spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m")
+    store.jobs.accept(JOB, spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m")
     error = JobError("submit", "refused", "no")
-    store.move(JOB, JobState.FAILED, attempt=1, path="submit", error=error)
+    store.jobs.move(JOB, JobState.FAILED, attempt=1, path="submit", error=error)
 
     done = callsheet("renotify", JOB)
 

@@ -16,10 +16,10 @@ def test_a_provider_is_paused_and_resumed(callsheet: Run, store: Store, lives: L
 
     assert "evolink is paused since 20" in paused.stdout
     assert "accepted jobs that wait until it is resumed: 1" in paused.stdout
-    assert list(store.paused()) == ["evolink"]
+    assert list(store.pauses.paused()) == ["evolink"]
 
     assert callsheet("resume", "evolink").stdout == "evolink is resumed; 1 accepted jobs are due now\n"
-    assert store.paused() == {}
+    assert store.pauses.paused() == {}
 
 
 def test_resuming_what_is_not_paused_says_so(callsheet: Run) -> None:

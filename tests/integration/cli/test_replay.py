@@ -20,7 +20,7 @@ BODY = {
 def called(store: Store, status: str, *, terminal: bool = True, attempt: int = 1) -> None:
     kind = EventKind.GENERATED if terminal else EventKind.PENDING
     event = ProviderEvent("r-j1", kind, status)
-    store.arrive(
+    store.callbacks.arrive(
         "j1",
         attempt=attempt,
         request_id="r-j1",
@@ -32,7 +32,7 @@ def called(store: Store, status: str, *, terminal: bool = True, attempt: int = 1
 
 def keep_stray(store: Store, **changed: object) -> None:
     stray = {"provider": "evolink", "job_id": "j1", "attempt": 1, "reason": "missing", "at": 1_795_000_000_000}
-    store.keep_stray({**stray, "body": json.dumps(BODY), **changed})
+    store.callbacks.keep_stray({**stray, "body": json.dumps(BODY), **changed})
 
 
 def test_the_latest_end_is_looked_at_again(callsheet: Run, store: Store, lives: Lives) -> None:
@@ -40,12 +40,12 @@ def test_the_latest_end_is_looked_at_again(callsheet: Run, store: Store, lives: 
     lives.submit("j1")
     called(store, "completed")
     lives.progress("j1", 10)
-    assert (store.due_at("j1") or 0) > store.now()
+    assert (store.due.at("j1") or 0) > store.clock.now()
 
     done = callsheet("replay", "j1")
 
     assert (done.returncode, done.stdout) == (0, "j1 is due now and looks at what r-j1 is said to be\n")
-    assert (store.due_at("j1") or 0) <= store.now()
+    assert (store.due.at("j1") or 0) <= store.clock.now()
 
 
 def test_the_callbacks_kept_are_listed_and_chosen_by_number(callsheet: Run, store: Store, lives: Lives) -> None:
@@ -79,7 +79,7 @@ def test_an_archived_job_is_not_looked_at_again(callsheet: Run, store: Store, li
     lives.close(lives.archive("j1"))
 
     assert is_one_clear_line(callsheet("replay", "j1"), 3)
-    assert store.due_at("j1") is None
+    assert store.due.at("j1") is None
 
 
 def test_a_stray_finds_its_job_once_there_is_one(callsheet: Run, store: Store, lives: Lives) -> None:
@@ -92,8 +92,8 @@ def test_a_stray_finds_its_job_once_there_is_one(callsheet: Run, store: Store, l
     assert is_one_clear_line(before, 3)
     assert "there is still no record of its job: callsheet restore" in before.stderr
     assert done.stdout == "stray 1, for j1: it was kept before\n"  # with the job, which is led to its request
-    assert len(store.events("j1")) == 1
-    assert len(store.candidates("j1")) == 1
+    assert len(store.callbacks.events("j1")) == 1
+    assert len(store.callbacks.candidates("j1")) == 1
 
 
 def test_a_stray_that_is_no_callback_is_one_clear_line(callsheet: Run, store: Store) -> None:

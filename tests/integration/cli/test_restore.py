@@ -23,13 +23,13 @@ def lost(store: Store, lives: Lives, environment: dict[str, str], bucket_name: s
         lives.accept(job_id)
         lives.submit(job_id)
         lives.close(lives.archive(job_id))
-        job = store.get(job_id)
+        job = store.jobs.get(job_id)
         assert job is not None
         key = f"callsheet/2026/11/20/{job_id}/job.json"
         client.put_object(
-            Bucket=bucket_name, Key=key, Body=json.dumps(manifest_of(job, store.spec_json(job.id))).encode()
+            Bucket=bucket_name, Key=key, Body=json.dumps(manifest_of(job, store.history.spec_json(job.id))).encode()
         )
-    store._client.flushall()
+    store.scripts.client.flushall()
     yield client
     client.close()
 
@@ -41,19 +41,19 @@ def test_without_apply_it_only_counts(callsheet: Run, store: Store, lost: Any) -
     assert done.stdout == (
         "2 of 2 jobs in the bucket are missing in Redis; 0 are known; to restore them: callsheet restore --apply\n"
     )
-    assert store.get("j1") is None
+    assert store.jobs.get("j1") is None
 
 
 def test_with_apply_the_records_are_there_again(callsheet: Run, store: Store, lost: Any) -> None:
     done = callsheet("restore", "--apply", "--reason", "the disk died")
 
-    job = store.get("j1")
-    [entry] = store.entries("j1")
+    job = store.jobs.get("j1")
+    [entry] = store.history.entries("j1")
     assert (bool(entry.actor), entry.reason) == (True, "the disk died")
     assert done.stdout == "2 of 2 jobs in the bucket are restored; 0 were known already\n"
     assert job is not None
     assert job.videos == (VIDEO,)
-    assert store.audit() == []
+    assert store.audit.breaches() == []
 
 
 def test_a_manifest_that_cannot_be_used_is_named(callsheet: Run, bucket_name: str, lost: Any) -> None:
@@ -75,7 +75,7 @@ def answered(store: Store, lives: Lives, bucket_name: str) -> Iterator[None]:
     lives.accept("j1")
     client, _ = s3.connect()
     for job_id in ("j1", "j2"):
-        told = {"begun_at": store.now(), "by": "a", "request_id": f"r-{job_id}", "provider": "evolink"}
+        told = {"begun_at": store.clock.now(), "by": "a", "request_id": f"r-{job_id}", "provider": "evolink"}
         key = f"callsheet/.callsheet/intents/{job_id}/1-1"
         client.put_object(Bucket=bucket_name, Key=key, Body=json.dumps(told).encode())
     yield
@@ -94,7 +94,7 @@ def test_requests_that_redis_has_lost_are_counted_without_apply(callsheet: Run, 
     assert done.stderr == (
         "j2: evolink took it as r-j2: send the job again, and it is bound to that instead of being paid again\n"
     )
-    job = store.get("j1")
+    job = store.jobs.get("j1")
     assert job is not None
     assert job.request_id is None
 
@@ -102,7 +102,7 @@ def test_requests_that_redis_has_lost_are_counted_without_apply(callsheet: Run, 
 def test_requests_that_redis_has_lost_are_bound_with_apply(callsheet: Run, store: Store, answered: None) -> None:
     done = callsheet("restore", "--apply")
 
-    job = store.get("j1")
+    job = store.jobs.get("j1")
     assert done.returncode == 0
     assert "bound to requests that the bucket has kept: 1\n" in done.stdout
     assert job is not None

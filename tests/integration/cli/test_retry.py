@@ -17,18 +17,18 @@ COST = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"
 
 
 def priced(store: Store, lives: Lives) -> Job:
-    store.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=COST)
+    store.jobs.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=COST)
     return lives.submit("j1")
 
 
 def state_of(store: Store) -> JobState:
-    job = store.get("j1")
+    job = store.jobs.get("j1")
     assert job is not None
     return job.state
 
 
 def test_a_refused_job_gets_a_new_attempt_and_its_price_is_told(callsheet: Run, store: Store, lives: Lives) -> None:
-    store.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=COST)
+    store.jobs.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=COST)
     lives.fail("j1", REFUSED)
 
     done = callsheet("retry", "j1")
@@ -56,7 +56,7 @@ def test_what_may_be_paid_for_needs_leave_and_the_words_say_how(callsheet: Run, 
 
 def test_an_expired_job_is_asked_about_again_for_nothing(callsheet: Run, store: Store, lives: Lives) -> None:
     priced(store, lives)
-    store.move("j1", JobState.EXPIRED, attempt=1, path="sweep")
+    store.jobs.move("j1", JobState.EXPIRED, attempt=1, path="sweep")
 
     done = callsheet("retry", "j1")
 
@@ -66,8 +66,8 @@ def test_an_expired_job_is_asked_about_again_for_nothing(callsheet: Run, store: 
 
 def test_a_failed_archive_is_archived_again_for_nothing(callsheet: Run, store: Store, lives: Lives) -> None:
     priced(store, lives)
-    store.move("j1", JobState.GENERATED, attempt=1, path="poll")
-    store.move("j1", JobState.FAILED, attempt=1, path="sweep", error=JobError("archive", "dead", "gone"))
+    store.jobs.move("j1", JobState.GENERATED, attempt=1, path="poll")
+    store.jobs.move("j1", JobState.FAILED, attempt=1, path="sweep", error=JobError("archive", "dead", "gone"))
 
     done = callsheet("retry", "j1")
 
@@ -77,12 +77,12 @@ def test_a_failed_archive_is_archived_again_for_nothing(callsheet: Run, store: S
 
 def test_a_callback_is_looked_at_before_anything_is_paid_again(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("j1")
-    claim = store.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
+    claim = store.due.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
     assert claim is not None
-    store.begin(claim)
-    store.move("j1", JobState.UNCONFIRMED, attempt=1, path="submit")
-    store.move("j1", JobState.FAILED, attempt=1, path="sweep", error=JobError("confirm", "outcome_unknown", "?"))
-    store.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
+    store.attempts.begin(claim)
+    store.jobs.move("j1", JobState.UNCONFIRMED, attempt=1, path="submit")
+    store.jobs.move("j1", JobState.FAILED, attempt=1, path="sweep", error=JobError("confirm", "outcome_unknown", "?"))
+    store.callbacks.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
 
     done = callsheet("retry", "j1", "--pay-again")
 
@@ -105,7 +105,7 @@ def test_what_has_not_ended_without_a_video_is_left_alone(callsheet: Run, store:
 def test_a_tombstone_is_nothing_to_go_on_from(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("j1")
     lives.fail("j1", REFUSED)
-    store._client.delete("callsheet:{0}:job:j1")
+    store.scripts.client.delete("callsheet:{0}:job:j1")
 
     done = callsheet("retry", "j1")
 

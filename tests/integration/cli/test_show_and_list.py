@@ -22,9 +22,9 @@ def ids(printed: str) -> list[str]:
 
 def test_a_job_is_shown_with_all_that_is_known(callsheet: Run, store: Store, lives: Lives) -> None:
     spec = json.dumps({"model": "m", "prompt": "A corgi", "first_frame": SIGNED})
-    store.accept("j1", spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", request=None)
+    store.jobs.accept("j1", spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", request=None)
     lives.submit("j1")
-    store.arrive("j1", attempt=1, request_id="r-j1", fingerprint="f", is_terminal=True, event_json="{}")
+    store.callbacks.arrive("j1", attempt=1, request_id="r-j1", fingerprint="f", is_terminal=True, event_json="{}")
 
     done = callsheet("show", "j1")
 
@@ -56,11 +56,11 @@ def test_the_json_of_a_job_is_one_document(callsheet: Run, lives: Lives) -> None
 
 def test_an_unconfirmed_job_says_how_it_can_be_settled(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("j1", "gmicloud")
-    claim = store.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
+    claim = store.due.claim("j1", states=(JobState.ACCEPTED,), lease_ms=60_000)
     assert claim is not None
-    store.begin(claim)
-    store.move("j1", JobState.UNCONFIRMED, attempt=1, path="submit", due_in_ms=60_000)
-    store.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
+    store.attempts.begin(claim)
+    store.jobs.move("j1", JobState.UNCONFIRMED, attempt=1, path="submit", due_in_ms=60_000)
+    store.callbacks.arrive("j1", attempt=1, request_id="r-x", fingerprint="f", is_terminal=True, event_json="{}")
 
     waits = json.loads(callsheet("show", "j1", "--json").stdout)["waits_for"]
     words = waits["words"]
@@ -165,7 +165,7 @@ def test_a_failed_job_says_why_in_the_list_and_its_json(callsheet: Run, lives: L
 def test_a_stuck_job_says_what_its_last_tries_failed_with(callsheet: Run, store: Store, lives: Lives) -> None:
     lives.accept("slow")
     lives.submit("slow")
-    store.note("slow", failures="4", waiting_for="evolink to be polled (server_error: out of capacity)")
+    store.jobs.note("slow", failures="4", waiting_for="evolink to be polled (server_error: out of capacity)")
 
     text, row = callsheet("list", "--stuck").stdout, json.loads(callsheet("list", "--stuck", "--json").stdout)
 
@@ -206,7 +206,9 @@ def test_nothing_found_is_said_on_stderr(callsheet: Run) -> None:
 
 def newest_first(store: Store, *job_ids: str) -> list[str]:
     """*job_ids* by when they were accepted; of one instant, the greater id is first."""
-    return [job.id for job in sorted(store.read(job_ids), key=lambda job: (job.accepted_at, job.id), reverse=True)]
+    return [
+        job.id for job in sorted(store.records.read(job_ids), key=lambda job: (job.accepted_at, job.id), reverse=True)
+    ]
 
 
 @pytest.mark.parametrize("command", ["list", "watch j1"])

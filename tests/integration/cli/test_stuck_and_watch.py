@@ -15,10 +15,10 @@ from worker.store import Store
 
 def unconfirmed(store: Store, lives: Lives, job_id: str) -> None:
     lives.accept(job_id)
-    claim = store.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=60_000)
+    claim = store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=60_000)
     assert claim is not None
-    store.begin(claim)
-    store.move(job_id, JobState.UNCONFIRMED, attempt=1, path="submit", due_in_ms=60_000)
+    store.attempts.begin(claim)
+    store.jobs.move(job_id, JobState.UNCONFIRMED, attempt=1, path="submit", due_in_ms=60_000)
 
 
 def test_stuck_jobs_are_listed_with_their_reasons_and_others_are_not(
@@ -29,7 +29,7 @@ def test_stuck_jobs_are_listed_with_their_reasons_and_others_are_not(
     unconfirmed(store, lives, "unsure")
     lives.accept("lost")
     lives.submit("lost")
-    store._client.zrem("callsheet:{0}:due", "lost")
+    store.scripts.client.zrem("callsheet:{0}:due", "lost")
 
     done = callsheet("list", "--stuck")
 

@@ -25,10 +25,10 @@ def test_the_id_is_printed_and_the_job_is_recorded(callsheet_process: Run, store
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "order-1\n", "")
-    job = store.get("order-1")
+    job = store.jobs.get("order-1")
     assert job is not None
     assert job.state is JobState.ACCEPTED
-    assert json.loads(store.spec_json("order-1") or "") == {
+    assert json.loads(store.history.spec_json("order-1") or "") == {
         "model": "kling-3.0-turbo",
         "provider": "apimart",
         "prompt": "A corgi on the beach",
@@ -41,7 +41,7 @@ def test_the_id_is_printed_and_the_job_is_recorded(callsheet_process: Run, store
 def test_a_new_id_is_made_where_none_is_given(callsheet_process: Run, store: Store) -> None:
     done = callsheet_process("submit", *TEXT, "--json")
 
-    assert store.get(json.loads(done.stdout)["job_id"]) is not None
+    assert store.jobs.get(json.loads(done.stdout)["job_id"]) is not None
 
 
 def test_a_spec_can_be_a_document(callsheet_process: Run, store: Store, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_spec_can_be_a_document(callsheet_process: Run, store: Store, tmp_path
     done = callsheet_process("submit", "--id", "d1", "--spec", str(file))
 
     assert done.stdout == "d1\n"
-    assert json.loads(store.spec_json("d1") or "")["prompt"] == "ä"
+    assert json.loads(store.history.spec_json("d1") or "")["prompt"] == "ä"
 
 
 def test_the_same_again_is_the_same_job_and_another_spec_is_a_conflict(callsheet_process: Run, store: Store) -> None:
@@ -63,7 +63,7 @@ def test_the_same_again_is_the_same_job_and_another_spec_is_a_conflict(callsheet
     assert (again.returncode, again.stdout) == (0, "j1\n")
     assert is_one_clear_line(other, 1)
     assert "job j1 already exists with another spec" in other.stderr
-    assert "duration" not in (store.spec_json("j1") or "")
+    assert "duration" not in (store.history.spec_json("j1") or "")
 
 
 def test_five_problems_of_a_spec_are_told_in_one_line_and_nothing_is_recorded(callsheet: Run, store: Store) -> None:
@@ -75,7 +75,7 @@ def test_five_problems_of_a_spec_are_told_in_one_line_and_nothing_is_recorded(ca
     assert is_one_clear_line(done, 1)
     for field in ("duration", "resolution", "aspect_ratio", "sound", "watermark", "prompt"):
         assert f"{field}: " in done.stderr
-    assert store.get("bad") is None
+    assert store.jobs.get("bad") is None
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_bad_input_is_one_clear_line(
 
     assert is_one_clear_line(done, status)
     assert words in done.stderr
-    assert store.open_count() == 0
+    assert store.due.open_count() == 0
 
 
 def test_a_job_is_recorded_although_the_broker_is_down(callsheet_process: Run, store: Store) -> None:
     done = callsheet_process("submit", *TEXT, "--id", "j1", env={"CALLSHEET_BROKER_URL": "redis://127.0.0.1:1/0"})
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "j1\n", "")
-    assert store.get("j1") is not None
+    assert store.jobs.get("j1") is not None
 
 
 def test_waiting_in_a_pipe_tells_each_change_and_the_video(
@@ -173,7 +173,7 @@ def test_waiting_for_a_job_that_fails_exits_1_and_says_why(start_callsheet: Star
 
     lives.submit("j1")
     error = JobError("generate", "moderated", "not\x1b[2J this")
-    store.move("j1", JobState.FAILED, attempt=1, path="poll", error=error)
+    store.jobs.move("j1", JobState.FAILED, attempt=1, path="poll", error=error)
     shown, complaint = process.communicate(timeout=30)
 
     assert process.returncode == 1
@@ -187,7 +187,7 @@ def test_time_runs_out_in_words_and_the_job_stays(callsheet_process: Run, store:
     assert done.returncode == 1
     assert done.stderr.startswith("Error: job j1 is still accepted after ")
     assert done.stderr.endswith("; it goes on: callsheet show j1\n")
-    assert store.open_count() == 1
+    assert store.due.open_count() == 1
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_at_it(start_callsheet: Start, store: Store) -> None:
@@ -200,7 +200,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_at_it(start_callshee
 
     assert process.returncode == 130
     assert complaint.strip() == "the job goes on; look at it: callsheet show j1"
-    assert store.open_count() == 1
+    assert store.due.open_count() == 1
 
 
 def test_a_terminal_sees_one_line_redrawn(start_callsheet: Start, lives: Lives) -> None:

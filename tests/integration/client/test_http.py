@@ -34,7 +34,7 @@ def test_an_order_is_durable_when_it_returns(callsheet: Callsheet, lives: Lives)
     job = callsheet.order(SPEC, job_id="order-4711")
 
     assert (job.job_id, job.state, job.metadata) == ("order-4711", "accepted", {"order": 4711})
-    assert lives.store.get("order-4711") is not None
+    assert lives.store.jobs.get("order-4711") is not None
 
 
 def test_the_same_order_again_is_the_same_job(callsheet: Callsheet) -> None:
@@ -115,7 +115,7 @@ def test_a_job_that_does_not_end_in_time_goes_on(callsheet: Callsheet, lives: Li
     with pytest.raises(StillOpen, match="still accepted"):
         callsheet.wait("j1", timeout_seconds=1)
 
-    assert lives.store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert lives.store.jobs.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
 
 
 def test_a_video_that_does_not_come_leaves_no_file(callsheet: Callsheet, lives: Lives, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Scene:
     """Makes jobs that were accepted at a given time and took their way from there."""
 
     def __init__(self, settings: Settings, bucket: Bucket) -> None:
-        self.now = open_store(settings).now()
+        self.now = open_store(settings).clock.now()
         self.clock = Clock(self.now)
         self.bucket = bucket
         client = connect(settings.redis_url, timeout_seconds=30)
@@ -78,7 +78,7 @@ class Scene:
             **fields,
         }
         facts = {"cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}', "kind": "5/720p", "tenant": tenant}
-        self.store.accept(
+        self.store.jobs.accept(
             job_id,
             spec_json=json.dumps(spec),
             spec_sha256="0" * 64,
@@ -92,11 +92,11 @@ class Scene:
 
     def submit(self, job_id: str, *, progress: int = 0, due_in_ms: int = 20_000) -> None:
         self.clock.forward(900)
-        claim = self.store.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
+        claim = self.store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
         assert claim is not None
-        assert self.store.begin(claim, notes={"begun_at": str(claim.now)}).applied
+        assert self.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}).applied
         self.clock.forward(1400)
-        bound = self.store.bind(
+        bound = self.store.attempts.bind(
             job_id,
             attempt=1,
             provider=claim.job.provider,
@@ -109,14 +109,14 @@ class Scene:
             self._rest(job_id, progress, due_in_ms)
 
     def _rest(self, job_id: str, progress: int, due_in_ms: int) -> None:
-        claim = self.store.claim(job_id, states=(JobState.SUBMITTED,), lease_ms=LEASE_MS)
+        claim = self.store.due.claim(job_id, states=(JobState.SUBMITTED,), lease_ms=LEASE_MS)
         assert claim is not None
         left_ms = max(0, self.now - self.clock.at) + due_in_ms
-        self.store.rest(claim, due_in_ms=left_ms, facts={"progress": str(progress)}, notes={"polls": "4"})
+        self.store.due.rest(claim, due_in_ms=left_ms, facts={"progress": str(progress)}, notes={"polls": "4"})
 
     def call_back(self, job_id: str, kind: EventKind, status: str) -> None:
         event = ProviderEvent(request_id=f"task-{job_id}", kind=kind, status=status)
-        self.store.arrive(
+        self.store.callbacks.arrive(
             job_id,
             attempt=1,
             request_id=event.request_id,
@@ -131,7 +131,7 @@ class Scene:
             self.call_back(job_id, EventKind.GENERATED, "succeed")
             self.clock.forward(300)
         links = [Link("https://media.example.com/v.mp4", self.now + link_left_ms)]
-        moved = self.store.move(
+        moved = self.store.jobs.move(
             job_id,
             JobState.GENERATED,
             attempt=1,
@@ -143,17 +143,17 @@ class Scene:
         assert moved.applied, moved
         job = moved.job
         assert job is not None
-        self.store.learn(job.provider, job.model, took_ms / 1000, job.kind)
+        self.store.durations.learn(job.provider, job.model, took_ms / 1000, job.kind)
 
     def archive(self, job_id: str, n: int, *, differs: bool = False) -> Job:
         self.clock.forward(2200)
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         assert job is not None
         video = self.film(job, n)
         facts = {"videos": videos_json((video,))}
         if differs:
             facts["differs"] = rows_json((Difference("seconds", 8, 5),))
-        moved = self.store.move(job_id, JobState.ARCHIVED, attempt=1, path="archive", facts=facts).job
+        moved = self.store.jobs.move(job_id, JobState.ARCHIVED, attempt=1, path="archive", facts=facts).job
         assert moved is not None
         return moved
 
@@ -166,18 +166,18 @@ class Scene:
 
     def close(self, job: Job) -> None:
         self.clock.forward(150)
-        assert self.store.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
+        assert self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
 
     def notify(self, job: Job, outcome: str, status: int | None) -> None:
         self.clock.forward(400)
         tried = {"at": self.clock.at, "ver": job.ver, "path": "sweep", "status": status, "ms": 38, "words": "ok"}
         if outcome != "delivered":
             tried = {**tried, "words": "upstream is down"}
-        self.store.notified(job, outcome, tried, rest_in_ms=0)
+        self.store.notifications.notified(job, outcome, tried, rest_in_ms=0)
 
     def fail(self, job_id: str, error: JobError) -> Job:
         to = JobState.FAILED
-        moved = self.store.move(job_id, to, attempt=1, path="poll", error=error, look_until=None).job
+        moved = self.store.jobs.move(job_id, to, attempt=1, path="poll", error=error, look_until=None).job
         assert moved is not None
         assert moved.state is to
         return moved
@@ -233,12 +233,12 @@ def _failing(scene: Scene) -> None:
 
 def _unconfirmed(scene: Scene, job_id: str) -> None:
     scene.clock.forward(700)
-    claim = scene.store.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
+    claim = scene.store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
     assert claim is not None
-    assert scene.store.begin(claim, notes={"begun_at": str(claim.now)}).applied
+    assert scene.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}).applied
     scene.clock.forward(30_000)
     left_ms = max(0, scene.now - scene.clock.at) + 4 * MINUTE
-    moved = scene.store.move(job_id, JobState.UNCONFIRMED, attempt=1, path="submit", try_no=1, due_in_ms=left_ms)
+    moved = scene.store.jobs.move(job_id, JobState.UNCONFIRMED, attempt=1, path="submit", try_no=1, due_in_ms=left_ms)
     assert moved.applied
 
 
@@ -259,17 +259,17 @@ def _odd(scene: Scene) -> None:
     scene.accept("slow-pan", "apimart", ago=26 * HOUR, n=2)
     scene.submit("slow-pan")
     scene.clock.at = scene.now - HOUR
-    expired = scene.store.move("slow-pan", JobState.EXPIRED, attempt=1, path="sweep", due_in_ms=2 * HOUR).job
+    expired = scene.store.jobs.move("slow-pan", JobState.EXPIRED, attempt=1, path="sweep", due_in_ms=2 * HOUR).job
     assert expired is not None
     scene.accept("not-today", "evolink", ago=5 * HOUR, tenant="acme", n=4)
-    cancelled = scene.store.move("not-today", JobState.CANCELLED, attempt=1, path="operator").job
+    cancelled = scene.store.jobs.move("not-today", JobState.CANCELLED, attempt=1, path="operator").job
     assert cancelled is not None
     scene.close(cancelled)
     stray = {"provider": "evolink", "job_id": "long-gone", "attempt": 1, "reason": "no record", "body": '{"id":"x"}'}
-    scene.store.keep_stray({**stray, "at": scene.now - 3 * HOUR})
+    scene.store.callbacks.keep_stray({**stray, "at": scene.now - 3 * HOUR})
 
 
 def _living(store: Store) -> None:
     kinds = ("web", "worker", "archiver", "sweeper", "beat", "tick")
     store.heartbeats.beat(kinds, host="stage-1", pid=311, version="0.1.0")
-    store.begin_sweep()
+    store.due.begin_sweep()

@@ -115,7 +115,7 @@ def test_acts_are_done_by_the_token(client: Client, lives: Lives) -> None:
     assert [(move["actor"], move["reason"]) for move in moves if move["target"] == "cancelled"] == [
         ("all", "a wrong prompt")
     ]
-    assert lives.store.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
+    assert lives.store.jobs.get("j1").state is JobState.ACCEPTED  # type: ignore[union-attr]
 
 
 def test_what_is_too_late_to_cancel_is_told_honestly(client: Client, lives: Lives) -> None:
@@ -160,7 +160,7 @@ def test_a_preview_is_told_and_not_done(client: Client, lives: Lives) -> None:
     lives.accept("j1")
 
     told = act(client, "/v1/jobs/j1/cancel?preview=1").json
-    stands = lives.store.get("j1")
+    stands = lives.store.jobs.get("j1")
     done = act(client, "/v1/jobs/j1/cancel?preview=0").json
 
     assert (told["outcome"], told["done"], told["preview"], told["pays"]) == ("cancelled", True, True, "nothing")
@@ -172,12 +172,12 @@ def test_a_preview_is_told_and_not_done(client: Client, lives: Lives) -> None:
 @pytest.mark.parametrize("name", ["cancel", "retry", "replay", "renotify", "ask"])
 def test_a_preview_that_is_misspelt_does_nothing(client: Client, lives: Lives, name: str) -> None:
     lives.accept("j1")
-    entries = lives.store.entries("j1")
+    entries = lives.store.history.entries("j1")
 
     answers = [act(client, f"/v1/jobs/j1/{name}?{query}") for query in ("preview=yes", "prevew=1")]
 
     assert [answer.status_code for answer in answers] == [400, 400]
-    assert lives.store.entries("j1") == entries
+    assert lives.store.history.entries("j1") == entries
 
 
 def test_a_provider_is_asked_now_where_there_is_something_to_ask(client: Client, lives: Lives) -> None:
@@ -190,7 +190,7 @@ def test_a_provider_is_asked_now_where_there_is_something_to_ask(client: Client,
 
     assert (nothing["outcome"], nothing["done"]) == ("nothing_to_ask", False)
     assert (asked["outcome"], asked["done"]) == ("asked", True)
-    assert lives.store.due() == ["j1"]
+    assert lives.store.due.ids() == ["j1"]
     assert (entry["actor"], entry["reason"]) == ("all", "support wants to know")
 
 

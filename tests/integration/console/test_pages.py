@@ -163,7 +163,7 @@ def test_videos_come_from_the_bucket_alone(client: Client, api_environment: Mapp
 
 def test_prompts_and_videos_are_hidden_without_their_scope(client: Client, lives: Lives) -> None:
     spec = '{"prompt":"a corgi in a secret place"}'
-    lives.store.accept("j9", spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", request=None)
+    lives.store.jobs.accept("j9", spec_json=spec, spec_sha256="0" * 64, provider="evolink", model="m", request=None)
     lives.submit("j9")
     lives.archive("j9")
 

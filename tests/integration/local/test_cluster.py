@@ -57,13 +57,13 @@ def test_jobs_end_in_the_bucket_while_a_slot_moves(
         return app.send_task("callsheet.generate", kwargs=asked, task_id=job_id, queue="callsheet")
 
     results = {job_id: send(job_id, provider) for job_id, provider in JOBS.items()}
-    wait_until(lambda: len(list(store.scan())) == len(JOBS), PATIENCE_SECONDS)
+    wait_until(lambda: len(list(store.records.scan())) == len(JOBS), PATIENCE_SECONDS)
     servers.move_slot_of(Keys(SHARDS).of("evolink-0")[0])
     told = {job_id: result.get(timeout=PATIENCE_SECONDS)["state"] for job_id, result in results.items()}
-    wait_until(lambda: store.open_count() == 0, PATIENCE_SECONDS)
+    wait_until(lambda: store.due.open_count() == 0, PATIENCE_SECONDS)
 
     assert set(told.values()) == {"archived"}
-    assert {job.id: job.state for job in store.scan()} == dict.fromkeys(JOBS, JobState.ARCHIVED)
-    assert any(store.events(job_id) for job_id in JOBS), "the receiver has stored no callback"
-    assert store.audit() == []
+    assert {job.id: job.state for job in store.records.scan()} == dict.fromkeys(JOBS, JobState.ARCHIVED)
+    assert any(store.callbacks.events(job_id) for job_id in JOBS), "the receiver has stored no callback"
+    assert store.audit.breaches() == []
     app.close()

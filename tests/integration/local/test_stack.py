@@ -241,7 +241,7 @@ def test_open_jobs_go_on_where_their_provider_is_somebodys_own(
 
 def accept_elsewhere(redis_url: str) -> None:
     store = Store(connect(redis_url), retention_ms=1000)
-    store.accept("theirs", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", request=None)
+    store.jobs.accept("theirs", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", request=None)
 
 
 def test_a_redis_that_does_not_answer_is_said_in_words_without_its_password(make_stack: MakeStack) -> None:

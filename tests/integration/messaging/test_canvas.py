@@ -50,7 +50,7 @@ def office(
 def test_a_cancelled_job_is_told_whatever_hangs_on_it(
     office: Office, store: Store, wait_until: WaitUntil, job_id: str, embed: Mapping[str, Any]
 ) -> None:
-    store.pause("evolink")
+    store.pauses.pause("evolink")
     office.after(lambda: office.post(letter("callsheet.generate", kwargs=SPEC, embed=embed, headers={"id": job_id})))
 
     office.app.control.revoke(job_id)

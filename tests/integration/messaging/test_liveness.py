@@ -50,7 +50,7 @@ def test_a_worker_signs_for_each_queue_until_it_is_frozen_and_takes_that_back_wh
 
         worker.pause()
         last = store.heartbeats.all()[0].at
-        wait_until(lambda: store.now() - last > STRETCH_SECONDS * 1000, PATIENCE_SECONDS)
+        wait_until(lambda: store.clock.now() - last > STRETCH_SECONDS * 1000, PATIENCE_SECONDS)
         assert store.heartbeats.all()[0].at <= last + BEAT_SECONDS * 1000 / 2
 
         worker.resume()

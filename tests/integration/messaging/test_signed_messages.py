@@ -111,14 +111,14 @@ FORGED: Mapping[str, Callable[[], bytes]] = {
 def test_what_is_not_signed_is_dropped_and_leaves_no_trace_but_a_count(
     office: Office, store: Store, forge: Any
 ) -> None:
-    counted = store.counters().get("messages_unsigned", 0)
+    counted = store.counters.all().get("messages_unsigned", 0)
 
     log = office.after(lambda: office.post(forge()))
 
     assert "message.refused" in log
     assert_harmless(log)
-    assert store.counters()["messages_unsigned"] == counted + 1
-    assert store.get("forged") is None
+    assert store.counters.all()["messages_unsigned"] == counted + 1
+    assert store.jobs.get("forged") is None
     assert office.redis.exists("celery-task-meta-forged") == 0
 
 
@@ -128,21 +128,21 @@ def test_what_any_live_secret_signed_is_a_job(office: Office, store: Store, secr
 
     log = office.after(lambda: office.post(ask(job_id, secret)))
 
-    assert store.get(job_id) is not None
+    assert store.jobs.get(job_id) is not None
     assert_harmless(log)
 
 
 def test_a_signed_message_that_is_sent_again_is_the_same_job(office: Office, store: Store) -> None:
     office.after(lambda: office.post(ask("again")))
-    first, jobs = store.get("again"), store.open_count()
+    first, jobs = store.jobs.get("again"), store.due.open_count()
 
     for _ in range(3):
         office.after(lambda: office.post(ask("again")))
 
     assert first is not None
-    found = store.get("again")
+    found = store.jobs.get("again")
     assert found is not None
-    assert (found.attempt, found.accepted_at, store.open_count()) == (1, first.accepted_at, jobs)
+    assert (found.attempt, found.accepted_at, store.due.open_count()) == (1, first.accepted_at, jobs)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +165,14 @@ def test_whoever_sends_a_signed_message_again_decides_nothing_of_its_job(
 
     for told in (job_id, f"{job_id}-first"):
         assert json.loads(office.redis.get(f"celery-task-meta-{told}") or "{}")["status"] == "STARTED"
-        assert not {"ignore_result", "stamps"} & json.loads("".join(store.saved_requests(told)) or "{}").keys()
+        assert not {"ignore_result", "stamps"} & json.loads("".join(store.history.requests(told)) or "{}").keys()
 
 
 def test_protocol_1_is_signed_in_its_headers_for_the_id_in_its_body(office: Office, store: Store) -> None:
     office.after(lambda: office.post(of_protocol_1("of-the-headers", "of-the-body")))
 
-    assert store.get("of-the-body") is not None
-    assert store.get("of-the-headers") is None
+    assert store.jobs.get("of-the-body") is not None
+    assert store.jobs.get("of-the-headers") is None
 
 
 def test_nudges_need_no_signature(office: Office) -> None:
@@ -186,7 +186,7 @@ def test_nudges_need_no_signature(office: Office) -> None:
 
 
 def test_a_broadcast_that_nobody_signed_cancels_nothing(office: Office, store: Store) -> None:
-    store.pause("evolink")
+    store.pauses.pause("evolink")
     office.after(lambda: office.post(ask("kept")))
 
     log = office.after(lambda: office.app.control.revoke(["kept", "later"]))
@@ -194,7 +194,7 @@ def test_a_broadcast_that_nobody_signed_cancels_nothing(office: Office, store: S
 
     assert "revoke.unheeded" in log
     for job_id in ("kept", "later"):
-        job = store.get(job_id)
+        job = store.jobs.get(job_id)
         assert job is not None
         assert job.state == "accepted"
 
@@ -217,8 +217,8 @@ def test_a_backend_in_python_signs_with_all_that_hangs_on_the_task(
 
     office.after(lambda: (asked.set(link=theirs, link_error=theirs) | theirs).apply_async())
 
-    assert store.get(job_id) is not None
-    saved = json.loads(store.saved_requests(job_id)[0])
+    assert store.jobs.get(job_id) is not None
+    saved = json.loads(store.history.requests(job_id)[0])
     assert [len(saved[name]) for name in ("callbacks", "errbacks", "chain")] == [1, 1, 1]
 
 
@@ -228,8 +228,8 @@ def test_an_order_of_the_client_s_is_taken_with_its_link(office: Office, store: 
 
     office.after(lambda: client.order(signing_app, SPEC, job_id, link=theirs))
 
-    assert json.loads(store.spec_json(job_id) or "{}") == SPEC
-    assert len(json.loads(store.saved_requests(job_id)[0])["callbacks"]) == 1
+    assert json.loads(store.history.spec_json(job_id) or "{}") == SPEC
+    assert len(json.loads(store.history.requests(job_id)[0])["callbacks"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -257,4 +257,4 @@ def test_what_callsheet_itself_sends_is_signed(
     subprocess.run([sys.executable, "-c", line], cwd=ROOT, env=env, timeout=60, check=True)
 
     wait_until(lambda: office.redis.exists(f"celery-task-meta-{job_id}"), PATIENCE_SECONDS)
-    assert store.get(job_id) is not None
+    assert store.jobs.get(job_id) is not None

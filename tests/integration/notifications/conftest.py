@@ -67,7 +67,7 @@ class Notified:
 
     def statuses(self, job_id: str = JOB) -> list[int | None]:
         """Of each try that is kept."""
-        return [tried["status"] for tried in self.scene.store.deliveries(job_id)]
+        return [tried["status"] for tried in self.scene.store.notifications.deliveries(job_id)]
 
 
 @pytest.fixture

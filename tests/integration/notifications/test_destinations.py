@@ -119,7 +119,7 @@ def test_what_could_never_be_sent_is_refused_at_acceptance(notified: Notified, u
         accept.run(JOB, scene.spec("gmicloud", notify_url=url), scene.services)
 
     assert [problem for problem in refused.value.problems if problem.startswith(words)]
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
 
 
 def test_without_secrets_a_notify_url_is_refused_with_what_to_set(scene: Scene) -> None:
@@ -155,7 +155,7 @@ def test_a_host_that_is_listed_no_more_is_tried_in_vain_and_says_so(notified: No
 
     scene.run(Step.NOTIFY)
 
-    (tried,) = scene.store.deliveries(JOB)
+    (tried,) = scene.store.notifications.deliveries(JOB)
     assert "CALLSHEET_NOTIFY_HOSTS" in tried["error"]
     assert notified.receiver.received == []
     assert scene.job().is_open
@@ -247,5 +247,5 @@ def test_nothing_of_the_url_but_its_host_is_kept_or_logged(
     scene.follow()
 
     assert notified.receiver.received[0].path == "/hook?token=canary-5f1e"
-    assert "canary" not in json.dumps(scene.store.deliveries(JOB))
+    assert "canary" not in json.dumps(scene.store.notifications.deliveries(JOB))
     assert all("canary" not in str(record.__dict__) for record in caplog.records)

@@ -62,7 +62,7 @@ def test_a_failed_job_is_told_with_its_error(notified: Notified) -> None:
 def test_a_cancelled_job_is_told(notified: Notified) -> None:
     scene = notified.scene
     scene.accepted(notify_url=notified.receiver.url())
-    scene.store.move(JOB, JobState.CANCELLED, attempt=1, path="operator")
+    scene.store.jobs.move(JOB, JobState.CANCELLED, attempt=1, path="operator")
 
     scene.follow()
 
@@ -88,7 +88,7 @@ def test_tries_follow_the_schedule_for_three_days_under_one_id(notified: Notifie
     assert job.notify_dead == job.ver
     assert job.closed_at is not None
     assert notified.scene.counter("notifications_dead") == 1
-    assert len(notified.scene.store.deliveries(JOB)) == 20
+    assert len(notified.scene.store.notifications.deliveries(JOB)) == 20
 
 
 def test_a_try_is_kept_with_what_the_receiver_said(notified: Notified) -> None:
@@ -98,7 +98,7 @@ def test_a_try_is_kept_with_what_the_receiver_said(notified: Notified) -> None:
     notified.scene.follow(JOB, Step.NOTIFY)
     notified.try_until_sent()
 
-    first, second = notified.scene.store.deliveries(JOB)
+    first, second = notified.scene.store.notifications.deliveries(JOB)
     assert (first["status"], second["status"]) == (500, 204)
     assert first["words"].startswith("database is away xxx")
     assert len(first["words"]) == 200
@@ -169,7 +169,7 @@ def test_a_killed_process_tells_again_under_the_same_id(notified: Notified) -> N
     scene = notified.scene
     notified.final()
     with pytest.raises(KeyboardInterrupt):
-        scene.run(Step.NOTIFY, services=scene.but(store=scene.with_store(before={"notified": killed})))
+        scene.run(Step.NOTIFY, services=scene.but(store=scene.with_store(before={"notifications.notified": killed})))
     assert len(notified.receiver.received) == 1
 
     notified.try_until_sent()
@@ -186,7 +186,7 @@ def test_a_receiver_that_cuts_the_connection_is_told_again(notified: Notified) -
     notified.receiver.answers = [Answer(before=cut)]
     notified.final()
     notified.scene.follow(JOB, Step.NOTIFY)
-    (tried,) = notified.scene.store.deliveries(JOB)
+    (tried,) = notified.scene.store.notifications.deliveries(JOB)
 
     notified.try_until_sent()
 
@@ -243,7 +243,7 @@ def test_a_later_version_overtakes_the_tries_of_an_older_one(notified: Notified)
     scene.follow(JOB, Step.NOTIFY)
     notified.receiver.answer = Answer()
 
-    scene.store.move(JOB, JobState.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":3}'})
+    scene.store.jobs.move(JOB, JobState.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":3}'})
     notified.try_until_sent()
 
     first, second = notified.receiver.received
@@ -255,7 +255,7 @@ def test_a_version_that_comes_while_one_is_told_is_told_as_well(notified: Notifi
     scene = notified.scene
 
     def learn() -> None:
-        scene.store.move(JOB, JobState.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":3}'})
+        scene.store.jobs.move(JOB, JobState.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":3}'})
 
     notified.receiver.answers = [Answer(before=learn)]
     notified.final()
@@ -275,7 +275,7 @@ def test_a_job_that_wants_no_notification_has_none(notified: Notified) -> None:
     assert scene.job().closed_at is not None
     assert scene.job().notified_ver is None
     assert notified.receiver.received == []
-    assert scene.store.deliveries(JOB) == []
+    assert scene.store.notifications.deliveries(JOB) == []
 
 
 def test_an_expired_job_is_looked_at_while_its_notification_fails(notified: Notified) -> None:

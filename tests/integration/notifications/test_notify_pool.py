@@ -106,7 +106,7 @@ def test_a_dead_receiver_is_left_alone_and_its_jobs_are_put_off(notified: Notifi
 
     assert pool.wait_until_idle(IDLE_SECONDS)
     assert len(notified.receiver.received) == FAILURES
-    assert scene.store.deliveries(late) == []
+    assert scene.store.notifications.deliveries(late) == []
     assert PAUSE_SECONDS - 1 <= scene.due_in(late) <= PAUSE_SECONDS + 2
     assert not scene.job(late).notify_tries, "that it waited costs it no try"
 

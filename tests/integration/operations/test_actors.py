@@ -38,30 +38,30 @@ def test_a_replay_moves_nothing_and_is_told(callsheet: Run, lives: Lives, store:
     lives.accept("j1")
     lives.submit("j1")
     event = ProviderEvent("r-j1", EventKind.FAILED, "failed")
-    store.arrive(
+    store.callbacks.arrive(
         "j1", attempt=1, request_id="r-j1", fingerprint="f", is_terminal=True, event_json=event_json.dump(event)
     )
-    moves = store.timeline("j1")
+    moves = store.history.timeline("j1")
 
     callsheet("replay", "j1", "--reason", "asked by support", env=ADA)
 
     assert acts(callsheet, "j1") == [("act", "ada", "asked by support")]
-    assert store.timeline("j1") == moves
+    assert store.history.timeline("j1") == moves
     assert "callback for r-j1 says failed: yet to be looked at" in callsheet("show", "j1").stdout
 
 
 def test_a_pause_is_kept_with_who_and_why_until_it_is_resumed(store: Store) -> None:
     pause.pause(store, "evolink", Actor("Ada Lovelace", "the bill"))
 
-    kept = store.pauses()["evolink"]
-    assert (kept["by"], kept["reason"], kept["since"]) == ("Ada_Lovelace", "the bill", store.paused()["evolink"])
+    kept = store.pauses.all()["evolink"]
+    assert (kept["by"], kept["reason"], kept["since"]) == ("Ada_Lovelace", "the bill", store.pauses.paused()["evolink"])
     assert pause.resume(store, "evolink").was_paused
-    assert store.pauses() == {}
+    assert store.pauses.all() == {}
 
 
 def test_a_move_of_a_worker_has_no_actor(store: Store, lives: Lives) -> None:
     lives.accept("j1")
     lives.submit("j1")
 
-    assert {entry.actor for entry in store.entries("j1")} == {""}
-    assert store.get("j1").state is JobState.SUBMITTED  # type: ignore[union-attr]
+    assert {entry.actor for entry in store.history.entries("j1")} == {""}
+    assert store.jobs.get("j1").state is JobState.SUBMITTED  # type: ignore[union-attr]

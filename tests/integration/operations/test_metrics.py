@@ -86,7 +86,7 @@ def test_the_longest_wait_of_a_due_job_goes_on_when_the_sweep_has_asked_in_vain(
     clock.advance(3 * MINUTE)
     unseen = scraped(settings, store)("callsheet_due_oldest_seconds")
     for put_off_seconds in (15, 30, 60):  # by the sweep, which asks again when that is over
-        store.nudge(["job-1"])
+        store.due.nudge(["job-1"])
         clock.advance(put_off_seconds * 1000)
 
     assert (unseen, scraped(settings, store)("callsheet_due_oldest_seconds")) == (120, 15 + 30 + 60)
@@ -118,7 +118,7 @@ def test_durations_are_histograms_by_provider(settings: Settings, store: Store) 
 
 
 def test_each_counter_is_told_under_its_own_sentence(settings: Settings, store: Store) -> None:
-    store.count(Counter.OBJECT_CONFLICTS, 2)
+    store.counters.add(Counter.OBJECT_CONFLICTS, 2)
 
     text = exposition(settings, store).decode()
 
@@ -129,9 +129,9 @@ def test_each_counter_is_told_under_its_own_sentence(settings: Settings, store: 
 
 def test_limits_breaker_pause_and_money_are_told(settings: Settings, store: Store) -> None:
     settings = replace(settings, daily_budget=Decimal(50))
-    store.pause("evolink")
+    store.pauses.pause("evolink")
     limits = settings.limits("evolink")
-    store.reserve(limits, "job-1", 1, 1, cost=1_500_000, day=str(store.now() // DAY))
+    store.limits.reserve(limits, "job-1", 1, 1, cost=1_500_000, day=str(store.clock.now() // DAY))
 
     told = scraped(settings, store)
 
@@ -143,7 +143,7 @@ def test_limits_breaker_pause_and_money_are_told(settings: Settings, store: Stor
 
 def test_clock_and_processes_are_told(settings: Settings, store: Store, clock: Clock) -> None:
     store.heartbeats.beat(["worker"], host="h", pid=1, version="1")
-    store.begin_sweep()
+    store.due.begin_sweep()
     clock.advance(10_000)
 
     told = scraped(settings, store)

@@ -46,7 +46,7 @@ def submitted(lives: Lives, job_id: str = JOB) -> None:
 
 def cancelled(lives: Lives, job_id: str = JOB) -> None:
     lives.accept(job_id)
-    lives.store.move(job_id, JobState.CANCELLED, attempt=1, path="operator")
+    lives.store.jobs.move(job_id, JobState.CANCELLED, attempt=1, path="operator")
 
 
 def refused(lives: Lives, job_id: str = JOB) -> None:
@@ -61,12 +61,12 @@ def failed(lives: Lives, job_id: str = JOB) -> None:
 
 def expired(lives: Lives, job_id: str = JOB) -> None:
     submitted(lives, job_id)
-    lives.store.move(job_id, JobState.EXPIRED, attempt=1, path="sweep")
+    lives.store.jobs.move(job_id, JobState.EXPIRED, attempt=1, path="sweep")
 
 
 def lost_copy(lives: Lives, job_id: str = JOB) -> None:
     submitted(lives, job_id)
-    lives.store.move(job_id, JobState.GENERATED, attempt=1, path="poll")
+    lives.store.jobs.move(job_id, JobState.GENERATED, attempt=1, path="poll")
     lives.fail(job_id, JobError("archive", "dead", "no"))
 
 
@@ -80,7 +80,9 @@ STANDINGS = (accepted, called_early, submitted, cancelled, refused, failed, expi
 
 def heard(lives: Lives, request_id: str, job_id: str = JOB) -> None:
     event = event_json.dump(ProviderEvent(request_id, EventKind.FAILED, "failed"))
-    lives.store.arrive(job_id, attempt=1, request_id=request_id, fingerprint="f", is_terminal=True, event_json=event)
+    lives.store.callbacks.arrive(
+        job_id, attempt=1, request_id=request_id, fingerprint="f", is_terminal=True, event_json=event
+    )
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def looks(redis_url: str) -> Iterator[Looks]:
     """The probes of the store, the broker and the results."""
     with connect(redis_url) as client, Connection(redis_url) as connection, redis.Redis.from_url(redis_url) as results:
         yield {
-            "store": Store(client, retention_ms=1).try_write,
+            "store": Store(client, retention_ms=1).server.try_write,
             "broker": lambda: probes.broker(connection),
             "results": lambda: probes.results(results, KEY),
         }
@@ -94,7 +94,7 @@ def test_a_right_that_is_lacking_is_told(
     url = f"redis://few:few@{redis_url.partition('@')[2]}"
     with connect(url) as client, Connection(url) as connection, redis.Redis.from_url(url) as results:
         looks: Looks = {
-            "store": Store(client, retention_ms=1).try_write,
+            "store": Store(client, retention_ms=1).server.try_write,
             "broker": lambda: probes.broker(connection),
             "results": lambda: probes.results(results, KEY),
         }

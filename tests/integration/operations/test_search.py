@@ -29,7 +29,7 @@ def reader(environment: dict[str, str]) -> Reader:
 
 
 def accept(store: Store, job_id: str, *, spec: dict[str, object] | None = None, **facts: str) -> None:
-    store.accept(
+    store.jobs.accept(
         job_id, spec_json=json.dumps(spec or {}), spec_sha256="0" * 64, provider="evolink", model="m", facts=facts
     )
 
@@ -47,7 +47,7 @@ def ids(reader: Reader, wanted: Filter, limit: int = 50) -> list[str]:
 
 
 def newest_first(store: Store) -> list[str]:
-    return [job.id for job in sorted(store.scan(), key=lambda job: (job.accepted_at, job.id), reverse=True)]
+    return [job.id for job in sorted(store.records.scan(), key=lambda job: (job.accepted_at, job.id), reverse=True)]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 50])
@@ -69,8 +69,8 @@ def test_jobs_that_stay_are_met_once_while_others_come_move_and_go(reader: Reade
         cursor = part.next  # type: ignore[assignment]
         accept(store, f"new-{len(found)}")
         for job_id in order.sample(before, 5):  # moves, on both sides of the cursor
-            store.move(job_id, S.CANCELLED, attempt=1, path="operator")
-            store.try_again(job_id, attempt=store.get(job_id).attempt, pay_again=False)  # type: ignore[union-attr]
+            store.jobs.move(job_id, S.CANCELLED, attempt=1, path="operator")
+            store.attempts.try_again(job_id, attempt=store.jobs.get(job_id).attempt, pay_again=False)  # type: ignore[union-attr]
 
     assert found == before
 
@@ -81,13 +81,13 @@ def test_each_filter_finds_its_jobs(reader: Reader, store: Store, lives: Lives) 
     lives.accept("other", "gmicloud")
     lives.accept("gone")
     lives.submit("gone")
-    store.move("gone", S.EXPIRED, attempt=1, path="sweep")
+    store.jobs.move("gone", S.EXPIRED, attempt=1, path="sweep")
     lives.accept("bad")
     lives.fail("bad", JobError("submit", "moderation", "no"))
     lives.accept("unlike")
     lives.submit("unlike")
     differs = {"differs": '[{"field":"seconds","asked":5,"made":3}]'}
-    store.move("unlike", S.GENERATED, attempt=1, path="poll", facts=differs)
+    store.jobs.move("unlike", S.GENERATED, attempt=1, path="poll", facts=differs)
 
     expected: dict[str, Filter] = {
         "acme": Filter(tenant="acme"),
@@ -109,7 +109,7 @@ def test_each_filter_finds_its_jobs(reader: Reader, store: Store, lives: Lives) 
 def test_time_is_a_bound_on_both_sides(reader: Reader, store: Store) -> None:
     for n in range(9):
         accept(store, f"j{n}")
-    jobs = list(store.read(newest_first(store)))
+    jobs = list(store.records.read(newest_first(store)))
     since, until = jobs[6].accepted_at, jobs[2].accepted_at
 
     found = ids(reader, Filter(since=since, until=until), 2)
@@ -130,8 +130,8 @@ def test_a_page_looks_at_so_many_records_and_says_how_far(
         pages.append(page(reader, Filter(tenant="acme"), pages[-1].next))
 
     assert [len(part.jobs) for part in pages] == [0, 0, 1]
-    assert read_cursor(pages[0].next or "") == Position(store.get(order[4]).accepted_at, order[4])  # type: ignore[union-attr]
-    assert pages[0].searched_to == store.get(order[4]).accepted_at  # type: ignore[union-attr]
+    assert read_cursor(pages[0].next or "") == Position(store.jobs.get(order[4]).accepted_at, order[4])  # type: ignore[union-attr]
+    assert pages[0].searched_to == store.jobs.get(order[4]).accepted_at  # type: ignore[union-attr]
     assert pages[-1].searched_to is None
 
 

@@ -67,7 +67,7 @@ def test_callbacks_are_replayed(door: Door, store: Store, lives: Lives) -> None:
     lives.accept("j1")
     lives.submit("j1")
     event = ProviderEvent("r-j1", EventKind.FAILED, "failed")
-    store.arrive(
+    store.callbacks.arrive(
         "j1", attempt=1, request_id="r-j1", fingerprint="f", is_terminal=True, event_json=event_json.dump(event)
     )
 
@@ -76,7 +76,7 @@ def test_callbacks_are_replayed(door: Door, store: Store, lives: Lives) -> None:
 
 def test_providers_are_paused_and_resumed_and_records_restored(door: Door, store: Store) -> None:
     assert door("pause", "evolink")["waiting"] == 0
-    assert "evolink" in store.paused()
+    assert "evolink" in store.pauses.paused()
     assert door("resume", "evolink")["was_paused"] is True
     assert door("restore") == {"restored": 0, "known": 0, "conflict": 0, "unreadable": 0, "bound": 0, "lost": 0}
 

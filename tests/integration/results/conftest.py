@@ -31,9 +31,10 @@ SPEC = json.dumps({"metadata": {"order": 7}})
 class Studio:
     """The backend service: what it sends, what it is sent, what it can read."""
 
-    def __init__(self, app: Celery, store: Store, queue: str) -> None:
+    def __init__(self, app: Celery, store: Store, clock: Clock, queue: str) -> None:
         self.app = app
         self.store = store
+        self.clock = clock
         self.queue = queue
         self.results = CeleryResults(app, store)
 
@@ -60,7 +61,7 @@ class Studio:
         """Do with one message of a job what `callsheet.generate` does; the job's id."""
         request = Context({**message["headers"], **message["embed"], "hostname": "worker@host"})
         request.delivery_info = {"routing_key": "callsheet"}
-        self.store.save_request(str(request.id), capture(request))
+        self.store.history.save_request(str(request.id), capture(request))
         return str(request.id)
 
     def sent(self, queue: str | None = None) -> list[dict[str, Any]]:
@@ -78,41 +79,43 @@ class Studio:
 
     def accepted(self, job_id: str = JOB) -> Job:
         return self._moved(
-            self.store.accept(job_id, spec_json=SPEC, spec_sha256="ab", provider="gmicloud", model="kling")
+            self.store.jobs.accept(job_id, spec_json=SPEC, spec_sha256="ab", provider="gmicloud", model="kling")
         )
 
     def submitted(self, job_id: str = JOB) -> Job:
         self.accepted(job_id)
         return self._moved(
-            self.store.bind(job_id, attempt=1, provider="gmicloud", request_id=f"r-{job_id}", path="submit")
+            self.store.attempts.bind(job_id, attempt=1, provider="gmicloud", request_id=f"r-{job_id}", path="submit")
         )
 
     def archived(self, job_id: str = JOB) -> Job:
-        if self.store.get(job_id) is None:
+        if self.store.jobs.get(job_id) is None:
             self.accepted(job_id)
         if self.job(job_id).state is S.ACCEPTED:
-            self.store.bind(job_id, attempt=1, provider="gmicloud", request_id=f"r-{job_id}", path="submit")
-        self.store.move(job_id, S.GENERATED, attempt=1, path="poll", links=(Link("https://cdn.example.com/v"),))
+            self.store.attempts.bind(job_id, attempt=1, provider="gmicloud", request_id=f"r-{job_id}", path="submit")
+        self.store.jobs.move(job_id, S.GENERATED, attempt=1, path="poll", links=(Link("https://cdn.example.com/v"),))
         facts = {"videos": videos_json((VIDEO,))}
-        return self._moved(self.store.move(job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=True))
+        return self._moved(
+            self.store.jobs.move(job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=True)
+        )
 
     def failed(self, job_id: str = JOB, error: JobError = REFUSED) -> Job:
-        if self.store.get(job_id) is None:
+        if self.store.jobs.get(job_id) is None:
             self.accepted(job_id)
-        return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="submit", error=error))
+        return self._moved(self.store.jobs.move(job_id, S.FAILED, attempt=1, path="submit", error=error))
 
     def outcome_unknown(self, job_id: str = JOB) -> Job:
         self.accepted(job_id)
-        self.store.move(job_id, S.UNCONFIRMED, attempt=1, path="sweep")
+        self.store.jobs.move(job_id, S.UNCONFIRMED, attempt=1, path="sweep")
         return self.failed(job_id, OUTCOME_UNKNOWN)
 
     def cancelled(self, job_id: str = JOB) -> Job:
         self.accepted(job_id)
-        return self._moved(self.store.move(job_id, S.CANCELLED, attempt=1, path="operator"))
+        return self._moved(self.store.jobs.move(job_id, S.CANCELLED, attempt=1, path="operator"))
 
     def job(self, job_id: str = JOB) -> Job:
         """The record as it is now: what the next settle step would tell."""
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         assert job is not None
         return job
 
@@ -141,20 +144,25 @@ def new_app(backend: str, broker: str = "memory://") -> Celery:
 
 
 @pytest.fixture
-def store(redis_url: str) -> Iterator[Store]:
-    client: redis.Redis
-    with connect(redis_url) as client:
-        yield Store(client, retention_ms=RETENTION, clock=Clock())
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def make_studio(store: Store) -> Iterator[Callable[..., Studio]]:
+def store(redis_url: str, clock: Clock) -> Iterator[Store]:
+    client: redis.Redis
+    with connect(redis_url) as client:
+        yield Store(client, retention_ms=RETENTION, clock=clock)
+
+
+@pytest.fixture
+def make_studio(store: Store, clock: Clock) -> Iterator[Callable[..., Studio]]:
     """A studio over any backend and broker; closed when the test is over."""
     apps: list[Celery] = []
 
     def make(backend: str, broker: str = "memory://") -> Studio:
         apps.append(new_app(backend, broker))
-        return Studio(apps[-1], store, f"studio-{secrets.token_hex(4)}")
+        return Studio(apps[-1], store, clock, f"studio-{secrets.token_hex(4)}")
 
     yield make
     for app in apps:

@@ -28,7 +28,7 @@ def names(messages: list[dict[str, Any]]) -> list[str]:
 
 def revived(studio: Studio) -> None:
     """The job's video comes after all."""
-    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll")
+    studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll")
     studio.archived()
 
 
@@ -65,7 +65,7 @@ def test_the_children_of_a_told_job_stay_known_when_it_is_told_anew(studio: Stud
     studio.archived()
     studio.tell()
     children = studio.children()
-    studio.store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"cost": "1"}'})
+    studio.store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"cost": "1"}'})
 
     studio.tell()
 
@@ -108,7 +108,7 @@ def test_a_chain_whose_job_is_cancelled_ends_too(studio: Studio) -> None:
     studio.accepted()
     end = celery.chain(studio.generate(), studio.after(), app=studio.app).apply_async()
     studio.arrive()
-    studio.store.move(JOB, S.CANCELLED, attempt=1, path="operator")
+    studio.store.jobs.move(JOB, S.CANCELLED, attempt=1, path="operator")
 
     studio.tell()
 
@@ -117,7 +117,7 @@ def test_a_chain_whose_job_is_cancelled_ends_too(studio: Studio) -> None:
 
 def test_a_chain_goes_on_when_the_video_of_a_failed_job_comes_late(studio: Studio) -> None:
     studio.accepted()
-    studio.store.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
+    studio.store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
     celery.chain(studio.generate(), studio.after(), app=studio.app).apply_async()
     studio.arrive()
     studio.failed(error=OUTCOME_UNKNOWN)
@@ -146,7 +146,7 @@ def test_an_errback_is_sent_once_with_the_jobs_id(studio: Studio) -> None:
 
 def test_an_old_failure_told_late_sends_no_errback_and_fails_no_chain(studio: Studio) -> None:
     studio.accepted()
-    studio.store.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
+    studio.store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
     end = celery.chain(studio.generate(), studio.after(), app=studio.app).apply_async(
         link_error=studio.after("studio.complain")
     )
@@ -167,7 +167,7 @@ def test_an_old_success_told_late_sends_no_link_again(studio: Studio) -> None:
     studio.generate().apply_async(link=studio.after())
     studio.arrive()
     old = studio.archived()
-    studio.store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"cost": "1"}'})
+    studio.store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"cost": "1"}'})
     studio.tell()
     assert len(studio.sent()) == 1
 
@@ -210,7 +210,7 @@ def test_a_chord_with_a_job_without_a_video_fails_its_body(studio: Studio, end: 
     if end == "failed":
         studio.failed("job-2")
     else:
-        studio.store.move("job-2", S.CANCELLED, attempt=1, path="operator")
+        studio.store.jobs.move("job-2", S.CANCELLED, attempt=1, path="operator")
     studio.tell("job-2")
 
     assert studio.sent() == []
@@ -239,9 +239,9 @@ def test_a_link_that_celery_cannot_understand_costs_neither_the_result_nor_the_o
     studio.accepted()
     studio.generate().apply_async(link=studio.after())
     studio.arrive()
-    saved = json.loads(studio.store.saved_requests(JOB)[0])
+    saved = json.loads(studio.store.history.requests(JOB)[0])
     saved["callbacks"] = [broken, *saved["callbacks"]]
-    studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps(saved))
+    studio.store.scripts.client.lset(studio.store.scripts.keys.of(JOB)[4], 1, json.dumps(saved))
     studio.archived()
 
     studio.tell()
@@ -266,8 +266,10 @@ def test_an_errback_that_celery_cannot_understand_costs_not_the_result(studio: S
     studio.accepted()
     studio.generate().apply_async()
     studio.arrive()
-    saved = json.loads(studio.store.saved_requests(JOB)[0])
-    studio.store._client.lset(studio.store._keys.of(JOB)[4], 1, json.dumps({**saved, "errbacks": [{"task": 7}]}))
+    saved = json.loads(studio.store.history.requests(JOB)[0])
+    studio.store.scripts.client.lset(
+        studio.store.scripts.keys.of(JOB)[4], 1, json.dumps({**saved, "errbacks": [{"task": 7}]})
+    )
     studio.failed()
 
     studio.tell()
@@ -420,7 +422,7 @@ def test_no_more_senders_are_kept_than_have_room(studio: Studio) -> None:
         studio.generate().apply_async(link=studio.after(f"studio.after-{n}"))
     studio.arrive()
 
-    assert len(studio.store.saved_requests(JOB)) == 8
+    assert len(studio.store.history.requests(JOB)) == 8
 
 
 def test_a_message_delivered_again_is_kept_once(studio: Studio) -> None:
@@ -430,7 +432,7 @@ def test_a_message_delivered_again_is_kept_once(studio: Studio) -> None:
     for _ in range(3):
         studio.take(message)
 
-    assert len(studio.store.saved_requests(JOB)) == 1
+    assert len(studio.store.history.requests(JOB)) == 1
 
 
 def test_a_request_too_long_to_be_kept_beside_the_first_is_left_out(studio: Studio) -> None:
@@ -439,4 +441,4 @@ def test_a_request_too_long_to_be_kept_beside_the_first_is_left_out(studio: Stud
     studio.generate().apply_async(link=studio.after("studio.long", kwargs={"text": "x" * 300_000}))
     studio.arrive()
 
-    assert len(studio.store.saved_requests(JOB)) == 1
+    assert len(studio.store.history.requests(JOB)) == 1

@@ -50,7 +50,7 @@ def failed(store: Store) -> Job:
     """A job that has failed and whose caller is yet to be told."""
     spec = parse_spec(FIELDS)
     job_id = f"job-{secrets.token_hex(4)}"
-    store.accept(
+    store.jobs.accept(
         job_id,
         spec_json=spec.canonical_json(),
         spec_sha256=spec.sha256,
@@ -59,7 +59,7 @@ def failed(store: Store) -> Job:
         due_in_ms=DAY_MS,
     )
     error = JobError("submit", "refused", "the provider said no")
-    job = store.move(job_id, S.FAILED, attempt=1, path="submit", error=error, due_in_ms=DAY_MS).job
+    job = store.jobs.move(job_id, S.FAILED, attempt=1, path="submit", error=error, due_in_ms=DAY_MS).job
     assert job is not None
     return job
 
@@ -67,8 +67,8 @@ def failed(store: Store) -> Job:
 def closed_job(store: Store) -> Job:
     """The same, told and closed."""
     job = failed(store)
-    store.note(job.id, told="failure -")
-    closed = store.settle(job.id, ver=job.ver, paid="result", rest_in_ms=1000).job
+    store.jobs.note(job.id, told="failure -")
+    closed = store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=1000).job
     assert closed is not None
     return closed
 
@@ -94,7 +94,7 @@ def test_a_job_that_has_ended_is_told_again_to_whoever_sends_it_again(
     error = told(send(office, closed.id), wait_until)
 
     assert error.args == ("refused", "the provider said no", "submit")
-    assert store.get(closed.id) == closed
+    assert store.jobs.get(closed.id) == closed
 
 
 def test_a_job_without_a_spec_in_its_message_is_known_by_its_id(
@@ -110,10 +110,10 @@ def test_a_job_that_is_yet_to_be_told_is_settled_rather_than_told_twice(
     office: Office, store: Store, wait_until: WaitUntil
 ) -> None:
     job = failed(store)
-    store._client.zadd(store._keys.of(job.id)[1], {job.id: 1})
+    store.scripts.client.zadd(store.scripts.keys.of(job.id)[1], {job.id: 1})
 
     error = told(send(office, job.id), wait_until)
-    wait_until(lambda: store.get(job.id).closed_at, PATIENCE_SECONDS)  # type: ignore[union-attr]
+    wait_until(lambda: store.jobs.get(job.id).closed_at, PATIENCE_SECONDS)  # type: ignore[union-attr]
 
     assert error.code == "refused"
 
@@ -127,5 +127,5 @@ def test_another_spec_for_a_job_that_has_ended_changes_nothing(
     office.works()
 
     assert result.state == "PENDING"
-    assert store.get(closed.id) == closed
-    assert store.counters()["spec_conflicts"] >= 1
+    assert store.jobs.get(closed.id) == closed
+    assert store.counters.all()["spec_conflicts"] >= 1

@@ -90,7 +90,7 @@ def test_the_caller_of_a_failed_job_is_raised_our_own_error(studio: Studio) -> N
 
 def test_the_caller_of_an_expired_job_is_raised_the_same_error(studio: Studio) -> None:
     studio.submitted()
-    studio.store.move(JOB, S.EXPIRED, attempt=1, path="sweep")
+    studio.store.jobs.move(JOB, S.EXPIRED, attempt=1, path="sweep")
 
     studio.tell()
 
@@ -124,7 +124,7 @@ def test_a_late_progress_does_not_replace_a_failure_which_celery_itself_would_al
     if end == "failed":
         studio.failed()
     else:
-        studio.store.move(JOB, S.CANCELLED, attempt=1, path="operator")
+        studio.store.jobs.move(JOB, S.CANCELLED, attempt=1, path="operator")
     studio.tell()
     told = entry(studio)
 
@@ -135,7 +135,8 @@ def test_a_late_progress_does_not_replace_a_failure_which_celery_itself_would_al
 
 def test_a_progress_told_late_does_not_replace_a_newer_one(studio: Studio) -> None:
     accepted = studio.accepted()
-    studio.results.started(studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="submit").job)  # type: ignore[arg-type]
+    bound = studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="submit")
+    studio.results.started(studio._moved(bound))
 
     studio.results.started(accepted)
 
@@ -156,7 +157,7 @@ def test_a_job_that_failed_succeeds_when_its_video_comes_late(studio: Studio) ->
     studio.outcome_unknown()
     studio.tell()
     assert studio.result().state == "FAILURE"
-    revived = studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll").job
+    revived = studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll").job
     assert revived is not None
     studio.results.started(revived)
     state_meanwhile = studio.result().state
@@ -171,7 +172,7 @@ def test_a_job_that_failed_succeeds_when_its_video_comes_late(studio: Studio) ->
 def test_an_old_failure_told_late_does_not_replace_the_success(studio: Studio) -> None:
     """A settler that was paused since the job had failed wakes up when its video has been archived and told."""
     old = studio.outcome_unknown()
-    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll")
+    studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r", path="poll")
     studio.archived()
     studio.tell()
 
@@ -182,7 +183,7 @@ def test_an_old_failure_told_late_does_not_replace_the_success(studio: Studio) -
 
 def test_an_old_cancel_told_late_replaces_nothing_newer(studio: Studio) -> None:
     old = studio.cancelled()
-    studio.store.try_again(JOB, attempt=1, pay_again=False)
+    studio.store.attempts.try_again(JOB, attempt=1, pay_again=False)
     newer = studio.job()
     studio.results.started(newer)
 
@@ -193,7 +194,7 @@ def test_an_old_cancel_told_late_replaces_nothing_newer(studio: Studio) -> None:
 
 def snapshot(store: Store) -> Callable[[], None]:
     """The records as they are now; a call makes them so again. Results stand apart and stay."""
-    client: Any = store._client
+    client: Any = store.scripts.client
     held = {key: client.execute_command("DUMP", key, NEVER_DECODE=True) for key in client.keys("callsheet:*")}
 
     def roll_back() -> None:
@@ -205,28 +206,28 @@ def snapshot(store: Store) -> Callable[[], None]:
 
 
 def lose(store: Store) -> None:
-    client: Any = store._client
+    client: Any = store.scripts.client
     client.delete(*client.keys("callsheet:*"))
 
 
 def told_often(studio: Studio) -> None:
     """A request in progress whose every step was told: its version is far above that of any short way to the end."""
     for progress in range(10, 100, 10):
-        claim = studio.store.claim(JOB, states=(S.SUBMITTED,), lease_ms=1000)
+        claim = studio.store.due.claim(JOB, states=(S.SUBMITTED,), lease_ms=1000)
         assert claim is not None
-        job = studio.store.rest(claim, due_in_ms=0, facts={"progress": str(progress)}).job
+        job = studio.store.due.rest(claim, due_in_ms=0, facts={"progress": str(progress)}).job
         assert job is not None
         studio.results.started(job)
 
 
 def later(studio: Studio, clock_ms: int = 60_000) -> None:
-    studio.store._clock.now += clock_ms  # type: ignore[union-attr]
+    studio.clock.advance(clock_ms)
 
 
 def test_a_job_made_after_a_rollback_is_told_though_more_was_told_before(studio: Studio) -> None:
     studio.accepted()
     roll_back = snapshot(studio.store)
-    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
+    studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
     told_often(studio)
     roll_back()
     later(studio)
@@ -253,7 +254,7 @@ def test_a_failure_told_before_a_rollback_gives_way_to_the_video(studio: Studio)
     studio.submitted()
     roll_back = snapshot(studio.store)
     told_often(studio)
-    studio.store.move(JOB, S.EXPIRED, attempt=1, path="sweep")
+    studio.store.jobs.move(JOB, S.EXPIRED, attempt=1, path="sweep")
     studio.tell()
     assert studio.result().state == "FAILURE"
     roll_back()
@@ -270,7 +271,7 @@ def test_a_callback_of_the_callers_is_sent_after_a_rollback_too(studio: Studio) 
     studio.generate().apply_async(link=studio.after())
     studio.arrive()
     roll_back = snapshot(studio.store)
-    studio.store.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
+    studio.store.attempts.bind(JOB, attempt=1, provider="gmicloud", request_id="r-job-1", path="submit")
     told_often(studio)
     roll_back()
     later(studio)
@@ -296,9 +297,9 @@ def test_a_result_told_while_the_servers_clock_was_ahead_is_followed_by_the_next
 def test_two_threads_that_tell_different_versions_leave_the_newer_one(studio: Studio) -> None:
     versions = [studio.accepted()]
     for progress in range(1, 30):
-        claim = studio.store.claim(JOB, states=(S.ACCEPTED,), lease_ms=1000)
+        claim = studio.store.due.claim(JOB, states=(S.ACCEPTED,), lease_ms=1000)
         assert claim is not None
-        job = studio.store.rest(claim, due_in_ms=0, facts={"progress": str(progress)}).job
+        job = studio.store.due.rest(claim, due_in_ms=0, facts={"progress": str(progress)}).job
         assert job is not None
         versions.append(job)
     together = threading.Barrier(2)
@@ -353,7 +354,7 @@ def test_whatever_stands_in_the_way_is_replaced(studio: Studio, held: str) -> No
 def test_a_job_that_no_message_ever_named_is_told_all_the_same(studio: Studio) -> None:
     """Recorded by the client, its nudge lost."""
     studio.archived()
-    assert studio.store.saved_requests(JOB) == []
+    assert studio.store.history.requests(JOB) == []
 
     studio.tell()
 
@@ -390,7 +391,7 @@ def test_neither_prompt_nor_link_is_in_the_result_or_what_is_kept_of_the_request
     studio.archived()
     studio.tell()
 
-    assert "secret corgi" not in json.dumps(entry(studio)) + "".join(studio.store.saved_requests(JOB))
+    assert "secret corgi" not in json.dumps(entry(studio)) + "".join(studio.store.history.requests(JOB))
     assert "cdn.example.com" not in json.dumps(entry(studio))
 
 

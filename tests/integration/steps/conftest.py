@@ -6,6 +6,7 @@ After every test the scene is judged: whatever happened, the invariants hold.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -123,24 +124,26 @@ class Told:
         return [str(job.state) for job in self.told_jobs]
 
 
-class MeddledStore(Store):
-    """A store with something happening before or after every call of the named methods."""
+def meddled_store(like: Store, before: Mapping[str, Hook], after: Mapping[str, Hook]) -> Store:
+    """A store with something happening before or after every call of the named methods: `jobs.move`."""
+    store = copy.copy(like)
+    for name in {*before, *after}:
+        part_name, _, method_name = name.partition(".")
+        part = copy.copy(getattr(store, part_name))
+        method = getattr(part, method_name)
+        setattr(part, method_name, _meddled(method, before.get(name, _nothing), after.get(name, _nothing)))
+        setattr(store, part_name, part)
+    return store
 
-    def __init__(self, like: Store, before: Mapping[str, Hook], after: Mapping[str, Hook]) -> None:
-        self.__dict__.update(like.__dict__)
-        for name in {*before, *after}:
-            self.__dict__[name] = self._meddled(name, before.get(name, _nothing), after.get(name, _nothing))
 
-    def _meddled(self, name: str, before: Hook, after: Hook) -> Callable[..., Any]:
-        method = getattr(super(), name)
+def _meddled(method: Callable[..., Any], before: Hook, after: Hook) -> Callable[..., Any]:
+    def meddled(*args: Any, **options: Any) -> Any:
+        before()
+        answer = method(*args, **options)
+        after()
+        return answer
 
-        def meddled(*args: Any, **options: Any) -> Any:
-            before()
-            answer = method(*args, **options)
-            after()
-            return answer
-
-        return meddled
+    return meddled
 
 
 def failing(times: int = 1) -> Hook:
@@ -220,7 +223,16 @@ class Scene:
 
     def with_store(self, *, before: Mapping[str, Hook] | None = None, after: Mapping[str, Hook] | None = None) -> Store:
         """The store, meddled with."""
-        return MeddledStore(self.store, before or {}, after or {})
+        return meddled_store(self.store, before or {}, after or {})
+
+    def another_store(self, client: redis.Redis | None = None, clock: Callable[[], int] | None = None) -> Store:
+        """A store as that of another process of the scene, by its clock unless another is given."""
+        return Store(
+            client or self.store.scripts.client,
+            retention_ms=self.services.retention_ms(),
+            clock=clock or (lambda: self.clock.now_ms),
+            monotonic=lambda: self.clock.now,
+        )
 
     def meddled(self, provider: str, **meddling: Any) -> Services:
         """The services with a `Meddler` around one provider."""
@@ -359,13 +371,13 @@ class Scene:
         self.control.script({"on": on, **rule})
 
     def job(self, job_id: str = JOB) -> Job:
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         assert job is not None
         return job
 
     def due_in(self, job_id: str = JOB) -> float:
         """Seconds until somebody must look at the job."""
-        due_at = self.store.due_at(job_id)
+        due_at = self.store.due.at(job_id)
         assert due_at is not None, f"{job_id} is not open"
         return (due_at - self.clock.now_ms) / 1000
 
@@ -374,10 +386,10 @@ class Scene:
 
     def moves(self, job_id: str = JOB) -> list[str]:
         """Every state the job was in, in order."""
-        return [entry.target for entry in self.store.timeline(job_id)]
+        return [entry.target for entry in self.store.history.timeline(job_id)]
 
     def counter(self, name: str) -> int:
-        return self.store.counters().get(name, 0)
+        return self.store.counters.all().get(name, 0)
 
     def calls(self, method: str, job_id: str | None = None) -> list[dict[str, Any]]:
         """Every call at a provider, those of one job by its prompt (POST) or request id (GET)."""
@@ -433,9 +445,9 @@ class Scene:
 
     def judge(self) -> None:
         """Check the invariants."""
-        assert self.store.audit() == [], "open <=> exactly one due entry"
-        for job in self.store.scan():
-            steps = [(entry.source, entry.target) for entry in self.store.timeline(job.id)]
+        assert self.store.audit.breaches() == [], "open <=> exactly one due entry"
+        for job in self.store.records.scan():
+            steps = [(entry.source, entry.target) for entry in self.store.history.timeline(job.id)]
             illegal = [step for step in steps if step[1] not in LEAVES_TO.get(step[0], set())]
             assert illegal == [], f"{job.id} moved as the design does not allow"
             created = self.created(job.id)
@@ -445,7 +457,7 @@ class Scene:
                 assert len(created) < job.attempt, f"the attempt of {job.id} that was paid for is cancelled"
             if job.state is JobState.ARCHIVED:
                 _judge_videos(job, self.objects())
-        owners = [request_id for job in self.store.scan() for request_id in job.request_ids.values()]
+        owners = [request_id for job in self.store.records.scan() for request_id in job.request_ids.values()]
         assert len(owners) == len(set(owners)), "two jobs share a request"
 
 

@@ -13,14 +13,13 @@ from worker.errors import BucketError
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
 from worker.services import Services
-from worker.store import Store
 
 Rollback = Callable[[], None]
 
 
 def snapshot(scene: Scene) -> Rollback:
     """Redis as it is now, to be made so again: a replica that has lagged since, or a backup."""
-    client = scene.store._client
+    client = scene.store.scripts.client
     raw = client.connection_pool.connection_kwargs | {"decode_responses": False}
     binary = type(client)(**{name: raw[name] for name in ("host", "port", "db", "password", "username") if name in raw})
     kept: dict[Any, Any] = {key: binary.dump(key) for key in binary.keys("*")}
@@ -36,9 +35,7 @@ def snapshot(scene: Scene) -> Rollback:
 
 def another_process(scene: Scene) -> Services:
     """A worker that has just started: it remembers nothing."""
-    like = scene.store
-    store = Store(like._client, retention_ms=like._retention_ms, clock=like._clock, monotonic=like._monotonic)
-    return scene.but(store=store)
+    return scene.but(store=scene.another_store())
 
 
 class MeddledIntents(Intents):
@@ -97,7 +94,7 @@ def without_s3(scene: Scene) -> Services:
 def followed_to_its_end(scene: Scene, job_id: str = JOB, rounds: int = 60) -> Job:
     """The job, looked at whenever it is due until it has its video or is closed."""
     for _ in range(rounds):
-        if scene.store.due_at(job_id) is None or scene.job(job_id).state is JobState.ARCHIVED:
+        if scene.store.due.at(job_id) is None or scene.job(job_id).state is JobState.ARCHIVED:
             break
         scene.look_when_due(job_id)
         scene.follow(job_id)

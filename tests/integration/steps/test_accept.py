@@ -21,7 +21,7 @@ def test_a_job_that_is_accepted_is_recorded_and_due(scene: Scene) -> None:
     assert reply.applied
     assert scene.job().state is S.ACCEPTED
     assert scene.is_due()
-    assert scene.store.saved_requests(JOB) == ['{"id": "job-1"}']
+    assert scene.store.history.requests(JOB) == ['{"id": "job-1"}']
     assert scene.job().cost == {"amount": "0.336", "currency": "USD", "basis": "list_price"}
 
 
@@ -55,7 +55,7 @@ def test_an_id_that_cannot_be_one_is_told_beside_all_that_is_wrong_with_the_spec
 
     assert [problem.partition(":")[0] for problem in sound.value.problems] == ["job id"]
     assert {problem.partition(":")[0] for problem in caught.value.problems} == {"job id", "duration", "resolution"}
-    assert scene.store.open_count() == 0
+    assert scene.store.due.open_count() == 0
 
 
 def test_one_id_sent_twenty_times_at_once_is_one_job(scene: Scene) -> None:
@@ -84,8 +84,8 @@ def test_a_spec_that_cannot_be_made_is_refused_with_every_problem_and_records_no
 
     named = [problem.partition(":")[0] for problem in caught.value.problems]
     assert sorted(set(named)) == ["duration", "prompt", "resolution"]
-    assert scene.store.get(JOB) is None
-    assert scene.store.open_count() == 0
+    assert scene.store.jobs.get(JOB) is None
+    assert scene.store.due.open_count() == 0
 
 
 @pytest.mark.parametrize("job_id", ["", "a" * 65, "a/b", "job 1", "ä", "..", "a\n"])
@@ -109,13 +109,13 @@ def test_a_job_sent_again_is_known_though_its_provider_was_taken_out_meanwhile(s
     reply = accept.run(JOB, scene.spec("gmicloud"), scene.but(providers={}), request='{"id": "job-1"}')
 
     assert reply.word == "repeat"
-    assert scene.store.saved_requests(JOB) == ['{"id": "job-1"}']
+    assert scene.store.history.requests(JOB) == ['{"id": "job-1"}']
     assert scene.counter("spec_conflicts") == 0
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_redis_that_did_not_answer_leaves_the_same_call_safe(scene: Scene, lost: str) -> None:
-    flaky = scene.but(store=scene.with_store(**{lost: {"accept": failing()}}))
+    flaky = scene.but(store=scene.with_store(**{lost: {"jobs.accept": failing()}}))
     with pytest.raises(StoreError):
         accept.run(JOB, scene.spec("gmicloud"), flaky)
 
@@ -128,8 +128,8 @@ def test_the_tombstone_of_a_job_answers_for_its_id(scene: Scene) -> None:
     """After the retention the record goes; its id never pays again."""
     scene.archived()
     scene.follow()
-    for key in scene.store._keys.of(JOB)[:6]:
-        scene.store._client.delete(key)
+    for key in scene.store.scripts.keys.of(JOB)[:6]:
+        scene.store.scripts.client.delete(key)
     assert scene.job().is_tombstone
 
     reply = accept.run(JOB, scene.spec("gmicloud"), scene.services)
@@ -140,7 +140,7 @@ def test_the_tombstone_of_a_job_answers_for_its_id(scene: Scene) -> None:
     with pytest.raises(SpecConflict):
         accept.run(JOB, scene.spec("gmicloud", duration=9), scene.services)
     assert scene.posts() == 1
-    assert scene.store.open_count() == 0
+    assert scene.store.due.open_count() == 0
 
 
 def test_the_order_of_providers_decides_among_those_that_can_make_a_spec(scene: Scene) -> None:
@@ -161,7 +161,7 @@ def test_what_is_open_is_kept_and_what_is_closed_dies_with_the_retention(scene: 
     scene.archived("gmicloud", "closed")
     scene.follow("closed")
 
-    client, keys = scene.store._client, scene.store._keys
+    client, keys = scene.store.scripts.client, scene.store.scripts.keys
 
     assert client.pttl(keys.of("open")[0]) == -1
     assert 29 * DAY * 1000 < int(client.pttl(keys.of("closed")[0])) <= 30 * DAY * 1000

@@ -90,7 +90,7 @@ def held_up_bucket(like: Bucket, *, before: Any = None, after: Any = None) -> Bu
 def test_the_bucket_holds_the_bytes_that_were_served(scene: Scene, provider: str, tls: LocalTls) -> None:
     job = scene.generated(provider)
     with urllib3.PoolManager(ssl_context=tls.context()) as pool:
-        served = pool.request("GET", scene.store.links(JOB)[0].url).data
+        served = pool.request("GET", scene.store.jobs.links(JOB)[0].url).data
 
     next_step = scene.run(Step.ARCHIVE)
 
@@ -153,7 +153,7 @@ def test_what_the_host_does_to_a_whole_video_is_mended_within_one_download(
 ) -> None:
     scene.generated()
     with urllib3.PoolManager(ssl_context=tls.context()) as pool:
-        served = pool.request("GET", scene.store.links(JOB)[0].url).data
+        served = pool.request("GET", scene.store.jobs.links(JOB)[0].url).data
     scene.rule("download", **trouble)
 
     scene.run(Step.ARCHIVE)
@@ -185,7 +185,7 @@ def test_a_fresh_link_is_kept_with_its_end_though_it_does_not_work_either(scene:
 
     scene.run(Step.ARCHIVE, services=scene.answering("apimart", signed_anew))
 
-    assert scene.store.links(JOB) == signed_anew.links
+    assert scene.store.jobs.links(JOB) == signed_anew.links
     end = scene.job().link_expires_at
     assert end is not None
     assert first_end is not None
@@ -217,7 +217,7 @@ def test_a_provider_that_cannot_tell_a_fresh_link_is_asked_again(scene: Scene) -
 def test_a_kill_between_put_and_mark_is_found_by_looking_first(scene: Scene) -> None:
     scene.generated()
     with pytest.raises(KeyboardInterrupt):
-        scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"move": killed})))
+        scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"jobs.move": killed})))
     assert len(scene.videos()) == 1
 
     scene.look_when_due()
@@ -240,7 +240,7 @@ def test_a_kill_in_the_middle_of_the_download_leaves_no_object(scene: Scene) -> 
 def test_an_archive_that_redis_did_not_hear_of_is_marked_the_next_time(scene: Scene) -> None:
     scene.generated()
 
-    next_step = scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"move": failing()})))
+    next_step = scene.run(Step.ARCHIVE, services=scene.but(store=scene.with_store(before={"jobs.move": failing()})))
     scene.look_when_due()
 
     assert next_step is None
@@ -255,9 +255,9 @@ def test_a_lease_lost_in_the_middle_writes_nothing(scene: Scene) -> None:
 
     def take_over() -> None:
         scene.advance(31)
-        takers.append(scene.store.claim(JOB, states=(S.GENERATED,), lease_ms=30_000))
+        takers.append(scene.store.due.claim(JOB, states=(S.GENERATED,), lease_ms=30_000))
 
-    slow = scene.with_store(before={"renew": once(take_over)})
+    slow = scene.with_store(before={"due.renew": once(take_over)})
     next_step = scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert next_step is None
@@ -272,7 +272,7 @@ def test_an_archiver_paused_before_its_put_writes_nothing_after_another_one_arch
         scene.advance(31)
         scene.follow()
 
-    slow = scene.with_store(before={"renew": once(another_archives)})
+    slow = scene.with_store(before={"due.renew": once(another_archives)})
     scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert scene.job().state is S.ARCHIVED
@@ -287,7 +287,7 @@ def test_an_archiver_paused_in_its_put_finds_that_the_same_bytes_are_there(scene
         scene.advance(31)
         scene.follow()
 
-    slow = scene.with_store(after={"renew": once(another_archives)})
+    slow = scene.with_store(after={"due.renew": once(another_archives)})
     next_step = scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert next_step is None, "what is owed has been paid by the other one"
@@ -357,7 +357,7 @@ def test_redis_away_for_a_heartbeat_does_not_stop_an_archiver(scene: Scene) -> N
             failing()()
 
     slow = scene.but(
-        store=scene.with_store(before={"renew": fail_once}),
+        store=scene.with_store(before={"due.renew": fail_once}),
         bucket=held_up_bucket(scene.services.bucket, before=lambda: beaten.wait(5)),
         timing=Timing(archive_renew_seconds=0.01),
     )
@@ -399,7 +399,7 @@ def test_an_object_of_ours_with_other_bytes_is_never_replaced(scene: Scene) -> N
     def sneak_in() -> None:
         scene.services.bucket.videos.store(scene.video_key(), [content], declared_bytes=None)
 
-    slow = scene.with_store(before={"renew": once(sneak_in)})
+    slow = scene.with_store(before={"due.renew": once(sneak_in)})
     scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert scene.job().state is S.GENERATED
@@ -417,14 +417,16 @@ def test_an_archive_message_for_a_job_in_any_other_state_does_nothing(scene: Sce
 def test_no_link_gets_into_log_record_or_timeline(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "worker")
     scene.generated()
-    link = scene.store.links(JOB)[0].url
+    link = scene.store.jobs.links(JOB)[0].url
     scene.rule("download", dead=True)
     scene.run(Step.ARCHIVE)
     scene.look_when_due()
     scene.follow(step=Step.DELIVER)
 
     written = json.dumps([str(vars(record)) for record in caplog.records])
-    written += str(scene.job()) + str(scene.store.timeline(JOB)) + str(scene.objects()["/".join(manifest_path(scene))])
+    written += (
+        str(scene.job()) + str(scene.store.history.timeline(JOB)) + str(scene.objects()["/".join(manifest_path(scene))])
+    )
 
     assert link not in written
     assert link.rpartition("/")[2] not in written
@@ -442,8 +444,8 @@ def test_after_an_outage_each_turn_goes_to_the_video_whose_link_dies_first(scene
     for name, life in lives.items():
         scene.run(Step.POLL, name)
         until = None if life is None else scene.clock.now_ms + int(life * 1000)
-        links = [Link(link.url, until) for link in scene.store.links(name)]
-        scene.store.move(name, S.GENERATED, attempt=1, path="poll", links=links)
+        links = [Link(link.url, until) for link in scene.store.jobs.links(name)]
+        scene.store.jobs.move(name, S.GENERATED, attempt=1, path="poll", links=links)
 
     taken = [archive.run(scene.services) for _ in range(5)]
 
@@ -454,7 +456,7 @@ def test_an_urgent_video_that_must_wait_holds_up_no_other(scene: Scene) -> None:
     scene.rule("download", dead=True, match={"contains": "for urgent."})
     for name in ("urgent", "patient"):
         scene.generated("gmicloud", name)
-    scene.store.move(
+    scene.store.jobs.move(
         "urgent",
         S.GENERATED,
         attempt=1,

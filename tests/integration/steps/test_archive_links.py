@@ -35,12 +35,12 @@ def generated(scene: Scene, host: Host, *answers: bytes, expires_at: int | None 
     """A generated job whose links give *answers*, and services that know no provider to ask for others."""
     scene.generated("gmicloud")
     links = [Link(host.answer(answer, f"/{n}.mp4"), expires_at) for n, answer in enumerate(answers, 1)]
-    scene.store.move(JOB, S.GENERATED, attempt=1, path="poll", links=links)
+    scene.store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", links=links)
     return scene.but(providers={})
 
 
 def told(scene: Scene) -> dict[str, Any]:
-    return result_of(scene.job(), scene.store.spec_json(JOB))
+    return result_of(scene.job(), scene.store.history.spec_json(JOB))
 
 
 @pytest.mark.parametrize(("picture", "name"), [(JPEG, "JPEG"), (PNG, "PNG")])
@@ -173,7 +173,7 @@ def test_a_job_tried_again_by_an_operator_has_its_half_hour_anew(scene: Scene, h
     scene.advance(31 * MINUTE)
     scene.run(Step.ARCHIVE, services=services)
     failed = scene.moves()[-1]
-    scene.store.move(JOB, S.GENERATED, attempt=1, path="operator")
+    scene.store.jobs.move(JOB, S.GENERATED, attempt=1, path="operator")
 
     scene.run(Step.ARCHIVE, services=services)
 
@@ -193,7 +193,7 @@ def test_no_link_is_in_what_is_told_of_it(scene: Scene, host: Host) -> None:
 def test_a_film_that_is_not_as_asked_is_archived_told_and_counted(scene: Scene, host: Host) -> None:
     scene.generated("gmicloud", resolution="1080p", aspect_ratio="9:16", duration=6)
     links = [Link(host.answer(ok(FILM)))]
-    scene.store.move(JOB, S.GENERATED, attempt=1, path="poll", links=links)
+    scene.store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", links=links)
 
     scene.run(Step.ARCHIVE)
 

@@ -205,7 +205,7 @@ def test_a_link_that_may_still_be_a_film_keeps_the_job_open_though_something_is_
 
 def test_it_is_kept_once_and_a_film_that_comes_late_is_archived(scene: Scene, host: Host) -> None:
     generated(scene, host, ok(GIF))
-    link = scene.store.links(JOB)[0]
+    link = scene.store.jobs.links(JOB)[0]
     services = _signing(scene, link.url)
     scene.run(Step.ARCHIVE, services=services)
     scene.run(Step.DELIVER, services=services)

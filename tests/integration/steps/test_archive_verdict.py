@@ -127,7 +127,7 @@ def test_objects_that_are_there_after_all_turn_the_verdict(scene: Scene) -> None
 
     # the first look at the links is the try's, the second one the verdict's
     looks = iter((lambda: None, finish))
-    late = scene.with_store(after={"links": lambda: next(looks, lambda: None)()})
+    late = scene.with_store(after={"jobs.links": lambda: next(looks, lambda: None)()})
     next_step = scene.run(Step.ARCHIVE, services=scene.but(store=late))
 
     assert next_step is Step.DELIVER
@@ -174,10 +174,10 @@ def test_a_verdict_needs_the_lease(scene: Scene) -> None:
 
     def take_over() -> None:
         scene.advance(31)
-        assert scene.store.claim("job-1", states=(S.GENERATED,), lease_ms=30_000) is not None
+        assert scene.store.due.claim("job-1", states=(S.GENERATED,), lease_ms=30_000) is not None
 
     looks = iter((lambda: None, take_over))
-    slow = scene.with_store(after={"links": lambda: next(looks, lambda: None)()})
+    slow = scene.with_store(after={"jobs.links": lambda: next(looks, lambda: None)()})
     next_step = scene.run(Step.ARCHIVE, services=scene.but(store=slow))
 
     assert next_step is None

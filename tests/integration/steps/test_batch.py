@@ -22,7 +22,7 @@ def test_jobs_of_one_message_are_sent_to_their_provider_together(scene: Scene) -
     for name in names:
         scene.accepted("gmicloud", name)
     met = threading.Barrier(len(names), timeout=30)
-    services = scene.but(store=scene.with_store(before={"begin": met.wait}))
+    services = scene.but(store=scene.with_store(before={"attempts.begin": met.wait}))
 
     found = batch.take(Step.SUBMIT, names, services)
 
@@ -55,7 +55,7 @@ def test_a_job_whose_delivery_was_not_recorded_stays_due(scene: Scene, caplog: p
     scene.rule("generation", outcome="failed")
     scene.submitted()
     scene.finish()
-    services = scene.but(store=scene.with_store(before={"settle": failing(times=9)}))
+    services = scene.but(store=scene.with_store(before={"jobs.settle": failing(times=9)}))
 
     batch.take(Step.POLL, [JOB], services)
 

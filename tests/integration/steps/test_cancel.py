@@ -35,7 +35,7 @@ def test_a_job_that_was_surely_not_taken_can_be_cancelled(scene: Scene) -> None:
 
 def test_a_cancel_during_preparation_wins_over_the_post(scene: Scene) -> None:
     scene.accepted()
-    busy = scene.with_store(before={"begin": once(lambda: cancel.run(JOB, scene.services))})
+    busy = scene.with_store(before={"attempts.begin": once(lambda: cancel.run(JOB, scene.services))})
 
     scene.run(Step.SUBMIT, services=scene.but(store=busy))
 
@@ -120,7 +120,7 @@ def test_a_second_attempt_that_is_sent_is_not_cancelled(scene: Scene) -> None:
 
 def test_a_try_that_begins_during_a_cancel_is_not_sent(scene: Scene) -> None:
     scene.accepted()
-    busy = scene.with_store(before={"move": once(lambda: scene.run(Step.SUBMIT))})
+    busy = scene.with_store(before={"jobs.move": once(lambda: scene.run(Step.SUBMIT))})
 
     reply = cancel.run(JOB, scene.but(store=busy))
 
@@ -142,7 +142,7 @@ def test_a_job_that_was_sent_is_not_cancelled_though_redis_is_set_back_meanwhile
     scene.accepted("apimart")
     roll_back = snapshot(scene)
     scene.run(Step.SUBMIT)
-    store = scene.with_store(before={"move": roll_back}, after={"get": once(roll_back)})
+    store = scene.with_store(before={"jobs.move": roll_back}, after={"jobs.get": once(roll_back)})
 
     reply = cancel.run(JOB, scene.but(store=store))
 
@@ -155,7 +155,7 @@ def test_a_post_that_the_bucket_knows_is_not_cancelled_though_redis_is_set_back_
     roll_back = snapshot(scene)
     scene.run(Step.SUBMIT)
     roll_back()
-    store = scene.with_store(after={"bind": roll_back})
+    store = scene.with_store(after={"attempts.bind": roll_back})
 
     assert cancel.run(JOB, scene.but(store=store)).word == "late"
     assert [scene.follow().request_id] == scene.created()

@@ -7,7 +7,6 @@ import pytest
 from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene
 from tests.integration.steps.test_limits import tick
 from worker.jobs.states import JobState
-from worker.store import Store
 
 S = JobState
 
@@ -17,13 +16,8 @@ class Skew:
 
     def __init__(self, scene: Scene) -> None:
         self.seconds = 0.0
-        like, clock = scene.store, scene.clock
-        store = Store(
-            like._client,
-            retention_ms=like._retention_ms,
-            clock=lambda: round((clock.now + self.seconds) * 1000),
-            monotonic=like._monotonic,
-        )
+        clock = scene.clock
+        store = scene.another_store(clock=lambda: round((clock.now + self.seconds) * 1000))
         scene.services = scene.but(store=store)
 
 
@@ -62,7 +56,7 @@ def test_a_lease_granted_by_a_clock_that_was_ahead_is_void(scene: Scene) -> None
     scene.submitted("gmicloud")
     skew.seconds = 12 * HOUR
     scene.advance(30)
-    assert scene.store.claim(JOB, states=(S.SUBMITTED,), lease_ms=45_000), "and its process dies"
+    assert scene.store.due.claim(JOB, states=(S.SUBMITTED,), lease_ms=45_000), "and its process dies"
     skew.seconds = 0.0
 
     ticks_until_archived(scene, JOB, within=15 * MINUTE)

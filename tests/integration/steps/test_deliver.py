@@ -28,7 +28,7 @@ def manifest(scene: Scene) -> Any:
 
 def learn_more(scene: Scene) -> None:
     """A fact that comes late: the bill."""
-    scene.store.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"usage": '{"cost": "0.5"}'})
+    scene.store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"usage": '{"cost": "0.5"}'})
 
 
 def test_an_archived_job_is_told_its_manifest_written_and_then_it_is_closed(scene: Scene) -> None:
@@ -40,14 +40,16 @@ def test_an_archived_job_is_told_its_manifest_written_and_then_it_is_closed(scen
     assert next_step is None
     assert scene.told.told_jobs[0].videos == job.videos
     assert (job.told_ver, job.manifest_ver, job.closed_at) == (job.ver, job.ver, scene.clock.now_ms)
-    assert manifest(scene) == json.loads(json.dumps(manifest_of(job, scene.store.spec_json(job.id))))
+    assert manifest(scene) == json.loads(json.dumps(manifest_of(job, scene.store.history.spec_json(job.id))))
 
 
 def test_the_end_of_a_job_without_a_video_is_a_warning_that_says_why(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.accepted()
-    scene.store.move(JOB, S.FAILED, attempt=1, path="submit", error=JobError("submit", "moderated", "it was refused"))
+    scene.store.jobs.move(
+        JOB, S.FAILED, attempt=1, path="submit", error=JobError("submit", "moderated", "it was refused")
+    )
 
     scene.follow(JOB)
 
@@ -137,7 +139,7 @@ def test_a_manifest_that_s3_does_not_take_stays_owed_while_the_caller_is_told(sc
 def test_a_kill_after_telling_tells_again_rather_than_never(scene: Scene) -> None:
     scene.archived()
     with pytest.raises(KeyboardInterrupt):
-        scene.run(Step.DELIVER, services=scene.but(store=scene.with_store(before={"settle": killed})))
+        scene.run(Step.DELIVER, services=scene.but(store=scene.with_store(before={"jobs.settle": killed})))
 
     scene.look_when_due()
 
@@ -149,7 +151,7 @@ def test_a_kill_after_telling_tells_again_rather_than_never(scene: Scene) -> Non
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_redis_that_is_away_for_the_mark_leaves_nothing_owed_for_ever(scene: Scene, lost: str) -> None:
     scene.archived()
-    flaky = scene.with_store(**{lost: {"settle": failing()}})
+    flaky = scene.with_store(**{lost: {"jobs.settle": failing()}})
     with pytest.raises(Exception, match="Redis is away"):
         scene.run(Step.DELIVER, services=scene.but(store=flaky))
 
@@ -259,9 +261,9 @@ def test_a_closed_jobs_id_answers_as_long_as_its_tombstone(scene: Scene) -> None
     scene.archived()
     scene.run(Step.DELIVER)
 
-    tombstone = scene.store._keys.of(JOB)[6]
+    tombstone = scene.store.scripts.keys.of(JOB)[6]
 
-    assert 119 * DAY * 1000 < int(scene.store._client.pttl(tombstone)) <= 120 * DAY * 1000
+    assert 119 * DAY * 1000 < int(scene.store.scripts.client.pttl(tombstone)) <= 120 * DAY * 1000
 
 
 def test_a_message_for_a_job_that_is_not_final_does_nothing(scene: Scene) -> None:

@@ -16,7 +16,7 @@ from worker.jobs.states import JobState
 from worker.operations import cancel
 from worker.services import Services
 from worker.steps import accept, submit
-from worker.store import Store, connect
+from worker.store import connect
 from worker.store.counters import Counter
 
 S = JobState
@@ -31,8 +31,8 @@ def servers(tmp_path: Path, wait_until: WaitUntil) -> Iterator[Failover]:
 @pytest.fixture
 def services(scene: Scene, servers: Failover) -> Iterator[Services]:
     """A worker whose store is found through the sentinel."""
-    client, like = connect(servers.url, timeout_seconds=2), scene.store
-    yield scene.but(store=Store(client, retention_ms=like._retention_ms, clock=like._clock, monotonic=like._monotonic))
+    client = connect(servers.url, timeout_seconds=2)
+    yield scene.but(store=scene.another_store(client))
     failover.hang_up(client)
 
 
@@ -45,7 +45,7 @@ def test_a_job_sent_before_a_failover_that_has_lost_it_is_not_sent_again(
     submit.run("job-1", services)
     servers.fail_over()
     wait_until(lambda: _answers(services), 30)
-    lost = services.store.get("job-1")
+    lost = services.store.jobs.get("job-1")
 
     cancelled = cancel.run("job-1", services)
     submit.run("job-1", services)
@@ -64,7 +64,7 @@ def test_a_job_that_a_failover_has_forgotten_is_not_paid_again_when_it_is_sent_a
     submit.run("job-1", services)
     servers.fail_over()
     wait_until(lambda: _answers(services), 30)
-    lost = services.store.get("job-1")
+    lost = services.store.jobs.get("job-1")
 
     accept.run("job-1", spec, services)
     submit.run("job-1", services)
@@ -75,13 +75,13 @@ def test_a_job_that_a_failover_has_forgotten_is_not_paid_again_when_it_is_sent_a
 
 def _answers(services: Services) -> bool:
     try:
-        services.store.ping()
-        services.store.count(Counter.STEPS_STALLED)
+        services.store.server.ping()
+        services.store.counters.add(Counter.STEPS_STALLED)
     except StoreError:
         return False
     return True
 
 
 def _state(services: Services) -> JobState | None:
-    job = services.store.get("job-1")
+    job = services.store.jobs.get("job-1")
     return job.state if job else None

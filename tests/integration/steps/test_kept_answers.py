@@ -65,7 +65,7 @@ def test_a_cancel_binds_what_was_sent_instead(scene: Scene) -> None:
 @pytest.mark.parametrize("away", [60, submit_report.REPORT_TRIES + 1, 90])
 def test_an_id_outlasts_a_store_that_is_away_while_it_is_reported(scene: Scene, away: int) -> None:
     scene.accepted("apimart")
-    services = scene.but(store=scene.with_store(before={"bind": failing(away)}))
+    services = scene.but(store=scene.with_store(before={"attempts.bind": failing(away)}))
     try:
         submit.run(JOB, services)
     except StoreError:
@@ -88,7 +88,7 @@ def test_an_id_that_comes_when_its_process_was_given_up_is_read_from_the_bucket(
 
     scene.accepted("apimart")
     services = scene.meddled("apimart", after_submit=given_up)
-    store = scene.with_store(before={"bind": killed})
+    store = scene.with_store(before={"attempts.bind": killed})
     with pytest.raises(KeyboardInterrupt):
         submit.run(JOB, replace(services, store=store))
 

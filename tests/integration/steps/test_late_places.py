@@ -115,7 +115,7 @@ def test_a_defect_met_by_one_job_ends_no_place(
 ) -> None:
     scene.archive_failed("gmicloud", "broken")
     scene.archive_failed("apimart")
-    scene.store._client.set(scene.store._keys.of("broken")[5], "no JSON")
+    scene.store.scripts.client.set(scene.store.scripts.keys.of("broken")[5], "no JSON")
     places = late_places(signed_anew(scene))
     scene.advance(HOUR)
 

@@ -202,7 +202,7 @@ def test_a_callback_that_comes_while_the_job_expires_is_looked_at_at_once(scene:
         scene.advance(1)
         scene.deliver()
 
-    busy = scene.with_store(before={"move": once(finish)})
+    busy = scene.with_store(before={"jobs.move": once(finish)})
     scene.run(Step.POLL, services=scene.but(store=busy))
 
     assert scene.job().state is S.EXPIRED
@@ -265,9 +265,9 @@ def test_a_slow_look_that_lost_its_lease_takes_nothing_from_its_successor(scene:
 
     def take_over() -> None:
         scene.advance(46)
-        assert scene.store.claim("job-1", states=(S.FAILED,), lease_ms=30_000) is not None
+        assert scene.store.due.claim("job-1", states=(S.FAILED,), lease_ms=30_000) is not None
 
-    slow = scene.with_store(after={"links": take_over})
+    slow = scene.with_store(after={"jobs.links": take_over})
     scene.run(Step.REVISIT, services=scene.but(store=slow))
 
     assert scene.job().lease is not None
@@ -375,7 +375,7 @@ def test_a_job_that_redis_has_lost_is_bound_by_its_callback_when_it_is_sent_agai
     scene.submitted("evolink")
     request_id = scene.job().request_id
     scene.finish()
-    scene.store._client.flushdb()
+    scene.store.scripts.client.flushdb()
     with pytest.raises(NotFound):
         scene.deliver(JOB, request_id=request_id)
     with pytest.raises(NotFound):

@@ -87,7 +87,7 @@ def test_a_place_whose_thread_hangs_is_free_for_others(scene: Scene, wait_until:
 
 def test_bytes_parts_and_answers_are_progress(scene: Scene, wait_until: WaitUntil) -> None:
     scene.generated()
-    claim = scene.store.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
+    claim = scene.store.due.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
     assert claim is not None
 
     with Lease(claim, scene.but(timing=QUICK)) as lease:
@@ -100,7 +100,7 @@ def test_bytes_parts_and_answers_are_progress(scene: Scene, wait_until: WaitUnti
 
 def test_the_longest_copy_has_an_end_whatever_moves(scene: Scene, wait_until: WaitUntil) -> None:
     scene.generated()
-    claim = scene.store.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
+    claim = scene.store.due.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
     assert claim is not None
     timing = replace(QUICK, archive_longest_seconds=10 * MINUTE)
 
@@ -128,17 +128,17 @@ def test_the_longest_copy_is_longer_than_any_download_may_be(scene: Scene) -> No
 
 def test_the_record_tells_since_when_it_is_leased(scene: Scene, wait_until: WaitUntil) -> None:
     scene.generated()
-    claim = scene.store.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
+    claim = scene.store.due.claim(JOB, states=(S.GENERATED,), lease_ms=30_000)
     assert claim is not None
     began = scene.clock.now_ms
 
     for _ in range(200):
         scene.advance(20)
-        renewed = scene.store.renew(claim, lease_ms=30_000)
+        renewed = scene.store.due.renew(claim, lease_ms=30_000)
         assert renewed is not None
         claim = renewed
 
     assert scene.job().leased_at == began
     assert scene.clock.now_ms - began > HOUR * 1000
-    scene.store.rest(claim, due_in_ms=0)
+    scene.store.due.rest(claim, due_in_ms=0)
     assert scene.job().leased_at is None

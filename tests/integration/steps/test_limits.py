@@ -76,7 +76,7 @@ def test_jobs_go_in_the_order_they_came_one_for_each_that_ends(scene: Scene) -> 
     for _ in range(12):
         nudged = [job_id for step, job_id in tick(scene, GENERATION_SECONDS / 2) if step is Step.SUBMIT]
         order += [job_id for job_id in nudged if scene.job(job_id).state is S.SUBMITTED]
-        assert scene.store.standing(scene.services.limits("gmicloud")).occupied <= 1
+        assert scene.store.limits.standing(scene.services.limits("gmicloud")).occupied <= 1
         for job_id in (JOB, *MORE):
             if scene.job(job_id).state is S.SUBMITTED and not scene.is_due(job_id):
                 scene.advance(max(0.0, scene.due_in(job_id)))
@@ -279,7 +279,7 @@ def test_gets_go_on_for_all_once_one_is_answered_well_again(scene: Scene) -> Non
     for _ in range(15):
         tick(scene)
 
-    assert scene.store.standing(scene.services.limits("gmicloud")).poll.open_why == ""
+    assert scene.store.limits.standing(scene.services.limits("gmicloud")).poll.open_why == ""
     assert states(scene, JOB, *MORE) == ["archived"] * 4
 
 
@@ -325,7 +325,7 @@ def test_waiting_for_room_never_counts_against_the_submit_deadline(scene: Scene)
 
 
 def test_a_job_whose_turn_never_comes_is_given_up_after_a_week(scene: Scene) -> None:
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
     scene.accepted()
     scene.run(Step.SUBMIT)
 
@@ -340,14 +340,14 @@ def test_a_job_whose_turn_never_comes_is_given_up_after_a_week(scene: Scene) -> 
 
 
 def test_a_paused_providers_jobs_outlive_the_submit_deadline(scene: Scene) -> None:
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
     scene.accepted()
     scene.run(Step.SUBMIT)
 
     for _ in range(40):
         tick(scene, 20 * 60)
     assert states(scene, JOB) == ["accepted"]
-    scene.store.resume("gmicloud")
+    scene.store.pauses.resume("gmicloud")
     tick(scene)
 
     assert states(scene, JOB) == ["submitted"]
@@ -355,7 +355,7 @@ def test_a_paused_providers_jobs_outlive_the_submit_deadline(scene: Scene) -> No
 
 
 def test_nobody_is_called_to_a_paused_provider(scene: Scene) -> None:
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
     scene.accepted()
     scene.run(Step.SUBMIT)
 
@@ -368,7 +368,7 @@ def test_an_unconfirmed_job_is_not_given_up_while_we_keep_from_asking(scene: Sce
     scene.advance(3 * HOUR)
     limits = scene.services.limits("gmicloud")
     for _ in range(2):
-        scene.store.ask(limits, Operation.POLL, prober="x")
+        scene.store.limits.ask(limits, Operation.POLL, prober="x")
 
     scene.look()
 
@@ -391,7 +391,7 @@ def test_an_earlier_attempt_is_not_asked_about_while_its_provider_is_to_be_left_
     asked = len(scene.calls("GET"))
     scene.advance(max(0.0, scene.due_in()) + 0.001)
     limits = scene.services.limits("gmicloud")
-    scene.store.report(limits, Operation.POLL, prober="x", outcome="answered", hold_ms=60_000)
+    scene.store.limits.report(limits, Operation.POLL, prober="x", outcome="answered", hold_ms=60_000)
 
     scene.look()
 
@@ -460,7 +460,7 @@ def test_with_a_budget_a_model_without_a_price_is_refused_in_words(scene: Scene)
     with pytest.raises(SpecError, match=r"price of apimart kling-3.0-turbo is unknown.*set APIMART_PRICES"):
         accept.run(JOB, scene.spec("apimart"), scene.services)
 
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
 
 
 def test_a_job_dearer_than_the_whole_budget_is_refused_in_words(scene: Scene) -> None:
@@ -480,7 +480,7 @@ def test_a_job_accepted_before_there_was_a_budget_waits_for_its_price(scene: Sce
     scene.look_when_due()
 
     assert scene.job().state is S.SUBMITTED
-    assert scene.store.standing(scene.services.limits("apimart")).spent == Decimal("0.27")
+    assert scene.store.limits.standing(scene.services.limits("apimart")).spent == Decimal("0.27")
 
 
 def test_a_configured_price_is_what_the_result_tells(scene: Scene) -> None:
@@ -500,7 +500,7 @@ def test_a_failed_generation_gives_its_money_back_where_the_provider_charges_non
     scene.rule("generation", outcome="failed")
     scene.submitted(provider)
     limits = scene.services.limits(provider)
-    assert scene.store.standing(limits).spent > 0
+    assert scene.store.limits.standing(limits).spent > 0
     scene.finish()
 
     scene.look_when_due()
@@ -508,4 +508,4 @@ def test_a_failed_generation_gives_its_money_back_where_the_provider_charges_non
         scene.follow()
 
     assert scene.job().held == "failed(generate)"
-    assert scene.store.standing(limits).spent == Decimal(spent)
+    assert scene.store.limits.standing(limits).spent == Decimal(spent)

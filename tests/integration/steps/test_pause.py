@@ -9,7 +9,7 @@ from worker.steps import Step
 
 def test_a_job_whose_provider_is_paused_waits_and_says_since_when(scene: Scene) -> None:
     scene.accepted("gmicloud")
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
 
     scene.run(Step.SUBMIT)
 
@@ -19,7 +19,7 @@ def test_a_job_whose_provider_is_paused_waits_and_says_since_when(scene: Scene) 
 
 
 def test_other_providers_go_on(scene: Scene) -> None:
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
 
     scene.submitted("evolink")
 
@@ -28,7 +28,7 @@ def test_other_providers_go_on(scene: Scene) -> None:
 
 def test_polls_and_archive_go_on_while_paused(scene: Scene) -> None:
     scene.submitted("gmicloud")
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
 
     scene.finish()
     scene.follow()
@@ -38,12 +38,12 @@ def test_polls_and_archive_go_on_while_paused(scene: Scene) -> None:
 
 def test_resuming_makes_the_waiting_jobs_due_and_submits_them_once(scene: Scene) -> None:
     scene.accepted("gmicloud")
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
     scene.run(Step.SUBMIT)
     assert not scene.is_due()
 
-    scene.store.resume("gmicloud")
-    hastened = scene.store.hasten(["job-1", "no-such-job"])
+    scene.store.pauses.resume("gmicloud")
+    hastened = scene.store.due.hasten(["job-1", "no-such-job"])
     scene.run(Step.SUBMIT)
 
     assert hastened == 1
@@ -51,13 +51,13 @@ def test_resuming_makes_the_waiting_jobs_due_and_submits_them_once(scene: Scene)
 
 
 def test_pausing_twice_keeps_the_first_instant(scene: Scene) -> None:
-    first = scene.store.pause("gmicloud")
+    first = scene.store.pauses.pause("gmicloud")
     scene.advance(60)
 
-    assert scene.store.pause("gmicloud") == first
-    assert scene.store.resume("gmicloud")
-    assert not scene.store.resume("gmicloud")
-    assert scene.store.paused() == {}
+    assert scene.store.pauses.pause("gmicloud") == first
+    assert scene.store.pauses.resume("gmicloud")
+    assert not scene.store.pauses.resume("gmicloud")
+    assert scene.store.pauses.paused() == {}
 
 
 def test_hastening_never_opens_a_closed_job_nor_puts_one_off(scene: Scene) -> None:
@@ -67,6 +67,6 @@ def test_hastening_never_opens_a_closed_job_nor_puts_one_off(scene: Scene) -> No
     scene.advance(60)
     before = scene.due_in("job-2")
 
-    assert scene.store.hasten(["job-1", "job-2"]) == 0
-    assert scene.store.due_at("job-1") is None
+    assert scene.store.due.hasten(["job-1", "job-2"]) == 0
+    assert scene.store.due.at("job-1") is None
     assert scene.due_in("job-2") == before

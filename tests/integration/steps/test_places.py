@@ -51,7 +51,7 @@ def test_all_that_waits_is_copied_and_its_results_delivered(scene: Scene) -> Non
 def test_one_broken_job_stops_no_other(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(4):
         scene.generated("gmicloud", f"job-{number}")
-    scene.store._client.set(scene.store._keys.of("job-2")[5], "no JSON")
+    scene.store.scripts.client.set(scene.store.scripts.keys.of("job-2")[5], "no JSON")
 
     places(scene).work(wait_seconds=60)
 
@@ -71,9 +71,9 @@ def test_a_slow_copy_goes_on_while_the_message_ends_and_others_are_copied(scene:
     express_at_rest = scene.but(bucket=bucket)
     working = archive_places(express_at_rest, lambda _step, _ids: None)
     # tried once, so that only an open place takes it
-    claim = scene.store.claim("slow", states=(S.GENERATED,), lease_ms=1000)
+    claim = scene.store.due.claim("slow", states=(S.GENERATED,), lease_ms=1000)
     assert claim is not None
-    scene.store.rest(claim, due_in_ms=0, behind=True)
+    scene.store.due.rest(claim, due_in_ms=0, behind=True)
 
     assert not working.work(wait_seconds=0.2)
     scene.submitted("gmicloud", "quick")
@@ -91,12 +91,12 @@ def test_a_slow_copy_goes_on_while_the_message_ends_and_others_are_copied(scene:
 
 def test_a_redis_that_is_away_ends_no_place_for_good(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.generated()
-    scene.store._client.rename("callsheet:{0}:perishing", "elsewhere")
-    scene.store._client.set("callsheet:{0}:perishing", "no sorted set")
+    scene.store.scripts.client.rename("callsheet:{0}:perishing", "elsewhere")
+    scene.store.scripts.client.set("callsheet:{0}:perishing", "no sorted set")
     working = places(scene)
 
     working.work(wait_seconds=60)
-    scene.store._client.rename("elsewhere", "callsheet:{0}:perishing")
+    scene.store.scripts.client.rename("elsewhere", "callsheet:{0}:perishing")
     working.work(wait_seconds=60)
 
     assert caplog.messages.count("step.postponed") == EXPRESS_PLACES + OPEN_PLACES
@@ -135,7 +135,7 @@ class Simulation:
             self._fill(copying)
             scene.advance(TICK_SECONDS)
             for one in copying:
-                renewed = scene.store.renew(one.claim, lease_ms=30_000)
+                renewed = scene.store.due.renew(one.claim, lease_ms=30_000)
                 assert renewed is not None
                 one.claim = renewed
             express_seconds = scene.services.timing.archive_express_seconds
@@ -181,7 +181,7 @@ def test_good_videos_behind_bad_ones_are_copied_soon(scene: Scene, bad: int, hol
         scene.submitted("apimart", f"good-{n:02}")
     scene.finish()
     for job_id in [f"bad-{n:03}" for n in range(bad)] + [f"good-{n:02}" for n in range(20)]:
-        scene.store.hasten([job_id])
+        scene.store.due.hasten([job_id])
         scene.run(Step.POLL, job_id)
         assert scene.job(job_id).state is S.GENERATED
 
@@ -201,7 +201,7 @@ def test_a_slow_download_is_cut_in_an_express_place_and_finished_in_another(scen
         nonlocal downloads
         downloads += 1
         scene.advance(scene.services.timing.archive_express_seconds + 1)
-        scene.store._client.hset(scene.store._keys.of(JOB)[0], "lease_until", scene.clock.now_ms + 30_000)
+        scene.store.scripts.client.hset(scene.store.scripts.keys.of(JOB)[0], "lease_until", scene.clock.now_ms + 30_000)
 
     services = scene.but(bucket=held_up_bucket(scene.services.bucket, before=take_long))
 

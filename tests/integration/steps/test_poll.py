@@ -90,7 +90,7 @@ def test_progress_is_told_as_it_grows_and_never_falls(scene: Scene) -> None:
 
     while scene.job().state is S.SUBMITTED:
         scene.advance(19)
-        scene.store.nudge([JOB])
+        scene.store.due.nudge([JOB])
         scene.run(Step.POLL)
         shown.append(scene.job().progress)
 
@@ -271,7 +271,7 @@ def test_a_prompt_that_the_provider_repeats_is_told_nowhere(
         scene.look_when_due()
     scene.follow()
 
-    told = f"{[vars(record) for record in caplog.records]} {waiting} {scene.job()} {scene.store.timeline(JOB)}"
+    told = f"{[vars(record) for record in caplog.records]} {waiting} {scene.job()} {scene.store.history.timeline(JOB)}"
     assert "corgi that nobody" not in told
     assert "[hidden]" in told or on == "poll"
 
@@ -325,13 +325,13 @@ def test_many_jobs_of_one_message_are_polled_though_one_is_broken(
     for number in range(5):
         scene.submitted("gmicloud", f"job-{number}")
     scene.finish()
-    scene.store._client.set(scene.store._keys.of("job-2")[3], "an events key of the wrong type")
+    scene.store.scripts.client.set(scene.store.scripts.keys.of("job-2")[3], "an events key of the wrong type")
 
     found = batch.take(Step.POLL, [f"job-{number}" for number in range(5)], scene.services)
 
     assert found == {f"job-{number}": Step.ARCHIVE for number in (0, 1, 3, 4)}
     assert "step.postponed" in caplog.messages
-    scene.store._client.delete(scene.store._keys.of("job-2")[3])
+    scene.store.scripts.client.delete(scene.store.scripts.keys.of("job-2")[3])
 
 
 # Callbacks
@@ -437,7 +437,7 @@ def test_the_callback_of_the_current_job_named_by_another_id_is_no_callback_of_i
     with pytest.raises(Exception, match="mismatch"):
         scene.deliver(request_id="task-unified-1795000000-another0")
 
-    assert scene.store.events(JOB) == ()
+    assert scene.store.callbacks.events(JOB) == ()
     assert scene.is_due(), "the token is the job's own: somebody should look"
 
 
@@ -449,7 +449,7 @@ def test_with_confirmation_switched_off_the_token_is_believed(scene: Scene) -> N
     scene.run(Step.CONFIRM, services=credulous(scene))
 
     assert scene.moves()[-1] == "failed(generate)"
-    assert scene.store.timeline(JOB)[-1].path == "callback"
+    assert scene.store.history.timeline(JOB)[-1].path == "callback"
     assert scene.gets() == 0
 
 
@@ -482,6 +482,6 @@ def test_the_first_poll_is_timed_by_what_the_models_last_generations_took(scene:
 
     scene.submitted("gmicloud", "after")
 
-    took = scene.store.took("gmicloud", scene.job("after").model)
+    took = scene.store.durations.took("gmicloud", scene.job("after").model)
     assert len(took) == LEAST_HISTORY
     assert 0.9 * 1.1 * min(took) <= scene.due_in("after") <= 1.1 * 1.1 * min(took)

@@ -276,7 +276,7 @@ def test_a_candidate_of_another_time_is_refused(scene: Scene) -> None:
     scene.follow()
 
     assert scene.job().state is S.UNCONFIRMED
-    assert scene.store.candidates(JOB) == {}
+    assert scene.store.callbacks.candidates(JOB) == {}
     assert scene.counter("candidates_refused") == 1
 
 
@@ -288,7 +288,7 @@ def test_a_candidate_that_belongs_to_another_job_is_refused(scene: Scene) -> Non
     scene.follow()
 
     assert scene.job().state is S.UNCONFIRMED
-    assert scene.store.candidates(JOB) == {}
+    assert scene.store.callbacks.candidates(JOB) == {}
     assert scene.job("other") == other
 
 
@@ -302,7 +302,7 @@ def test_a_candidate_whose_get_fails_for_now_is_kept(scene: Scene) -> None:
     scene.run(Step.POLL)
     scene.look_when_due()
 
-    assert list(scene.store.candidates(JOB)) == scene.created()
+    assert list(scene.store.callbacks.candidates(JOB)) == scene.created()
     scene.look_when_due()
     assert scene.job().state is S.SUBMITTED
 
@@ -323,7 +323,7 @@ def test_a_candidate_that_the_provider_shows_late_is_bound(scene: Scene) -> None
     scene.deliver(request_id=scene.created()[0])
 
     while scene.job().state is S.UNCONFIRMED:
-        assert list(scene.store.candidates(JOB)) == scene.created()
+        assert list(scene.store.callbacks.candidates(JOB)) == scene.created()
         scene.look_when_due()
 
     assert [scene.job().request_id] == scene.created()
@@ -336,12 +336,12 @@ def test_only_no_such_id_over_ten_minutes_drops_a_candidate(scene: Scene) -> Non
 
     scene.advance(10 * MINUTE - 1)
     scene.run(Step.POLL)
-    kept = list(scene.store.candidates(JOB))
+    kept = list(scene.store.callbacks.candidates(JOB))
     scene.advance(MINUTE)
     scene.run(Step.POLL)
 
     assert kept == [FORGED]
-    assert scene.store.candidates(JOB) == {}
+    assert scene.store.callbacks.candidates(JOB) == {}
 
 
 def test_reading_candidates_does_not_count_as_contradiction(scene: Scene) -> None:
@@ -397,7 +397,7 @@ def test_a_callback_while_the_job_is_given_up_is_not_lost(scene: Scene) -> None:
     scene.unconfirmed("evolink")
     request_id = scene.created()[0]
     scene.advance(2 * HOUR + 1)
-    busy = scene.with_store(before={"move": once(lambda: scene.deliver(request_id=request_id))})
+    busy = scene.with_store(before={"jobs.move": once(lambda: scene.deliver(request_id=request_id))})
 
     scene.run(Step.POLL, services=scene.but(store=busy))
 
@@ -411,7 +411,7 @@ def test_a_callback_while_a_candidate_is_being_read_makes_the_job_due_again(scen
     scene.unconfirmed("evolink")
     request_id = scene.created()[0]
     scene.deliver(request_id=FORGED)
-    busy = scene.with_store(before={"rest": once(lambda: scene.deliver(request_id=request_id))})
+    busy = scene.with_store(before={"due.rest": once(lambda: scene.deliver(request_id=request_id))})
 
     scene.run(Step.POLL, services=scene.but(store=busy))
 
@@ -420,7 +420,7 @@ def test_a_callback_while_a_candidate_is_being_read_makes_the_job_due_again(scen
 
 def test_a_look_that_outlasts_its_lease_leaves_the_job_to_whoever_took_over(scene: Scene) -> None:
     scene.unconfirmed("gmicloud", created=False)
-    slow = scene.with_store(before={"candidates": once(lambda: scene.advance(46))})
+    slow = scene.with_store(before={"callbacks.candidates": once(lambda: scene.advance(46))})
 
     next_step = scene.run(Step.POLL, services=scene.but(store=slow))
 
@@ -435,9 +435,9 @@ def test_the_verdict_of_a_look_that_outlasted_its_lease_does_not_count(scene: Sc
 
     def take_over() -> None:
         scene.advance(46)
-        assert scene.store.claim(JOB, states=(S.UNCONFIRMED,), lease_ms=45_000) is not None
+        assert scene.store.due.claim(JOB, states=(S.UNCONFIRMED,), lease_ms=45_000) is not None
 
-    slow = scene.with_store(before={"move": once(take_over)})
+    slow = scene.with_store(before={"jobs.move": once(take_over)})
     next_step = scene.run(Step.POLL, services=scene.but(store=slow))
 
     assert next_step is None
@@ -450,7 +450,7 @@ def test_many_slow_candidates_do_not_cost_the_lease(scene: Scene) -> None:
         scene.deliver(request_id=f"task-unified-1795000000-forged0{number}")
     request_id = scene.created()[0]
     scene.deliver(request_id=request_id)
-    slow = scene.with_store(after={"renew": lambda: scene.advance(25)})
+    slow = scene.with_store(after={"due.renew": lambda: scene.advance(25)})
 
     scene.run(Step.POLL, services=scene.but(store=slow))
 
@@ -474,13 +474,15 @@ def test_a_confirmation_that_ends_the_wait_starts_what_is_owed(scene: Scene) -> 
     assert scene.run(Step.CONFIRM) is Step.DELIVER
 
 
-def test_a_crash_between_taking_the_id_and_binding_it_orphans_no_paid_request(scene: Scene) -> None:
+def test_a_crash_between_taking_the_id_and_binding_it_orphans_no_paid_request(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def die() -> None:
         raise KeyboardInterrupt
 
     scene.unconfirmed("gmicloud")
-    store: Any = scene.with_store()
-    store.__dict__["_move"] = lambda *_, **__: die()
+    store = scene.another_store()
+    monkeypatch.setattr(store.jobs, "move", lambda *_, **__: die())
     with pytest.raises(KeyboardInterrupt):
         scene.run(Step.POLL, services=scene.but(store=store))
 

@@ -9,7 +9,7 @@ from worker.steps import Step
 
 
 def replayed(scene: Scene) -> str:
-    (event,) = scene.store.events("job-1")
+    (event,) = scene.store.callbacks.events("job-1")
     return replay.run("job-1", event.fingerprint, scene.services).word
 
 
@@ -48,8 +48,8 @@ def test_a_callback_that_is_not_kept_any_more_says_so(scene: Scene) -> None:
 def test_a_replayed_candidate_is_read_with_our_own_key(scene: Scene) -> None:
     scene.outcome_unknown("evolink")
     scene.deliver(request_id=scene.created()[0])
-    for request_id in scene.store.candidates("job-1"):
-        scene.store._client.hdel("callsheet:{0}:candidates:job-1", request_id)
+    for request_id in scene.store.callbacks.candidates("job-1"):
+        scene.store.scripts.client.hdel("callsheet:{0}:candidates:job-1", request_id)
 
     word = replayed(scene)
     job = scene.follow()

@@ -28,7 +28,7 @@ def archived(scene: Scene, provider: str = "gmicloud", job_id: str = "job-1", **
 
 def forget(scene: Scene) -> None:
     """Redis loses everything, which the sweep notices."""
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
     scene.sweep()
     scene.advance(1)
 
@@ -40,14 +40,14 @@ def restored(scene: Scene, *, apply: bool = True) -> list[Outcome]:
 @pytest.mark.parametrize("provider", ["gmicloud", "evolink", "apimart"])
 def test_a_lost_record_comes_back_as_it_was(scene: Scene, provider: str) -> None:
     before = archived(scene, provider, metadata={"order": "1007"})
-    result = result_of(before, scene.store.spec_json(before.id))
+    result = result_of(before, scene.store.history.spec_json(before.id))
     forget(scene)
 
     outcomes = restored(scene)
 
     after = scene.job()
     assert outcomes == [Outcome("job-1", "restored")]
-    assert result_of(after, scene.store.spec_json(after.id)) == result
+    assert result_of(after, scene.store.history.spec_json(after.id)) == result
     assert (after.state, after.is_open, after.is_tombstone) == (S.ARCHIVED, False, False)
     assert (after.ver, after.spec_sha256, after.accepted_at) == (before.ver, before.spec_sha256, before.accepted_at)
     assert after.request_ids == before.request_ids
@@ -59,7 +59,7 @@ def test_what_was_ignored_and_what_differs_come_back_too(scene: Scene) -> None:
     scene.generated("gmicloud")
     ignored, differs = IgnoredLink(2, "picture", "a PNG image"), Difference("seconds", 9, 3.0)
     scene.run(Step.ARCHIVE)
-    scene.store.move(
+    scene.store.jobs.move(
         "job-1",
         S.ARCHIVED,
         attempt=1,
@@ -91,7 +91,7 @@ def test_a_restored_request_belongs_to_its_job(scene: Scene) -> None:
     restored(scene)
     scene.submitted("gmicloud", "job-2")
 
-    reply = scene.store.bind("job-2", attempt=1, provider="gmicloud", request_id=request_id, path="poll")
+    reply = scene.store.attempts.bind("job-2", attempt=1, provider="gmicloud", request_id=request_id, path="poll")
 
     assert reply.word == "taken"
 
@@ -101,7 +101,7 @@ def test_a_restored_job_dies_like_any_closed_one(scene: Scene) -> None:
     forget(scene)
     restored(scene)
 
-    client = scene.store._client
+    client = scene.store.scripts.client
     assert all(client.pttl(key) > 0 for key in client.scan_iter("*job-1"))
     assert client.exists("callsheet:{0}:tombstone:job-1")
 
@@ -111,19 +111,19 @@ def test_without_leave_nothing_is_written(scene: Scene) -> None:
     forget(scene)
 
     assert restored(scene, apply=False) == [Outcome("job-1", "restored")]
-    assert scene.store.get("job-1") is None
+    assert scene.store.jobs.get("job-1") is None
 
 
 def test_what_redis_knows_is_never_changed(scene: Scene) -> None:
     archived(scene)
     archived(scene, "evolink", "job-2")
-    before = scene.store._client.hgetall("callsheet:{0}:job:job-2")
-    scene.store._client.delete(*scene.store._client.scan_iter("*job-1"))
+    before = scene.store.scripts.client.hgetall("callsheet:{0}:job:job-2")
+    scene.store.scripts.client.delete(*scene.store.scripts.client.scan_iter("*job-1"))
 
     outcomes = restored(scene)
 
     assert [(outcome.job_id, outcome.word) for outcome in outcomes] == [("job-1", "restored"), ("job-2", "known")]
-    assert scene.store._client.hgetall("callsheet:{0}:job:job-2") == before
+    assert scene.store.scripts.client.hgetall("callsheet:{0}:job:job-2") == before
 
 
 def sent_again(scene: Scene, state: JobState, **changes: Any) -> Job:
@@ -132,13 +132,13 @@ def sent_again(scene: Scene, state: JobState, **changes: Any) -> Job:
     forget(scene)
     scene.accepted(**changes)
     if state is not S.ACCEPTED:
-        claim = scene.store.claim("job-1", states=(S.ACCEPTED,), lease_ms=60_000)
+        claim = scene.store.due.claim("job-1", states=(S.ACCEPTED,), lease_ms=60_000)
         assert claim is not None
-        assert scene.store.begin(claim).applied
-        scene.store.move("job-1", S.UNCONFIRMED, attempt=1, path="submit")
+        assert scene.store.attempts.begin(claim).applied
+        scene.store.jobs.move("job-1", S.UNCONFIRMED, attempt=1, path="submit")
     if state is S.FAILED:
         error = JobError("confirm", "outcome_unknown", "nobody told")
-        scene.store.move("job-1", S.FAILED, attempt=1, path="sweep", error=error)
+        scene.store.jobs.move("job-1", S.FAILED, attempt=1, path="sweep", error=error)
     assert scene.job().state is state
     return scene.job()
 
@@ -191,8 +191,8 @@ def test_a_request_that_was_recovered_and_has_its_video_in_the_bucket_is_ended_b
 def test_a_job_whose_new_request_runs_is_left_to_it(scene: Scene) -> None:
     archived(scene)
     forget(scene)
-    scene.store.accept("job-1", spec_json="{}", spec_sha256="0" * 64, provider="gmicloud", model="m", request=None)
-    scene.store.bind("job-1", attempt=1, provider="gmicloud", request_id="r-2", path="submit")
+    scene.store.jobs.accept("job-1", spec_json="{}", spec_sha256="0" * 64, provider="gmicloud", model="m", request=None)
+    scene.store.attempts.bind("job-1", attempt=1, provider="gmicloud", request_id="r-2", path="submit")
 
     assert restored(scene) == [Outcome("job-1", "known")]
     assert scene.job().state is S.SUBMITTED
@@ -200,7 +200,7 @@ def test_a_job_whose_new_request_runs_is_left_to_it(scene: Scene) -> None:
 
 def test_a_tombstone_is_known(scene: Scene) -> None:
     archived(scene)
-    scene.store._client.delete("callsheet:{0}:job:job-1")
+    scene.store.scripts.client.delete("callsheet:{0}:job:job-1")
 
     assert restored(scene) == [Outcome("job-1", "known")]
 
@@ -217,12 +217,12 @@ def test_restoring_twice_is_restoring_once(scene: Scene) -> None:
 def test_a_job_whose_request_is_another_ones_is_not_restored(scene: Scene) -> None:
     request_id = archived(scene).request_id or ""
     forget(scene)
-    scene.store._client.set(f"callsheet:{{0}}:request:gmicloud:{request_id}", "job-9")
+    scene.store.scripts.client.set(f"callsheet:{{0}}:request:gmicloud:{request_id}", "job-9")
 
     (outcome,) = restored(scene)
 
     assert outcome.word == "conflict"
-    assert scene.store.get("job-1") is None
+    assert scene.store.jobs.get("job-1") is None
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_without_leave_nothing_is_bound(scene: Scene) -> None:
 
 def test_a_job_without_a_record_is_named_with_its_request_and_bound_when_it_is_sent_again(scene: Scene) -> None:
     request_id = scene.submitted("apimart").request_id
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
 
     [outcome] = restored(scene)
 
@@ -111,7 +111,7 @@ def test_a_second_attempt_without_a_record_comes_back_by_a_retry(scene: Scene) -
     assert retry.run(JOB, scene.services, pay_again=True).applied
     submit.run(JOB, scene.services)
     second = scene.job().request_id or ""
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
 
     [outcome] = restored(scene)
 
@@ -155,7 +155,7 @@ def test_a_lost_retry_that_no_provider_took_is_left_to_who_gave_it(scene: Scene)
 
 def test_a_job_whose_retention_is_over_is_not_named(scene: Scene) -> None:
     scene.submitted("apimart")
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
     scene.advance(scene.services.retention_ms() / 1000 + 1)
 
     assert restored(scene) == []
@@ -179,7 +179,7 @@ def test_a_try_that_no_provider_took_binds_nothing(scene: Scene) -> None:
 
 def test_a_job_that_was_sent_again_for_another_provider_is_named_and_not_bound(scene: Scene) -> None:
     request_id = scene.submitted("apimart").request_id
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
     scene.accepted("evolink")
 
     outcomes = restored(scene)
@@ -191,7 +191,7 @@ def test_a_job_that_was_sent_again_for_another_provider_is_named_and_not_bound(s
 
 def test_the_request_of_another_provider_is_neither_bound_nor_paid_again_by_a_submit(scene: Scene) -> None:
     scene.submitted("apimart")
-    scene.store._client.flushall()
+    scene.store.scripts.client.flushall()
     scene.accepted("evolink")
 
     submit.run(JOB, scene.services)

@@ -47,7 +47,7 @@ def test_a_refused_job_is_tried_again_without_leave_and_pays_once(scene: Scene) 
 
 def test_a_cancelled_job_is_tried_again_without_leave(scene: Scene) -> None:
     scene.accepted()
-    scene.store.move("job-1", S.CANCELLED, attempt=1, path="operator")
+    scene.store.jobs.move("job-1", S.CANCELLED, attempt=1, path="operator")
     scene.follow()
 
     word = retried(scene)
@@ -144,7 +144,7 @@ def test_an_unknown_job_is_missing(scene: Scene) -> None:
 
 def test_two_operators_at_once_begin_one_attempt(scene: Scene) -> None:
     refused(scene)
-    store = scene.with_store(before={"try_again": once(lambda: retried(scene))})
+    store = scene.with_store(before={"attempts.try_again": once(lambda: retried(scene))})
 
     word = retry.run("job-1", scene.but(store=store)).word
 
@@ -170,7 +170,7 @@ def test_a_late_callback_of_the_first_attempt_moves_nothing_while_the_second_is_
 
     job = scene.job()
     assert (job.state, job.attempt, job.request_id) == (S.SUBMITTED, 2, second)
-    assert len(scene.store.events("job-1")) == 1
+    assert len(scene.store.callbacks.events("job-1")) == 1
 
 
 @pytest.mark.parametrize("provider", ["evolink", "gmicloud"])
@@ -263,7 +263,7 @@ def test_the_late_answer_of_the_first_attempts_post_is_kept_under_its_number(sce
     retried(scene, pay_again=True)
     scene.follow()
 
-    scene.store.bind("job-1", attempt=1, provider="evolink", request_id=scene.created()[0], path="submit")
+    scene.store.attempts.bind("job-1", attempt=1, provider="evolink", request_id=scene.created()[0], path="submit")
 
     job = scene.job()
     assert list(job.request_ids.values()) == scene.created()

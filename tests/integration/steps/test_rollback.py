@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, JOB, MINUTE, MeddledStore, Scene, failing, killed, once
+from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, meddled_store, once
 from tests.integration.steps.rollbacks import another_process, followed_to_its_end, refuse, snapshot, with_bucket
 from worker.errors import StoreError
 from worker.jobs.states import JobState
@@ -40,7 +40,7 @@ def test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_a
     roll_back = snapshot(scene)
     scene.submitted("gmicloud")
     roll_back()
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
 
     scene.accepted("gmicloud")
     scene.finish()
@@ -53,7 +53,7 @@ def test_a_job_whose_record_was_lost_with_it_is_not_paid_again_when_it_is_sent_a
 def test_a_redis_that_is_empty_pays_for_nothing_twice(scene: Scene) -> None:
     scene.accepted("evolink")
     killed_after_its_post(scene, "evolink")
-    scene.store._client.flushdb()
+    scene.store.scripts.client.flushdb()
 
     scene.accepted("evolink")
     submit.run(JOB, another_process(scene))
@@ -87,11 +87,11 @@ def test_a_job_that_was_sent_is_not_told_as_never_taken_when_its_time_is_over(sc
 def test_a_request_taken_for_a_job_whose_record_was_lost_meanwhile_is_counted(scene: Scene) -> None:
     roll_back = snapshot(scene)
     scene.accepted("gmicloud")
-    services = scene.but(store=scene.with_store(before={"bind": roll_back}))
+    services = scene.but(store=scene.with_store(before={"attempts.bind": roll_back}))
 
     submit.run(JOB, services)
 
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
     assert scene.counter("requests_orphaned") == 1
 
 
@@ -139,7 +139,7 @@ def test_a_claim_that_a_failover_has_lost_takes_nothing_from_the_one_that_sends(
         assert sending.wait(20)
         raise StoreError("the intent was not answered")
 
-    submit.run(JOB, scene.but(store=scene.with_store(before={"begin": once(fail_over)})))
+    submit.run(JOB, scene.but(store=scene.with_store(before={"attempts.begin": once(fail_over)})))
     while_it_sends = scene.job().state
     scene.advance(6)
     submit.run(JOB, another_process(scene))
@@ -154,7 +154,7 @@ def test_a_claim_that_a_failover_has_lost_takes_nothing_from_the_one_that_sends(
 def test_an_intent_without_an_answer_leaves_no_hole_for_a_rollback_to_send_through(scene: Scene, memory: str) -> None:
     scene.accepted("apimart")
     roll_back = snapshot(scene)
-    submit.run(JOB, scene.but(store=scene.with_store(after={"begin": failing(1)})))
+    submit.run(JOB, scene.but(store=scene.with_store(after={"attempts.begin": failing(1)})))
     while scene.job().state is not S.SUBMITTED:
         scene.look_when_due()
     [request_id] = scene.created()
@@ -173,7 +173,7 @@ def test_a_try_that_the_bucket_knows_is_not_stepped_over_by_an_intent_without_an
     roll_back()
     other = another_process(scene)
 
-    submit.run(JOB, replace(other, store=MeddledStore(other.store, {}, {"begin": failing(1)})))
+    submit.run(JOB, replace(other, store=meddled_store(other.store, {}, {"attempts.begin": failing(1)})))
     scene.look_when_due()
 
     assert (scene.job().state, scene.posts()) == (S.UNCONFIRMED, 1)

@@ -63,9 +63,9 @@ def test_a_callback_for_a_post_that_is_not_on_record_waits_for_the_time_of_that_
 
 def test_a_try_whose_process_was_lost_is_neither_made_again_nor_given_up(scene: Scene) -> None:
     scene.accepted("apimart")
-    claim = scene.store.claim(JOB, states=(S.ACCEPTED,), lease_ms=120_000)
+    claim = scene.store.due.claim(JOB, states=(S.ACCEPTED,), lease_ms=120_000)
     assert claim is not None
-    scene.store.begin(claim, notes={"kept_in": scene.services.bucket.intents.place})
+    scene.store.attempts.begin(claim, notes={"kept_in": scene.services.bucket.intents.place})
     scene.advance(121)
 
     scene.run(Step.SUBMIT, services=without_s3(scene))

@@ -387,6 +387,8 @@ def test_no_secret_prompt_or_link_gets_into_log_or_record(scene: Scene, caplog: 
 
     scene.run(Step.SUBMIT)
 
-    written = str([vars(record) for record in caplog.records]) + str(scene.job()) + str(scene.store.timeline(JOB))
+    written = (
+        str([vars(record) for record in caplog.records]) + str(scene.job()) + str(scene.store.history.timeline(JOB))
+    )
     assert "secret wish" not in written
     assert API_KEY not in written

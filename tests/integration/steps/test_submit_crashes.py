@@ -33,7 +33,7 @@ def another_worker(scene: Scene, seconds: float) -> Callable[..., None]:
 
 def test_a_kill_before_the_intent_leaves_the_job_to_be_submitted(scene: Scene) -> None:
     scene.accepted()
-    claim = scene.store.claim(JOB, states=(S.ACCEPTED,), lease_ms=120_000)
+    claim = scene.store.due.claim(JOB, states=(S.ACCEPTED,), lease_ms=120_000)
     assert claim is not None
 
     scene.look_when_due()
@@ -168,7 +168,7 @@ def test_a_message_redelivered_after_a_kill_waits_for_the_leases_end(scene: Scen
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_the_request_id_is_reported_again_while_redis_is_away(scene: Scene, lost: str) -> None:
     scene.accepted()
-    flaky = scene.with_store(**{lost: {"bind": failing(5)}})
+    flaky = scene.with_store(**{lost: {"attempts.bind": failing(5)}})
 
     scene.run(Step.SUBMIT, services=scene.but(store=flaky))
 
@@ -180,7 +180,7 @@ def test_the_request_id_is_reported_again_while_redis_is_away(scene: Scene, lost
 def test_a_history_that_cannot_be_read_does_not_keep_a_request_id_from_its_record(scene: Scene) -> None:
     scene.accepted("apimart")
 
-    scene.run(Step.SUBMIT, services=scene.but(store=scene.with_store(before={"took": failing(1000)})))
+    scene.run(Step.SUBMIT, services=scene.but(store=scene.with_store(before={"durations.took": failing(1000)})))
 
     assert [scene.job().request_id] == scene.created()
     assert scene.slept == []
@@ -190,7 +190,7 @@ def test_a_history_that_cannot_be_read_does_not_keep_a_request_id_from_its_recor
 def test_not_taken_is_reported_again_while_redis_is_away(scene: Scene, lost: str) -> None:
     scene.rule("submit", status=429, retry_after=9)
     scene.accepted()
-    flaky = scene.with_store(**{lost: {"move": failing(2)}})
+    flaky = scene.with_store(**{lost: {"jobs.move": failing(2)}})
 
     scene.run(Step.SUBMIT, services=scene.but(store=flaky))
 
@@ -201,7 +201,7 @@ def test_not_taken_is_reported_again_while_redis_is_away(scene: Scene, lost: str
 def test_a_redis_that_stays_away_leaves_the_post_to_be_bound_by_what_the_bucket_keeps(scene: Scene) -> None:
     scene.accepted("gmicloud")
     with pytest.raises(StoreError):
-        scene.run(Step.SUBMIT, services=scene.but(store=scene.with_store(before={"bind": failing(1000)})))
+        scene.run(Step.SUBMIT, services=scene.but(store=scene.with_store(before={"attempts.bind": failing(1000)})))
 
     assert len(scene.slept) == submit_report.REPORT_TRIES
     scene.look_when_due()
@@ -213,7 +213,7 @@ def test_a_redis_that_stays_away_leaves_the_post_to_be_bound_by_what_the_bucket_
 def test_a_not_taken_told_twice_does_not_undo_the_next_try(scene: Scene) -> None:
     scene.rule("submit", status=429, retry_after=1)
     scene.accepted()
-    forgetful = scene.with_store(after={"move": failing()})
+    forgetful = scene.with_store(after={"jobs.move": failing()})
     next_try = another_worker(scene, seconds=5)
 
     scene.run(Step.SUBMIT, services=scene.but(store=forgetful, sleep=next_try))
@@ -225,7 +225,7 @@ def test_a_not_taken_told_twice_does_not_undo_the_next_try(scene: Scene) -> None
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_an_intent_that_was_not_confirmed_is_not_acted_on_and_soon_followed_by_another(scene: Scene, lost: str) -> None:
     scene.accepted("apimart")
-    flaky = scene.with_store(**{lost: {"begin": failing()}})
+    flaky = scene.with_store(**{lost: {"attempts.begin": failing()}})
 
     scene.run(Step.SUBMIT, services=scene.but(store=flaky))
 
@@ -239,7 +239,7 @@ def test_an_intent_that_was_not_confirmed_is_not_acted_on_and_soon_followed_by_a
 
 def test_an_intent_that_was_not_confirmed_changes_nothing_once_somebody_else_acts_on_the_job(scene: Scene) -> None:
     scene.accepted("apimart")
-    forgetful = scene.with_store(before={"begin": failing(), "rest": failing()})
+    forgetful = scene.with_store(before={"attempts.begin": failing(), "due.rest": failing()})
     next_try = another_worker(scene, seconds=121)
 
     scene.run(Step.SUBMIT, services=scene.but(store=forgetful, sleep=next_try))
@@ -250,7 +250,7 @@ def test_an_intent_that_was_not_confirmed_changes_nothing_once_somebody_else_act
 
 def test_a_worker_paused_before_the_post_finds_its_lease_too_short_and_sends_nothing(scene: Scene) -> None:
     scene.accepted("apimart")
-    paused = scene.with_store(after={"begin": lambda: scene.advance(60)})
+    paused = scene.with_store(after={"attempts.begin": lambda: scene.advance(60)})
 
     scene.run(Step.SUBMIT, services=scene.but(store=paused))
 
@@ -262,7 +262,7 @@ def test_a_worker_paused_before_the_post_finds_its_lease_too_short_and_sends_not
 
 def test_preparing_that_takes_too_long_leaves_the_post_to_another_try(scene: Scene) -> None:
     scene.accepted("apimart")
-    held_up = scene.with_store(after={"spec_json": lambda: scene.advance(51)})
+    held_up = scene.with_store(after={"history.spec_json": lambda: scene.advance(51)})
 
     scene.run(Step.SUBMIT, services=scene.but(store=held_up))
 
@@ -331,7 +331,7 @@ def test_a_not_taken_that_comes_while_the_job_is_being_given_up_is_not_overruled
     scene.rule("submit", status=429, retry_after=30)
     scene.accepted("apimart")
     reported, given_up = threading.Event(), threading.Event()
-    hesitant = scene.with_store(before={"move": reported.wait})
+    hesitant = scene.with_store(before={"jobs.move": reported.wait})
 
     def give_up() -> None:
         scene.run(Step.SUBMIT, services=scene.but(store=hesitant))
@@ -387,7 +387,7 @@ def test_a_callback_for_a_post_that_redis_forgot_is_not_paid_again(scene: Scene)
 
 def forget(scene: Scene) -> None:
     """Put the record back to what it was before its POST, as after a power loss without fsync."""
-    client, keys = scene.store._client, scene.store._keys.of(JOB)
+    client, keys = scene.store.scripts.client, scene.store.scripts.keys.of(JOB)
     kept = ("v", "state", "ver", "attempt", "spec_sha256", "provider", "model", "accepted_at", "state_at", "path")
     held: Any = client.hgetall(keys[0])
     record: dict[Any, Any] = {**{name: held[name] for name in kept}, "state": "accepted", "ver": "1"}
@@ -408,7 +408,7 @@ def test_the_submit_answer_with_the_candidates_id_consumes_both(scene: Scene) ->
     next_step = scene.run(Step.SUBMIT, services=scene.meddled("evolink", after_submit=call_back_early))
 
     assert next_step is Step.POLL
-    assert scene.store.candidates(JOB) == {}
+    assert scene.store.callbacks.candidates(JOB) == {}
     assert scene.is_due()
     scene.finish()
     assert scene.follow(step=Step.POLL).generated_by == "callback"
@@ -423,8 +423,8 @@ def test_the_submit_answer_with_another_id_discards_the_candidates(scene: Scene)
     next_step = scene.run(Step.SUBMIT, services=scene.meddled("evolink", after_submit=forge_early))
 
     assert next_step is None
-    assert scene.store.candidates(JOB) == {}
-    assert scene.store.events(JOB) == ()
+    assert scene.store.callbacks.candidates(JOB) == {}
+    assert scene.store.callbacks.events(JOB) == ()
     assert [scene.job().request_id] == scene.created()
     assert scene.due_in() > 10
 

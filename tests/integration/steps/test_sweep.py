@@ -103,7 +103,7 @@ def test_after_an_outage_of_hours_no_job_waits_longer_than_five_minutes(scene: S
 def test_a_job_whose_step_crashed_is_nudged_at_the_leases_end(scene: Scene) -> None:
     scene.submitted()
     scene.advance(scene.due_in())
-    assert scene.store.claim(JOB, states=(S.SUBMITTED,), lease_ms=45_000) is not None
+    assert scene.store.due.claim(JOB, states=(S.SUBMITTED,), lease_ms=45_000) is not None
 
     scene.advance(44.999)
     before = scene.sweep()
@@ -186,7 +186,7 @@ def test_a_job_counted_as_nudged_can_be_claimed(scene: Scene) -> None:
 
 def test_a_backlog_is_nudged_whole_in_one_tick(scene: Scene) -> None:
     for number in range(1100):
-        scene.store.accept(
+        scene.store.jobs.accept(
             f"job-{number}", spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v"
         )
 
@@ -196,7 +196,7 @@ def test_a_backlog_is_nudged_whole_in_one_tick(scene: Scene) -> None:
 def test_a_backlog_that_is_not_nudged_again_is_still_gone_through_in_batches(scene: Scene) -> None:
     """Redis refuses a script what would be thousands at once, in its midst."""
     for number in range(2 * sweep.BATCH + 100):
-        scene.store.accept(
+        scene.store.jobs.accept(
             f"job-{number}", spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v"
         )
     asked: list[Step] = []
@@ -206,28 +206,30 @@ def test_a_backlog_that_is_not_nudged_again_is_still_gone_through_in_batches(sce
         nonlocal scripts
         scripts += 1
 
-    services = scene.but(store=scene.with_store(before={"nudge": count}))
+    services = scene.but(store=scene.with_store(before={"due.nudge": count}))
     sweep.run(services, lambda step, _: asked.append(step), lambda _: True)
 
     assert (scripts, asked) == (3, [])
 
 
 def test_an_entry_without_a_record_is_removed_and_counted(scene: Scene) -> None:
-    scene.store._client.zadd(scene.store._keys.due(0), {"ghost": 1})
+    scene.store.scripts.client.zadd(scene.store.scripts.keys.due(0), {"ghost": 1})
 
     assert scene.sweep() == []
-    assert scene.store.open_count() == 0
+    assert scene.store.due.open_count() == 0
     assert scene.counter("due_without_open_job") == 1
 
 
 def test_jobs_of_a_newer_callsheet_are_left_due_and_hold_up_no_other(scene: Scene) -> None:
     def accept(job_id: str) -> None:
-        scene.store.accept(job_id, spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v")
+        scene.store.jobs.accept(
+            job_id, spec_json="{}", spec_sha256="0", provider="gmicloud", model="kling-3.0-turbo-t2v"
+        )
 
     newer = [f"newer-{number}" for number in range(sweep.BATCH + 100)]
     for job_id in newer:
         accept(job_id)
-        scene.store._client.hset(scene.store._keys.of(job_id)[0], "v", str(SCHEMA_VERSION + 1))
+        scene.store.scripts.client.hset(scene.store.scripts.keys.of(job_id)[0], "v", str(SCHEMA_VERSION + 1))
     scene.advance(1)
     accept(JOB)
 
@@ -235,4 +237,4 @@ def test_jobs_of_a_newer_callsheet_are_left_due_and_hold_up_no_other(scene: Scen
     assert all(scene.is_due(job_id) for job_id in newer)
 
     for job_id in newer:  # or the scene's own judge could not read them
-        scene.store._client.hset(scene.store._keys.of(job_id)[0], "v", str(SCHEMA_VERSION))
+        scene.store.scripts.client.hset(scene.store.scripts.keys.of(job_id)[0], "v", str(SCHEMA_VERSION))

@@ -33,7 +33,7 @@ def test_nothing_is_sent_before_its_time_and_it_is_sent_then(scene: Scene, ahead
     assert scene.due_in() <= 2 * HOUR, "a due time farther ahead would be taken for a fault of the clock"
 
     scene.run(Step.SUBMIT)
-    scene.store.hasten([JOB])
+    scene.store.due.hasten([JOB])
     scene.run(Step.SUBMIT)
     assert (scene.job().state, scene.posts()) == (S.ACCEPTED, 0)
     scene.advance(ahead)
@@ -44,7 +44,7 @@ def test_nothing_is_sent_before_its_time_and_it_is_sent_then(scene: Scene, ahead
 
 def test_the_submit_deadline_counts_from_its_time(scene: Scene) -> None:
     scene.accepted(not_before=scene.clock.now + 10 * HOUR)
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
 
     scene.advance(15 * HOUR)
     scene.run(Step.SUBMIT)
@@ -56,7 +56,7 @@ def test_more_than_thirty_days_ahead_is_refused_in_words(scene: Scene) -> None:
     with pytest.raises(SpecError, match="not_before: lies more than 30 days ahead"):
         scene.accepted(not_before=scene.clock.now + 30 * DAY + 1)
 
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
 
 
 def test_a_time_that_has_passed_is_now(scene: Scene) -> None:
@@ -65,7 +65,7 @@ def test_a_time_that_has_passed_is_now(scene: Scene) -> None:
 
 def test_a_job_is_not_submitted_any_more_after_its_time(scene: Scene) -> None:
     scene.accepted(give_up_after=60)
-    scene.store.pause("gmicloud")
+    scene.store.pauses.pause("gmicloud")
     scene.run(Step.SUBMIT)
 
     scene.look_when_due()
@@ -110,7 +110,7 @@ def test_a_job_dearer_than_its_max_cost_is_refused_before_anything_is_recorded(s
     with pytest.raises(SpecError, match=words[provider]):
         scene.accepted(provider, max_cost=0.3)
 
-    assert scene.store.get(JOB) is None
+    assert scene.store.jobs.get(JOB) is None
 
 
 def test_a_job_at_its_max_cost_is_made(scene: Scene) -> None:

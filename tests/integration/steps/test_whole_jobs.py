@@ -20,7 +20,10 @@ from worker.steps import Step, sweep
 
 S = JobState
 PROVIDERS = ("gmicloud", "evolink", "apimart")
-WRITES = ("claim", "renew", "rest", "begin", "move", "bind", "settle", "contradict", "drop_candidate")
+WRITES = (
+    *("due.claim", "due.renew", "due.rest", "attempts.begin", "attempts.bind", "jobs.move", "jobs.settle"),
+    *("callbacks.contradict", "callbacks.drop_candidate"),
+)
 
 TROUBLE: list[dict[str, Any]] = [
     {"on": "submit", "status": 429, "retry_after": 3},
@@ -106,7 +109,7 @@ def pass_time(world: World, jobs: Sequence[str]) -> None:
     for _ in range(1000):
         if world.is_over(jobs):
             return
-        due_at = scene.store.next_due_at()
+        due_at = scene.store.due.next_at()
         assert due_at is not None
         scene.advance(max(0.0, (due_at - scene.clock.now_ms) / 1000) + 0.001)
         world.tick(jobs)
@@ -146,7 +149,7 @@ def test_every_job_comes_to_its_end_through_lost_and_doubled_messages_and_kills(
     for _ in range(20):
         scene.advance(rng.uniform(1, 15))
         world.tick(jobs)
-        assert scene.store.audit() == []
+        assert scene.store.audit.breaches() == []
     pass_time(world, jobs)
 
     for job_id in jobs:

@@ -48,7 +48,7 @@ class Lives:
 
     def accepted(self, job_id: str = JOB, *, spec: str = "{}", request: str | None = None, due_in_ms: int = 0) -> Reply:
         sha256 = hashlib.sha256(spec.encode()).hexdigest()
-        return self.store.accept(
+        return self.store.jobs.accept(
             job_id,
             spec_json=spec,
             spec_sha256=sha256,
@@ -59,31 +59,33 @@ class Lives:
         )
 
     def claimed(self, job_id: str = JOB, lease_ms: int = LEASE) -> Claim:
-        claim = self.store.claim(job_id, states=ANY_STATE, lease_ms=lease_ms)
+        claim = self.store.due.claim(job_id, states=ANY_STATE, lease_ms=lease_ms)
         assert claim is not None, f"{job_id} could not be claimed"
         return claim
 
     def submitting(self, job_id: str = JOB) -> Claim:
         self.accepted(job_id)
         claim = self.claimed(job_id)
-        assert self.store.begin(claim).applied
+        assert self.store.attempts.begin(claim).applied
         return claim
 
     def not_taken(self, job_id: str = JOB, *, try_no: int) -> Reply:
-        return self.store.move(job_id, S.ACCEPTED, attempt=1, try_no=try_no, path="submit")
+        return self.store.jobs.move(job_id, S.ACCEPTED, attempt=1, try_no=try_no, path="submit")
 
     def unconfirmed(self, job_id: str = JOB) -> Job:
         self.submitting(job_id)
-        return self._moved(self.store.move(job_id, S.UNCONFIRMED, attempt=1, path="submit", due_in_ms=MINUTE))
+        return self._moved(self.store.jobs.move(job_id, S.UNCONFIRMED, attempt=1, path="submit", due_in_ms=MINUTE))
 
     def outcome_unknown(self, job_id: str = JOB, *, look_until: int | None = None) -> Job:
         self.unconfirmed(job_id)
         return self._moved(
-            self.store.move(job_id, S.FAILED, attempt=1, path="sweep", error=OUTCOME_UNKNOWN, look_until=look_until)
+            self.store.jobs.move(
+                job_id, S.FAILED, attempt=1, path="sweep", error=OUTCOME_UNKNOWN, look_until=look_until
+            )
         )
 
     def bound(self, job_id: str = JOB, request_id: str = "r1", *, attempt: int = 1, due_in_ms: int = MINUTE) -> Reply:
-        return self.store.bind(
+        return self.store.attempts.bind(
             job_id, attempt=attempt, provider="evolink", request_id=request_id, path="submit", due_in_ms=due_in_ms
         )
 
@@ -93,20 +95,20 @@ class Lives:
 
     def generated(self, job_id: str = JOB, *, links: tuple[Link, ...] = ()) -> Job:
         self.submitted(job_id)
-        return self._moved(self.store.move(job_id, S.GENERATED, attempt=1, path="poll", links=links))
+        return self._moved(self.store.jobs.move(job_id, S.GENERATED, attempt=1, path="poll", links=links))
 
     def generation_failed(self, job_id: str = JOB) -> Job:
         self.submitted(job_id)
-        return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="poll", error=GENERATION_FAILED))
+        return self._moved(self.store.jobs.move(job_id, S.FAILED, attempt=1, path="poll", error=GENERATION_FAILED))
 
     def expired(self, job_id: str = JOB, *, look_until: int | None = None) -> Job:
         self.submitted(job_id)
-        return self._moved(self.store.move(job_id, S.EXPIRED, attempt=1, path="sweep", look_until=look_until))
+        return self._moved(self.store.jobs.move(job_id, S.EXPIRED, attempt=1, path="sweep", look_until=look_until))
 
     def archive_failed(self, job_id: str = JOB, *, look_until: int | None = None) -> Job:
         self.generated(job_id)
         return self._moved(
-            self.store.move(job_id, S.FAILED, attempt=1, path="sweep", error=LINK_DEAD, look_until=look_until)
+            self.store.jobs.move(job_id, S.FAILED, attempt=1, path="sweep", error=LINK_DEAD, look_until=look_until)
         )
 
     def archived(self, job_id: str = JOB, *, owes_manifest: bool = False) -> Job:
@@ -115,27 +117,29 @@ class Lives:
 
     def store_archived(self, job_id: str = JOB, *, owes_manifest: bool = False) -> Reply:
         facts = {"videos": videos_json((VIDEO,))}
-        return self.store.move(job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=owes_manifest)
+        return self.store.jobs.move(
+            job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=owes_manifest
+        )
 
     def given_up(self, job_id: str = JOB) -> Job:
         self.accepted(job_id)
-        return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="submit", error=GAVE_UP))
+        return self._moved(self.store.jobs.move(job_id, S.FAILED, attempt=1, path="submit", error=GAVE_UP))
 
     def refused(self, job_id: str = JOB) -> Job:
         self.submitting(job_id)
-        return self._moved(self.store.move(job_id, S.FAILED, attempt=1, path="submit", error=REFUSED))
+        return self._moved(self.store.jobs.move(job_id, S.FAILED, attempt=1, path="submit", error=REFUSED))
 
     def cancelled(self, job_id: str = JOB) -> Job:
         self.accepted(job_id)
-        return self._moved(self.store.move(job_id, S.CANCELLED, attempt=1, path="operator"))
+        return self._moved(self.store.jobs.move(job_id, S.CANCELLED, attempt=1, path="operator"))
 
     def told(self, job: Job) -> Reply:
-        return self.store.settle(job.id, ver=job.ver, paid="result", rest_in_ms=MINUTE)
+        return self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=MINUTE)
 
     def closed(self, job: Job) -> Job:
         """*job*, final, with all it owes paid."""
         self.told(job)
-        reply = self.store.settle(job.id, ver=job.ver, paid="manifest", rest_in_ms=MINUTE)
+        reply = self.store.jobs.settle(job.id, ver=job.ver, paid="manifest", rest_in_ms=MINUTE)
         assert reply.job is not None
         assert not reply.job.is_open
         return reply.job
@@ -144,7 +148,7 @@ class Lives:
         self, job_id: str = JOB, request_id: str = "r1", *, text: str = "done", attempt: int = 1, terminal: bool = True
     ) -> Arrival:
         """One delivery; *text* is what it says: the same text is the same event."""
-        return self.store.arrive(
+        return self.store.callbacks.arrive(
             job_id,
             attempt=attempt,
             request_id=request_id,
@@ -154,7 +158,7 @@ class Lives:
         )
 
     def job(self, job_id: str = JOB) -> Job:
-        job = self.store.get(job_id)
+        job = self.store.jobs.get(job_id)
         assert job is not None
         return job
 
@@ -199,7 +203,7 @@ def store(client: redis.Redis, clock: Clock) -> Iterator[Store]:
     """A store in which, after every test, open <=> exactly one due entry."""
     store = Store(client, retention_ms=RETENTION, clock=clock, monotonic=lambda: clock.now / 1000)
     yield store
-    assert store.audit() == []
+    assert store.audit.breaches() == []
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ OTHER = "job-2"
 def test_the_submit_answer_binds_the_request(store: Store, lives: Lives, clock: Clock) -> None:
     lives.submitting()
 
-    reply = store.bind(
+    reply = store.attempts.bind(
         JOB,
         attempt=1,
         provider="evolink",
@@ -31,7 +31,7 @@ def test_the_submit_answer_binds_the_request(store: Store, lives: Lives, clock: 
     assert reply.job is not None
     assert (reply.job.state, reply.job.request_id, reply.job.submitted_at) == (S.SUBMITTED, "r1", clock.now)
     assert (reply.job.usage, reply.job.waiting_for) == ({"credits": 3}, "evolink")
-    assert store.next_due_at() == clock.now + MINUTE
+    assert store.due.next_at() == clock.now + MINUTE
 
 
 def test_a_repeated_answer_is_a_repeat(store: Store, lives: Lives) -> None:
@@ -70,8 +70,8 @@ def test_the_answer_consumes_its_early_callback(store: Store, lives: Lives) -> N
     reply = lives.bound(due_in_ms=MINUTE)
 
     assert reply.due_now
-    assert store.due(10) == [JOB]
-    assert store.candidates(JOB) == {}
+    assert store.due.ids(10) == [JOB]
+    assert store.callbacks.candidates(JOB) == {}
 
 
 def test_the_answer_discards_every_other_candidate_with_its_events(store: Store, lives: Lives) -> None:
@@ -81,7 +81,7 @@ def test_the_answer_discards_every_other_candidate_with_its_events(store: Store,
     reply = lives.bound(request_id="r1", due_in_ms=MINUTE)
 
     assert not reply.due_now
-    assert (store.candidates(JOB), store.events(JOB), store.due(10)) == ({}, (), [])
+    assert (store.callbacks.candidates(JOB), store.callbacks.events(JOB), store.due.ids(10)) == ({}, (), [])
 
 
 def test_an_early_word_that_was_not_terminal_makes_nothing_due(store: Store, lives: Lives) -> None:
@@ -105,19 +105,19 @@ def test_the_same_id_at_another_provider_is_another_request(store: Store, lives:
     lives.submitted(JOB, "r1")
     lives.submitting(OTHER)
 
-    assert store.bind(OTHER, attempt=1, provider="apimart", request_id="r1", path="submit").applied
+    assert store.attempts.bind(OTHER, attempt=1, provider="apimart", request_id="r1", path="submit").applied
 
 
 def test_a_crash_between_the_index_and_the_bind_orphans_nothing(store: Store, lives: Lives) -> None:
     lives.submitting()
-    store._own(JOB, "evolink", "r1", RETENTION)
+    store.request_ids.own(JOB, "evolink", "r1")
 
     assert lives.bound(request_id="r1").applied
 
 
 def test_an_entry_whose_job_is_bound_to_another_id_is_void(store: Store, lives: Lives) -> None:
     lives.submitting(JOB)
-    store._own(JOB, "evolink", "r2", RETENTION)
+    store.request_ids.own(JOB, "evolink", "r2")
     lives.bound(JOB, "r1")
     lives.submitting(OTHER)
 
@@ -127,7 +127,7 @@ def test_an_entry_whose_job_is_bound_to_another_id_is_void(store: Store, lives: 
 @pytest.mark.parametrize("word", ["accepted", "submitting", "unconfirmed", "failed(confirm)"])
 def test_an_entry_whose_job_is_still_binding_is_not_void(store: Store, lives: Lives, word: str) -> None:
     BRINGS[word](lives)
-    store._own(JOB, "evolink", "r2", RETENTION)
+    store.request_ids.own(JOB, "evolink", "r2")
     lives.submitting(OTHER)
 
     assert lives.bound(OTHER, "r2").word == "taken"
@@ -136,7 +136,7 @@ def test_an_entry_whose_job_is_still_binding_is_not_void(store: Store, lives: Li
 
 
 def test_an_entry_whose_job_is_gone_is_not_void(store: Store, lives: Lives) -> None:
-    store._own("lost", "evolink", "r2", RETENTION)
+    store.request_ids.own("lost", "evolink", "r2")
     lives.submitting(OTHER)
 
     assert lives.bound(OTHER, "r2").word == "taken"
@@ -146,12 +146,12 @@ def test_a_void_entry_is_replaced_only_if_nobody_else_took_it_meanwhile(
     store: Store, lives: Lives, client: redis.Redis
 ) -> None:
     lives.submitting(JOB)
-    store._own(JOB, "evolink", "r2", RETENTION)
+    store.request_ids.own(JOB, "evolink", "r2")
     lives.bound(JOB, "r1")
     key = "callsheet:{0}:request:evolink:r2"
     client.set(key, "job-3")
 
-    taken = store._scripts.run("own", [key], [OTHER, JOB, 1000])
+    taken = store.scripts.run("own", [key], [OTHER, JOB, 1000])
 
     assert taken == "job-3"
 
@@ -160,7 +160,9 @@ def test_an_attempt_keeps_its_first_request_id(store: Store, lives: Lives) -> No
     lives.submitted(JOB, "r1")
     before = lives.job()
 
-    reply = store.bind(JOB, attempt=1, provider="evolink", request_id="r2", path="submit", facts={"usage": "{}"})
+    reply = store.attempts.bind(
+        JOB, attempt=1, provider="evolink", request_id="r2", path="submit", facts={"usage": "{}"}
+    )
 
     assert (reply.word, reply.job) == ("late", before)
     assert lives.job() == before
@@ -183,7 +185,7 @@ def test_an_id_of_another_attempt_of_the_job_is_taken(store: Store, lives: Lives
 
     assert reply.word == "taken"
     assert lives.job().request_ids == {1: "r1"}
-    assert store.mend() == [f"{JOB} was not where the lists look for it: now it is"]
+    assert store.audit.mend() == [f"{JOB} was not where the lists look for it: now it is"]
 
 
 def test_a_bind_of_a_missing_job_says_so(lives: Lives) -> None:

@@ -19,7 +19,7 @@ SetFsync = Callable[[str], object]
 
 WRITES: dict[str, Callable[[Lives, Claim, Job], object]] = {
     "accept": lambda lives, claim, job: lives.accepted("new"),
-    "begin": lambda lives, claim, job: lives.store.begin(claim),
+    "begin": lambda lives, claim, job: lives.store.attempts.begin(claim),
     "move": lambda lives, claim, job: lives.store_archived(),
     "bind": lambda lives, claim, job: lives.bound(claim.job.id, "r2"),
     "arrive": lambda lives, claim, job: lives.called(claim.job.id, "r2"),
@@ -44,8 +44,8 @@ def patient(redis_url: str, fsync: SetFsync, monkeypatch: pytest.MonkeyPatch) ->
     with connect(redis_url) as client:
         store = Store(client, retention_ms=RETENTION)
         fsync("everysec")
-        assert store.durability == "waitaof"
-        store.ping()
+        assert store.server.durability == "waitaof"
+        store.server.ping()
         fsync("no")
         yield store
 
@@ -54,7 +54,7 @@ def test_the_servers_policy_decides_what_is_promised(client: redis.Redis, fsync:
     found = {}
     for policy in ("always", "everysec", "no"):
         fsync(policy)
-        found[policy] = Store(client, retention_ms=RETENTION).durability
+        found[policy] = Store(client, retention_ms=RETENTION).server.durability
 
     assert found == {"always": "always", "everysec": "waitaof", "no": "none"}
 
@@ -65,8 +65,8 @@ def test_a_server_without_an_aof_promises_nothing_and_that_is_said_once(
     client.config_set("appendonly", "no")
     try:
         store = Store(client, retention_ms=RETENTION)
-        assert store.durability == "none"
-        assert store.durability == "none"
+        assert store.server.durability == "none"
+        assert store.server.durability == "none"
         assert [record.message for record in caplog.records] == ["store.not_durable"]
         assert Lives(store).accepted().applied
     finally:
@@ -79,7 +79,7 @@ def test_a_write_is_told_once_it_is_on_disk(client: redis.Redis, fsync: SetFsync
 
     lives.submitted()
     lives.called()
-    lives.store.move(JOB, S.GENERATED, attempt=1, path="callback")
+    lives.store.jobs.move(JOB, S.GENERATED, attempt=1, path="callback")
 
     assert not lives.closed(lives._moved(lives.store_archived())).is_open
 
@@ -111,16 +111,16 @@ def test_a_final_state_is_not_handed_out_to_be_told_before_it_is_on_disk(patient
     Lives(Store(client, retention_ms=RETENTION)).cancelled()
 
     with pytest.raises(NotDurableError):
-        patient.claim(JOB, states=(S.CANCELLED,), lease_ms=LEASE)
+        patient.due.claim(JOB, states=(S.CANCELLED,), lease_ms=LEASE)
 
 
 def test_claims_of_open_states_and_rests_do_not_wait(patient: Store, client: redis.Redis) -> None:
     Lives(Store(client, retention_ms=RETENTION)).submitted()
 
-    claim = patient.claim(JOB, states=(S.SUBMITTED,), lease_ms=LEASE)
+    claim = patient.due.claim(JOB, states=(S.SUBMITTED,), lease_ms=LEASE)
 
     assert claim is not None
-    assert patient.rest(claim, due_in_ms=0).applied
+    assert patient.due.rest(claim, due_in_ms=0).applied
 
 
 def test_a_script_that_the_server_forgot_is_loaded_in_a_durable_run_too(client: redis.Redis, fsync: SetFsync) -> None:

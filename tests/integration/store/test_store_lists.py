@@ -44,7 +44,7 @@ def test_a_new_attempt_is_listed_as_accepted_where_it_was(store: Store, lives: L
     job = lives.cancelled()
     clock.advance(DAY)
 
-    assert store.try_again(JOB, attempt=1, pay_again=False).applied
+    assert store.attempts.try_again(JOB, attempt=1, pay_again=False).applied
     assert store.lists.newest({S.ACCEPTED}) == [Position(job.accepted_at, JOB)]
     assert store.lists.counts()[S.CANCELLED] == 0
 
@@ -57,9 +57,9 @@ def test_pages_hold_every_job_once_newest_first_whatever_their_size(
     for n in range(24):  # of some instants, several jobs; ids in no order
         lives.accepted(f"job-{order.randrange(10**6)}-{n}")
         clock.advance(order.choice([0, 0, 1]))
-    jobs = sorted(store.scan(), key=lambda job: (job.accepted_at, job.id), reverse=True)
+    jobs = sorted(store.records.scan(), key=lambda job: (job.accepted_at, job.id), reverse=True)
     for job in jobs[::3]:
-        store.move(job.id, S.CANCELLED, attempt=1, path="operator")
+        store.jobs.move(job.id, S.CANCELLED, attempt=1, path="operator")
 
     assert walked(store, set(JobState), most) == [job.id for job in jobs]
     assert walked(store, {S.CANCELLED}, most) == [job.id for job in jobs[::3]]
@@ -116,7 +116,7 @@ def test_a_job_is_listed_as_long_as_its_record_lives(
 def test_a_closed_job_that_opens_again_is_not_forgotten(store: Store, lives: Lives, client: redis.Redis) -> None:
     lives.closed(lives.cancelled())
 
-    store.try_again(JOB, attempt=1, pay_again=False)
+    store.attempts.try_again(JOB, attempt=1, pay_again=False)
 
     assert client.zcard("callsheet:{0}:closed") == 0
 
@@ -147,6 +147,6 @@ def test_an_index_that_was_changed_by_hand_is_seen_and_mended(
     lives.accepted()
     spoil(client)  # type: ignore[operator]
 
-    assert store.audit() == [breach]
-    assert store.mend() == [mended]
-    assert store.audit() == []
+    assert store.audit.breaches() == [breach]
+    assert store.audit.mend() == [mended]
+    assert store.audit.breaches() == []

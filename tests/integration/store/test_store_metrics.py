@@ -38,8 +38,8 @@ def test_each_move_is_counted_by_where_from_where_to_and_why(store: Store, lives
 def test_a_move_that_comes_again_is_counted_once(store: Store, lives: Lives) -> None:
     lives.generated()
 
-    store.move(JOB, S.GENERATED, attempt=1, path="callback")
-    store.move(JOB, S.EXPIRED, attempt=1, path="sweep")
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="callback")
+    store.jobs.move(JOB, S.EXPIRED, attempt=1, path="sweep")
 
     assert sum(counted(store, "move").values()) == 4
 
@@ -58,8 +58,8 @@ def test_arrivals_are_counted_by_what_became_of_them(store: Store, lives: Lives)
     lives.called(text="done")
     lives.called(text="done")
     lives.called(request_id="another's")
-    store.arrive(JOB, attempt=1)
-    store.move(JOB, S.GENERATED, attempt=1, path="callback")
+    store.callbacks.arrive(JOB, attempt=1)
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="callback")
     lives.called(text="after")
 
     assert counted(store, "callback") == {
@@ -78,7 +78,7 @@ def test_a_callback_that_does_not_come_after_a_poll_is_missed_once(
 ) -> None:
     lives.submitted()
     error = GENERATION_FAILED if to is S.FAILED else None
-    store.move(JOB, to, attempt=1, path="poll", error=error, callback_in_ms=5 * MINUTE)
+    store.jobs.move(JOB, to, attempt=1, path="poll", error=error, callback_in_ms=5 * MINUTE)
 
     clock.advance(5 * MINUTE - 1)
     before = store.metrics.count_missed()
@@ -87,7 +87,7 @@ def test_a_callback_that_does_not_come_after_a_poll_is_missed_once(
 
     assert (before, missed) == (0, [1, 0])
     assert counted(store, "callback") == {("evolink", "missed"): 1}
-    assert store.counters()[Counter.CALLBACKS_MISSED] == 1
+    assert store.counters.all()[Counter.CALLBACKS_MISSED] == 1
 
 
 @pytest.mark.parametrize("comes_first", [True, False])
@@ -95,7 +95,7 @@ def test_a_callback_that_comes_is_not_missed(comes_first: bool, store: Store, li
     lives.submitted()
     if comes_first:
         lives.called()
-    store.move(JOB, S.GENERATED, attempt=1, path="poll", callback_in_ms=5 * MINUTE)
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", callback_in_ms=5 * MINUTE)
     if not comes_first:
         lives.called()
 
@@ -121,7 +121,7 @@ def test_links_are_told_by_when_they_end_those_of_failed_copies_too(store: Store
     assert store.metrics.read().links_ending == {0: 0, 3600: 0, 6 * 3600: 1}
 
     claim = lives.claimed()
-    store.rest(claim, due_in_ms=MINUTE, behind=True)
+    store.due.rest(claim, due_in_ms=MINUTE, behind=True)
     clock.advance(3 * 3600_000)
     assert store.metrics.read().links_ending == {0: 1, 3600: 1, 6 * 3600: 1}
 

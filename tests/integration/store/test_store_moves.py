@@ -28,7 +28,7 @@ S = JobState
 
 
 def _move(store: Store, to: JobState, *, lease: str | None = None, error: JobError = LINK_DEAD) -> Reply:
-    return store.move(
+    return store.jobs.move(
         JOB, to, attempt=1, path="poll", lease=lease, error=error if to is S.FAILED else None, due_in_ms=MINUTE
     )
 
@@ -75,18 +75,18 @@ def test_a_post_begins_only_for_an_accepted_job(store: Store, lives: Lives, word
     BRINGS[word](lives)
     claim = lives.claimed()
 
-    assert store.begin(claim).word == "late"
+    assert store.attempts.begin(claim).word == "late"
 
 
 def test_a_move_of_a_missing_job_says_so(store: Store) -> None:
-    assert store.move("nobody", S.GENERATED, attempt=1, path="poll").word == "missing"
+    assert store.jobs.move("nobody", S.GENERATED, attempt=1, path="poll").word == "missing"
 
 
 def test_a_move_is_timed_versioned_and_appended_to_the_timeline(store: Store, lives: Lives, clock: Clock) -> None:
     job = lives.submitted()
     clock.advance(500)
 
-    reply = store.move(
+    reply = store.jobs.move(
         JOB, S.GENERATED, attempt=1, path="callback", due_in_ms=700, notes={"polls": "3"}, detail="1 video"
     )
 
@@ -97,8 +97,10 @@ def test_a_move_is_timed_versioned_and_appended_to_the_timeline(store: Store, li
         "callback",
         3,
     )
-    assert store.timeline(JOB)[-1] == TimelineEntry(clock.now, "submitted", "generated", "callback", 1, "1 video")
-    assert store.next_due_at() == clock.now + 700
+    assert store.history.timeline(JOB)[-1] == TimelineEntry(
+        clock.now, "submitted", "generated", "callback", 1, "1 video"
+    )
+    assert store.due.next_at() == clock.now + 700
 
 
 def test_a_failure_keeps_its_reason_until_the_job_leaves_it(store: Store, lives: Lives) -> None:
@@ -109,14 +111,14 @@ def test_a_failure_keeps_its_reason_until_the_job_leaves_it(store: Store, lives:
     assert failed.error == LINK_DEAD
     assert reply.job is not None
     assert reply.job.error is None
-    assert store.timeline(JOB)[-1].source == "failed(archive)"
+    assert store.history.timeline(JOB)[-1].source == "failed(archive)"
 
 
 def test_a_failure_without_a_reason_is_refused(store: Store, lives: Lives) -> None:
     lives.submitted()
 
     with pytest.raises(ValueError, match="says why"):
-        store.move(JOB, S.FAILED, attempt=1, path="poll")
+        store.jobs.move(JOB, S.FAILED, attempt=1, path="poll")
 
 
 def test_a_providers_own_failure_is_undone_only_by_its_own_success(store: Store, lives: Lives) -> None:
@@ -129,7 +131,7 @@ def test_a_providers_own_failure_is_undone_only_by_its_own_success(store: Store,
 
 def test_notes_of_the_step_before_do_not_outlive_a_move(store: Store, lives: Lives) -> None:
     lives.submitted()
-    store.rest(lives.claimed(), due_in_ms=0, notes={"waiting_for": "evolink", "failures": "3"})
+    store.due.rest(lives.claimed(), due_in_ms=0, notes={"waiting_for": "evolink", "failures": "3"})
 
     _move(store, S.GENERATED)
 
@@ -141,19 +143,19 @@ def test_each_post_is_numbered_and_its_intent_keeps_the_lease(store: Store, live
     claim = lives.claimed()
     clock.advance(10)
 
-    reply = store.begin(claim, notes={"begun_at": str(clock.now)})
+    reply = store.attempts.begin(claim, notes={"begun_at": str(clock.now)})
 
     assert reply.job is not None
     assert (reply.job.state, reply.job.try_no, reply.job.lease) == (S.SUBMITTING, 1, claim.token)
     assert reply.job.begun_at == clock.now
-    assert store.next_due_at() == claim.job.lease_until
+    assert store.due.next_at() == claim.job.lease_until
 
 
 def test_no_post_begins_without_a_lease(store: Store, lives: Lives) -> None:
     lives.accepted()
 
     with pytest.raises(ValueError, match="lease"):
-        store.move(JOB, S.SUBMITTING, attempt=1, path="submit")
+        store.jobs.move(JOB, S.SUBMITTING, attempt=1, path="submit")
 
 
 def test_no_post_begins_under_a_lapsed_lease(store: Store, lives: Lives, clock: Clock) -> None:
@@ -161,7 +163,7 @@ def test_no_post_begins_under_a_lapsed_lease(store: Store, lives: Lives, clock: 
     claim = lives.claimed()
     clock.advance(LEASE)
 
-    assert store.begin(claim).word == "late"
+    assert store.attempts.begin(claim).word == "late"
     assert lives.job().state is S.ACCEPTED
 
 
@@ -171,8 +173,8 @@ def test_no_post_begins_under_a_lease_that_was_taken_over(store: Store, lives: L
     clock.advance(LEASE)
     taker = lives.claimed()
 
-    assert store.begin(paused).word == "late"
-    assert store.begin(taker).applied
+    assert store.attempts.begin(paused).word == "late"
+    assert store.attempts.begin(taker).applied
 
 
 def test_no_post_begins_with_too_little_of_its_lease_left(store: Store, lives: Lives, clock: Clock) -> None:
@@ -180,18 +182,18 @@ def test_no_post_begins_with_too_little_of_its_lease_left(store: Store, lives: L
     claim = lives.claimed()
     clock.advance(LEASE - 20_000)
 
-    assert store.begin(claim, lease_ms_left_needed=20_000).word == "late"
-    assert store.begin(claim, lease_ms_left_needed=19_999).applied
+    assert store.attempts.begin(claim, lease_ms_left_needed=20_000).word == "late"
+    assert store.attempts.begin(claim, lease_ms_left_needed=19_999).applied
 
 
 @pytest.mark.parametrize("word", ["unconfirmed", "submitted", "generated", "expired", "cancelled"])
 def test_no_post_begins_but_of_an_accepted_job(store: Store, lives: Lives, word: str) -> None:
     BRINGS[word](lives)
-    claim = store.claim(JOB, states=tuple(S), lease_ms=LEASE)
+    claim = store.due.claim(JOB, states=tuple(S), lease_ms=LEASE)
     assert claim is not None
     before = lives.job()
 
-    assert store.begin(claim).word == "late"
+    assert store.attempts.begin(claim).word == "late"
     assert lives.job() == before
 
 
@@ -199,7 +201,7 @@ def test_the_same_intent_twice_permits_one_post(store: Store, lives: Lives) -> N
     lives.accepted()
     claim = lives.claimed()
 
-    words = [store.begin(claim).word for _ in range(2)]
+    words = [store.attempts.begin(claim).word for _ in range(2)]
 
     assert words == ["applied", "repeat"]
     assert lives.job().try_no == 1
@@ -211,16 +213,16 @@ def test_no_post_begins_while_a_callback_tells_of_one_that_is_not_on_record(stor
     claim = lives.claimed()
     lives.called(request_id="r1")
 
-    assert store.begin(claim).word == "late"
+    assert store.attempts.begin(claim).word == "late"
     assert _move(store, S.UNCONFIRMED, lease=claim.token).applied
 
 
 def test_no_post_begins_for_an_attempt_whose_request_is_known(store: Store, lives: Lives) -> None:
     lives.accepted()
     claim = lives.claimed()
-    store.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"request_id.1": "r1"})
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"request_id.1": "r1"})
 
-    assert store.begin(claim).word == "late"
+    assert store.attempts.begin(claim).word == "late"
 
 
 def test_not_taken_lets_the_next_try_begin(store: Store, lives: Lives, clock: Clock) -> None:
@@ -228,14 +230,14 @@ def test_not_taken_lets_the_next_try_begin(store: Store, lives: Lives, clock: Cl
 
     assert lives.not_taken(try_no=1).applied
 
-    assert store.begin(lives.claimed()).applied
+    assert store.attempts.begin(lives.claimed()).applied
     assert lives.job().try_no == 2
 
 
 def test_not_taken_of_an_earlier_try_never_sends_a_taken_one_back(store: Store, lives: Lives) -> None:
     lives.submitting()
     lives.not_taken(try_no=1)
-    store.begin(lives.claimed())
+    store.attempts.begin(lives.claimed())
 
     assert lives.not_taken(try_no=1).word == "late"
 
@@ -287,8 +289,8 @@ def test_a_verified_object_counts_after_the_lease_lapsed(store: Store, lives: Li
 def test_facts_are_kept_on_a_repeat_and_on_a_late_report(store: Store, lives: Lives) -> None:
     lives.archived()
 
-    repeat = store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":1}'})
-    late = store.move(JOB, S.SUBMITTED, attempt=1, path="poll", facts={"usage": '{"credits":2}'})
+    repeat = store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":1}'})
+    late = store.jobs.move(JOB, S.SUBMITTED, attempt=1, path="poll", facts={"usage": '{"credits":2}'})
 
     assert (repeat.word, late.word) == ("repeat", "late")
     assert repeat.job is not None
@@ -300,7 +302,7 @@ def test_facts_that_say_nothing_new_change_nothing(store: Store, lives: Lives) -
     lives.closed(lives.archived())
     before = lives.job()
 
-    store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"videos": videos_json((VIDEO,))})
+    store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"videos": videos_json((VIDEO,))})
 
     assert lives.job() == before
 
@@ -308,16 +310,16 @@ def test_facts_that_say_nothing_new_change_nothing(store: Store, lives: Lives) -
 def test_notes_are_not_kept_on_a_late_report(store: Store, lives: Lives) -> None:
     lives.archived()
 
-    store.move(JOB, S.GENERATED, attempt=1, path="poll", notes={"polls": "9"})
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", notes={"polls": "9"})
 
     assert lives.job().polls == 0
 
 
 def test_progress_never_falls(store: Store, lives: Lives) -> None:
     lives.submitted()
-    store.rest(lives.claimed(), due_in_ms=0, facts={"progress": "80"})
+    store.due.rest(lives.claimed(), due_in_ms=0, facts={"progress": "80"})
 
-    store.rest(lives.claimed(), due_in_ms=0, facts={"progress": "40"})
+    store.due.rest(lives.claimed(), due_in_ms=0, facts={"progress": "40"})
 
     assert lives.job().progress == 80
 
@@ -325,7 +327,7 @@ def test_progress_never_falls(store: Store, lives: Lives) -> None:
 def test_a_request_id_is_never_replaced_by_a_fact(store: Store, lives: Lives) -> None:
     lives.submitted()
 
-    store.move(JOB, S.SUBMITTED, attempt=1, path="poll", facts={"request_id.1": "r2"})
+    store.jobs.move(JOB, S.SUBMITTED, attempt=1, path="poll", facts={"request_id.1": "r2"})
 
     assert lives.job().request_id == "r1"
 
@@ -337,12 +339,12 @@ def test_an_answer_for_another_attempt_keeps_its_id_and_usage_and_moves_nothing(
     lives.accepted()
     facts = {f"request_id.{attempt}": "r9", "usage": "{}", "progress": "50"}
 
-    reply = store.move(JOB, S.UNCONFIRMED, attempt=attempt, path="submit", facts=facts)
+    reply = store.jobs.move(JOB, S.UNCONFIRMED, attempt=attempt, path="submit", facts=facts)
 
     job = lives.job()
     assert reply.word == "late"
     assert (job.state, job.request_ids, job.progress, job.usage) == (S.ACCEPTED, {attempt: "r9"}, 0, {})
-    assert store._client.hget(f"callsheet:{{0}}:job:{JOB}", f"usage.{attempt}") == "{}"
+    assert store.scripts.client.hget(f"callsheet:{{0}}:job:{JOB}", f"usage.{attempt}") == "{}"
 
 
 def test_links_are_kept_with_the_instant_the_first_one_ends(store: Store, lives: Lives) -> None:
@@ -350,7 +352,7 @@ def test_links_are_kept_with_the_instant_the_first_one_ends(store: Store, lives:
 
     job = lives.generated(links=links)
 
-    assert store.links(JOB) == links
+    assert store.jobs.links(JOB) == links
     assert job.link_expires_at == 1000
 
 
@@ -358,32 +360,32 @@ def test_a_fresh_link_replaces_a_dead_one_on_a_repeat(store: Store, lives: Lives
     lives.generated(links=(Link("https://cdn.example/old.mp4", 1000),))
     fresh = (Link("https://cdn.example/new.mp4"),)
 
-    reply = store.move(JOB, S.GENERATED, attempt=1, path="poll", links=fresh)
+    reply = store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", links=fresh)
 
     assert reply.word == "repeat"
-    assert store.links(JOB) == fresh
+    assert store.jobs.links(JOB) == fresh
     assert lives.job().link_expires_at is None
 
 
 def test_cancel_is_only_for_a_first_attempt_that_no_provider_has_heard_of(store: Store, lives: Lives) -> None:
     lives.submitting()
 
-    assert store.move(JOB, S.CANCELLED, attempt=1, path="operator").word == "late"
+    assert store.jobs.move(JOB, S.CANCELLED, attempt=1, path="operator").word == "late"
 
 
 def test_fields_of_the_store_cannot_be_written_as_facts_or_notes(store: Store, lives: Lives) -> None:
     lives.accepted()
 
     with pytest.raises(ValueError, match="ver"):
-        store.move(JOB, S.UNCONFIRMED, attempt=1, path="x", facts={"ver": "99"})
+        store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="x", facts={"ver": "99"})
     with pytest.raises(ValueError, match="lease"):
-        store.note(JOB, lease="mine")
+        store.jobs.note(JOB, lease="mine")
 
 
 def test_text_that_utf8_cannot_hold_is_no_reason_to_lose_a_report(store: Store, lives: Lives) -> None:
     lives.submitted()
 
-    reply = store.move(
+    reply = store.jobs.move(
         JOB,
         S.FAILED,
         attempt=1,
@@ -400,15 +402,15 @@ def test_a_long_life_keeps_the_latest_two_hundred_moves_and_what_was_asked(store
     lives.submitting()
     for try_no in range(1, 105):
         lives.not_taken(try_no=try_no)
-        store.begin(lives.claimed())
+        store.attempts.begin(lives.claimed())
 
-    timeline = store.timeline(JOB)
+    timeline = store.history.timeline(JOB)
 
     assert len(timeline) == 200
     assert all(before.target == after.source for before, after in pairwise(timeline))
-    assert store.spec_json(JOB) == "{}"
-    assert store.saved_requests(JOB) == []
-    assert store.save_request(JOB, "late") is True
+    assert store.history.spec_json(JOB) == "{}"
+    assert store.history.requests(JOB) == []
+    assert store.history.save_request(JOB, "late") is True
 
 
 def test_a_move_is_never_taken_for_the_spec_of_a_job_whose_history_was_lost(
@@ -417,17 +419,17 @@ def test_a_move_is_never_taken_for_the_spec_of_a_job_whose_history_was_lost(
     lives.submitted()
     client.delete(f"callsheet:{{0}}:history:{JOB}")
 
-    store.move(JOB, S.GENERATED, attempt=1, path="poll")
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll")
 
-    assert store.spec_json(JOB) is None
-    assert store.save_request(JOB, "request") is False
+    assert store.history.spec_json(JOB) is None
+    assert store.history.save_request(JOB, "request") is False
 
 
 def test_a_refusal_ends_the_job_and_forgets_what_only_callbacks_said(store: Store, lives: Lives) -> None:
     lives.submitting()
     lives.called(request_id="forged")
 
-    store.move(JOB, S.FAILED, attempt=1, path="submit", error=REFUSED)
+    store.jobs.move(JOB, S.FAILED, attempt=1, path="submit", error=REFUSED)
 
-    assert store.candidates(JOB) == {}
+    assert store.callbacks.candidates(JOB) == {}
     assert not lives.closed(lives.job()).is_open

@@ -20,25 +20,25 @@ HOUR = 60 * MINUTE
 @pytest.fixture
 def ended(store: Store) -> Job:
     """A failed job that is told, and whose notification is pending."""
-    store.accept(JOB, spec_json="{}", spec_sha256="a", provider="p", model="m", notifies=True)
-    store.move(JOB, JobState.FAILED, attempt=1, path="submit", error=JobError("submit", "refused", "no"))
+    store.jobs.accept(JOB, spec_json="{}", spec_sha256="a", provider="p", model="m", notifies=True)
+    store.jobs.move(JOB, JobState.FAILED, attempt=1, path="submit", error=JobError("submit", "refused", "no"))
     return _settled(store)
 
 
 def _settled(store: Store) -> Job:
     job = _job(store)
-    assert store.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE).word == "applied"
+    assert store.jobs.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE).word == "applied"
     return _job(store)
 
 
 def _job(store: Store) -> Job:
-    job = store.get(JOB)
+    job = store.jobs.get(JOB)
     assert job is not None
     return job
 
 
 def _tried(store: Store, job: Job, outcome: str, **options: Any) -> Reply:
-    return store.notified(job, outcome, {"at": 1, "ver": job.ver}, rest_in_ms=MINUTE, **options)
+    return store.notifications.notified(job, outcome, {"at": 1, "ver": job.ver}, rest_in_ms=MINUTE, **options)
 
 
 def _planned(clock: Clock, wait_ms: int) -> Tries:
@@ -47,18 +47,18 @@ def _planned(clock: Clock, wait_ms: int) -> Tries:
 
 def test_a_told_job_is_due_for_its_notification_at_once(store: Store, ended: Job, clock: Clock) -> None:
     assert ended.is_open
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
-    (nudge,) = store.nudge([JOB])
+    (nudge,) = store.due.nudge([JOB])
 
     assert nudge.is_for_notification
 
 
 def test_a_result_that_is_pending_comes_before_the_notification(store: Store) -> None:
-    store.accept(JOB, spec_json="{}", spec_sha256="a", provider="p", model="m", notifies=True)
-    store.move(JOB, JobState.CANCELLED, attempt=1, path="operator")
+    store.jobs.accept(JOB, spec_json="{}", spec_sha256="a", provider="p", model="m", notifies=True)
+    store.jobs.move(JOB, JobState.CANCELLED, attempt=1, path="operator")
 
-    (nudge,) = store.nudge([JOB])
+    (nudge,) = store.due.nudge([JOB])
 
     assert not nudge.is_for_notification
 
@@ -68,20 +68,20 @@ def test_one_that_was_taken_closes_the_job(store: Store, ended: Job) -> None:
 
     assert reply.word == "applied"
     assert not _job(store).is_open
-    assert store.next_due_at() is None
+    assert store.due.next_at() is None
 
 
 def test_a_planned_try_is_not_nudged_before_and_the_look_meanwhile_is_for_the_rest(
     store: Store, ended: Job, clock: Clock
 ) -> None:
     _tried(store, ended, "again", tries=_planned(clock, 4 * HOUR))
-    first_look = store.due_at(JOB)
+    first_look = store.due.at(JOB)
     assert first_look == clock() + 2 * HOUR, "no due time lies farther ahead than the sweep believes"
 
     clock.advance(2 * HOUR)
-    (between,) = store.nudge([JOB])
+    (between,) = store.due.nudge([JOB])
     clock.advance(2 * HOUR)
-    (due,) = store.nudge([JOB])
+    (due,) = store.due.nudge([JOB])
 
     assert not between.is_for_notification
     assert due.is_for_notification
@@ -91,13 +91,13 @@ def test_tries_are_kept_up_to_twenty_and_die_with_the_record(
     store: Store, ended: Job, clock: Clock, redis_client: redis.Redis
 ) -> None:
     for n in range(MOST_DELIVERIES + 5):
-        store.notified(ended, "manual", {"at": n}, rest_in_ms=MINUTE)
+        store.notifications.notified(ended, "manual", {"at": n}, rest_in_ms=MINUTE)
     _tried(store, ended, "delivered")
-    store.notified(ended, "manual", {"at": 99}, rest_in_ms=MINUTE)
+    store.notifications.notified(ended, "manual", {"at": 99}, rest_in_ms=MINUTE)
 
-    assert len(store.deliveries(JOB)) == MOST_DELIVERIES
-    assert store.deliveries(JOB)[-1] == {"at": 99}
-    record, deliveries = store._keys.of(JOB)[0], store._keys.of(JOB)[7]
+    assert len(store.notifications.deliveries(JOB)) == MOST_DELIVERIES
+    assert store.notifications.deliveries(JOB)[-1] == {"at": 99}
+    record, deliveries = store.scripts.keys.of(JOB)[0], store.scripts.keys.of(JOB)[7]
     record_ms = redis_client.pttl(record)  # read first: time goes on between the two
     assert 0 < redis_client.pttl(deliveries) <= record_ms
 
@@ -106,30 +106,30 @@ def test_a_job_that_wants_none_stores_nothing(store: Store, lives: Lives, redis_
     lives.archived()
     _settled(store)
 
-    record = redis_client.hgetall(store._keys.of(JOB)[0])
+    record = redis_client.hgetall(store.scripts.keys.of(JOB)[0])
 
     assert [name for name in map(str, record) if "notif" in name] == []
-    assert not redis_client.exists(store._keys.of(JOB)[7])
+    assert not redis_client.exists(store.scripts.keys.of(JOB)[7])
 
 
 def test_who_lost_the_lease_keeps_the_try_and_puts_off_nobody(store: Store, ended: Job, clock: Clock) -> None:
-    first = store.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
+    first = store.due.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
     assert first is not None
     clock.advance(LEASE + 1)
-    second = store.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
+    second = store.due.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
     assert second is not None
 
     _tried(store, first.job, "again", tries=_planned(clock, HOUR), lease=first.token)
 
     assert _job(store).lease == second.token
-    assert store.due_at(JOB) == clock() + LEASE
-    assert len(store.deliveries(JOB)) == 1
+    assert store.due.at(JOB) == clock() + LEASE
+    assert len(store.notifications.deliveries(JOB)) == 1
     _tried(store, second.job, "delivered", lease=second.token)
     assert not _job(store).is_open
 
 
 def test_a_try_while_another_step_holds_the_job_closes_nothing(store: Store, ended: Job, clock: Clock) -> None:
-    claim = store.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
+    claim = store.due.claim(JOB, states=(JobState.FAILED,), lease_ms=LEASE)
     assert claim is not None
 
     _tried(store, ended, "delivered")
@@ -140,18 +140,22 @@ def test_a_try_while_another_step_holds_the_job_closes_nothing(store: Store, end
 
 
 def test_a_job_that_is_held_back_is_put_off_but_not_from_its_result(store: Store, ended: Job, clock: Clock) -> None:
-    store.hold_notification(ended, hold_ms=HOUR)
-    assert store.due_at(JOB) == clock() + HOUR
-    store.move(JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y"))
-    assert store.due_at(JOB) == clock()
+    store.notifications.hold(ended, hold_ms=HOUR)
+    assert store.due.at(JOB) == clock() + HOUR
+    store.jobs.move(
+        JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y")
+    )
+    assert store.due.at(JOB) == clock()
 
-    store.hold_notification(ended, hold_ms=HOUR)
+    store.notifications.hold(ended, hold_ms=HOUR)
 
-    assert store.due_at(JOB) == clock(), "its result is pending"
+    assert store.due.at(JOB) == clock(), "its result is pending"
 
 
 def test_a_try_at_an_older_version_changes_no_plan_of_the_newer(store: Store, ended: Job, clock: Clock) -> None:
-    store.move(JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y"))
+    store.jobs.move(
+        JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y")
+    )
 
     reply = _tried(store, ended, "delivered")
 
@@ -164,9 +168,11 @@ def test_one_that_was_given_up_closes_the_job_and_a_later_version_is_pending_aga
     _tried(store, ended, "dead")
     assert not _job(store).is_open
 
-    store.move(JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y"))
+    store.jobs.move(
+        JOB, JobState.FAILED, attempt=1, path="poll", facts={"usage": "{}"}, error=JobError("submit", "x", "y")
+    )
     _settled(store)
 
     assert _job(store).is_open
-    (nudge,) = store.nudge([JOB])
+    (nudge,) = store.due.nudge([JOB])
     assert nudge.is_for_notification

@@ -33,7 +33,7 @@ def stores(redis_url: str) -> Iterator[list[Store]]:
 def at_once(stores: list[Store]) -> Iterator[AtOnce]:
     """Runs `act(store, n, *args)` once per client, all at the same instant."""
     for store in stores:
-        store.ping()
+        store.server.ping()
     with ThreadPoolExecutor(CLIENTS) as pool:
 
         def run(act: Callable[..., Any], *args: object) -> list[Any]:
@@ -52,7 +52,7 @@ def at_once(stores: list[Store]) -> Iterator[AtOnce]:
 def real(stores: list[Store]) -> Iterator[Lives]:
     """Jobs by the server's own time."""
     yield Lives(stores[0])
-    assert stores[0].audit() == []
+    assert stores[0].audit.breaches() == []
 
 
 def _words(counted: list[str]) -> Counter[str]:
@@ -70,15 +70,17 @@ def test_one_of_many_claims_wins(real: Lives, at_once: AtOnce) -> None:
     for n in range(ROUNDS):
         real.accepted(f"job-{n}")
 
-        won = at_once(lambda store, _, job_id: bool(store.claim(job_id, states=ANY_STATE, lease_ms=LEASE)), f"job-{n}")
+        won = at_once(
+            lambda store, _, job_id: bool(store.due.claim(job_id, states=ANY_STATE, lease_ms=LEASE)), f"job-{n}"
+        )
 
         assert sum(won) == 1
 
 
 def test_one_post_begins_however_many_redeliveries_run_at_once(real: Lives, at_once: AtOnce) -> None:
     def submit(store: Store, _: int, job_id: str) -> bool:
-        claim = store.claim(job_id, states=ANY_STATE, lease_ms=LEASE)
-        return claim is not None and store.begin(claim).applied
+        claim = store.due.claim(job_id, states=ANY_STATE, lease_ms=LEASE)
+        return claim is not None and store.attempts.begin(claim).applied
 
     for n in range(ROUNDS):
         real.accepted(f"job-{n}")
@@ -96,7 +98,7 @@ def test_concurrent_deliveries_of_one_callback_are_stored_once(real: Lives, at_o
         words = at_once(lambda store, _, n: Lives(store).called(f"job-{n}", f"r{n}").word, n)
 
         assert _words(words) == {"stored": 1, "repeat": CLIENTS - 1}
-        assert len(real.store.events(f"job-{n}")) == 1
+        assert len(real.store.callbacks.events(f"job-{n}")) == 1
 
 
 def test_a_callback_and_the_submit_answer_at_once_lose_nothing(real: Lives, at_once: AtOnce) -> None:
@@ -110,8 +112,8 @@ def test_a_callback_and_the_submit_answer_at_once_lose_nothing(real: Lives, at_o
         at_once(act, f"job-{n}")
 
         assert real.job(f"job-{n}").state is S.SUBMITTED
-        assert real.store.candidates(f"job-{n}") == {}
-        assert f"job-{n}" in real.store.due(100)
+        assert real.store.callbacks.candidates(f"job-{n}") == {}
+        assert f"job-{n}" in real.store.due.ids(100)
 
 
 def test_cancel_and_submit_at_once_have_one_winner(real: Lives, at_once: AtOnce) -> None:
@@ -121,8 +123,8 @@ def test_cancel_and_submit_at_once_have_one_winner(real: Lives, at_once: AtOnce)
 
         def act(store: Store, k: int, claim: Claim) -> str:
             if k % 2:
-                return f"begin {store.begin(claim).word}"
-            return f"cancel {store.move(claim.job.id, S.CANCELLED, attempt=1, path='operator').word}"
+                return f"begin {store.attempts.begin(claim).word}"
+            return f"cancel {store.jobs.move(claim.job.id, S.CANCELLED, attempt=1, path='operator').word}"
 
         words = _words(at_once(act, claim))
 
@@ -142,12 +144,12 @@ def test_one_of_many_jobs_gets_a_request_id(real: Lives, at_once: AtOnce) -> Non
 def test_one_of_many_archivers_moves_the_job(real: Lives, at_once: AtOnce) -> None:
     for n in range(ROUNDS):
         real.submitted(f"job-{n}", f"r{n}")
-        real.store.move(f"job-{n}", S.GENERATED, attempt=1, path="poll")
+        real.store.jobs.move(f"job-{n}", S.GENERATED, attempt=1, path="poll")
 
         words = at_once(lambda store, _, job_id: Lives(store).store_archived(job_id).word, f"job-{n}")
 
         assert _words(words) == {"applied": 1, "repeat": CLIENTS - 1}
-        assert [entry.target for entry in real.store.timeline(f"job-{n}")].count("archived") == 1
+        assert [entry.target for entry in real.store.history.timeline(f"job-{n}")].count("archived") == 1
 
 
 def test_many_sweeps_nudge_each_due_job_once(real: Lives, at_once: AtOnce) -> None:
@@ -155,7 +157,7 @@ def test_many_sweeps_nudge_each_due_job_once(real: Lives, at_once: AtOnce) -> No
     for job_id in ids:
         real.accepted(job_id)
 
-    nudged = at_once(lambda store, _: [nudge.job_id for nudge in store.nudge(store.due(500))])
+    nudged = at_once(lambda store, _: [nudge.job_id for nudge in store.due.nudge(store.due.ids(500))])
 
     assert sorted(job_id for batch in nudged for job_id in batch) == sorted(ids)
 
@@ -164,12 +166,12 @@ def test_settling_and_late_truth_at_once_leave_the_newer_result_owed_or_told(rea
     def act(store: Store, k: int, job_id: str, ver: int) -> str:
         if k == 0:
             return Lives(store).store_archived(job_id).word
-        return store.settle(job_id, ver=ver, paid="result", rest_in_ms=MINUTE).word
+        return store.jobs.settle(job_id, ver=ver, paid="result", rest_in_ms=MINUTE).word
 
     for n in range(ROUNDS):
         real.submitted(f"job-{n}", f"r{n}")
-        real.store.move(f"job-{n}", S.GENERATED, attempt=1, path="poll")
-        failed = real.store.move(f"job-{n}", S.FAILED, attempt=1, path="sweep", error=LINK_DEAD).job
+        real.store.jobs.move(f"job-{n}", S.GENERATED, attempt=1, path="poll")
+        failed = real.store.jobs.move(f"job-{n}", S.FAILED, attempt=1, path="sweep", error=LINK_DEAD).job
         assert failed is not None
 
         words = at_once(act, f"job-{n}", failed.ver)

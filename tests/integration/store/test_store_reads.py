@@ -14,10 +14,14 @@ S = JobState
 
 
 def test_a_job_nobody_recorded_is_none(store: Store) -> None:
-    assert store.get("nobody") is None
-    assert (store.spec_json("nobody"), store.saved_requests("nobody")) == (None, [])
-    assert (store.links("nobody"), store.timeline("nobody"), store.candidates("nobody")) == ((), [], {})
-    assert store.due_at("nobody") is None
+    assert store.jobs.get("nobody") is None
+    assert (store.history.spec_json("nobody"), store.history.requests("nobody")) == (None, [])
+    assert (store.jobs.links("nobody"), store.history.timeline("nobody"), store.callbacks.candidates("nobody")) == (
+        (),
+        [],
+        {},
+    )
+    assert store.due.at("nobody") is None
 
 
 def test_every_record_is_scanned_once(store: Store, lives: Lives) -> None:
@@ -25,7 +29,7 @@ def test_every_record_is_scanned_once(store: Store, lives: Lives) -> None:
     for job_id in ids:
         lives.accepted(job_id)
 
-    found = [job.id for job in store.scan()]
+    found = [job.id for job in store.records.scan()]
 
     assert len(found) == 1200
     assert set(found) == ids
@@ -36,31 +40,31 @@ def test_open_jobs_come_with_the_time_they_are_due_the_soonest_first(store: Stor
         lives.accepted(f"job-{n}", due_in_ms=n * MINUTE)
     lives.closed(lives.cancelled("job-4"))
 
-    found = [(due_at - clock.now, job_id) for due_at, job_id in store.open_ids()]
+    found = [(due_at - clock.now, job_id) for due_at, job_id in store.due.open_ids()]
 
     assert found == [(MINUTE, "job-1"), (2 * MINUTE, "job-2"), (3 * MINUTE, "job-3")]
-    assert store.next_due_at() == store.due_at("job-1") == clock.now + MINUTE
+    assert store.due.next_at() == store.due.at("job-1") == clock.now + MINUTE
 
 
 def test_records_are_read_in_the_order_asked_for_and_missing_ones_left_out(store: Store, lives: Lives) -> None:
     for job_id in ("a", "b", "c"):
         lives.accepted(job_id)
 
-    assert [job.id for job in store.read(["c", "nobody", "a"])] == ["c", "a"]
+    assert [job.id for job in store.records.read(["c", "nobody", "a"])] == ["c", "a"]
 
 
 def test_an_outline_tells_what_the_record_does(store: Store, lives: Lives) -> None:
     lives.accepted("open")
     lives.closed(lives.cancelled("closed"))
 
-    found = {outline.id: outline for outline in store.outlines()}
+    found = {outline.id: outline for outline in store.records.outlines()}
 
     assert found.keys() == {"open", "closed"}
-    for job in store.read(found):
+    for job in store.records.read(found):
         outline = found[job.id]
         assert (outline.state, outline.provider, outline.accepted_at) == (job.state, job.provider, job.accepted_at)
         assert outline.is_open is job.is_open
-    assert [outline.id for outline in store.outlines(["closed", "nobody"])] == ["closed"]
+    assert [outline.id for outline in store.records.outlines(["closed", "nobody"])] == ["closed"]
 
 
 def test_the_audit_names_every_breach(client: redis.Redis, store: Store, lives: Lives) -> None:
@@ -71,7 +75,7 @@ def test_the_audit_names_every_breach(client: redis.Redis, store: Store, lives: 
     client.zrem(due, "never-due")
     client.zadd(due, {"closed": 1, "lost": 1})
 
-    problems = store.audit()
+    problems = store.audit.breaches()
 
     assert problems == [
         "closed is closed but due",
@@ -85,30 +89,30 @@ def test_nudging_heals_an_entry_of_a_closed_job(client: redis.Redis, store: Stor
     lives.closed(lives.cancelled())
     client.zadd("callsheet:{0}:due", {JOB: 1})
 
-    assert store.nudge([JOB]) == []
+    assert store.due.nudge([JOB]) == []
 
-    assert store.audit() == []
+    assert store.audit.breaches() == []
 
 
 def test_counters_add_up(store: Store) -> None:
-    store.count(Counter.CALLBACKS_REFUSED)
-    store.count(Counter.CALLBACKS_REFUSED, 2)
+    store.counters.add(Counter.CALLBACKS_REFUSED)
+    store.counters.add(Counter.CALLBACKS_REFUSED, 2)
 
-    assert store.counters() == {"callbacks_refused": 3}
+    assert store.counters.all() == {"callbacks_refused": 3}
 
 
 def test_the_latest_two_hundred_strays_are_kept(store: Store) -> None:
     for n in range(205):
-        store.keep_stray({"body": f"é {n}", "reason": "mismatch"})
+        store.callbacks.keep_stray({"body": f"é {n}", "reason": "mismatch"})
 
-    strays = store.strays()
+    strays = store.callbacks.strays()
 
     assert len(strays) == 200
     assert strays[0] == {"body": "é 204", "reason": "mismatch"}
 
 
 def test_the_server_tells_what_the_doctor_needs(store: Store) -> None:
-    facts = store.server_facts()
+    facts = store.server.facts()
 
     assert facts.version.startswith("valkey ")
     assert (facts.has_aof, facts.fsync, facts.eviction_policy, facts.max_memory_bytes) == (
@@ -117,7 +121,7 @@ def test_the_server_tells_what_the_doctor_needs(store: Store) -> None:
         "noeviction",
         0,
     )
-    assert facts.durability == store.durability == "always"
+    assert facts.durability == store.server.durability == "always"
 
 
 def test_a_server_that_forbids_config_is_still_described(client: redis.Redis, redis_url: str) -> None:
@@ -125,7 +129,7 @@ def test_a_server_that_forbids_config_is_still_described(client: redis.Redis, re
     host = redis_url.rpartition("@")[2]
     try:
         with connect(f"redis://guest:any@{host}") as guest:
-            facts = Store(guest, retention_ms=RETENTION).server_facts()
+            facts = Store(guest, retention_ms=RETENTION).server.facts()
     finally:
         client.acl_deluser("guest")
 
@@ -134,7 +138,7 @@ def test_a_server_that_forbids_config_is_still_described(client: redis.Redis, re
 
 def generated(store: Store, lives: Lives, job_id: str, link: Link) -> None:
     lives.submitted(job_id, f"r-{job_id}")
-    store.move(job_id, S.GENERATED, attempt=1, path="poll", links=(link,))
+    store.jobs.move(job_id, S.GENERATED, attempt=1, path="poll", links=(link,))
 
 
 def test_the_most_urgent_are_those_whose_links_end_first_an_unknown_end_being_a_day_away(
@@ -144,33 +148,33 @@ def test_the_most_urgent_are_those_whose_links_end_first_an_unknown_end_being_a_
         generated(store, lives, job_id, Link("https://x.example/1", life and clock.now + life))
     lives.submitted("elsewhere", "r9")
 
-    found = list(store.most_urgent())
+    found = list(store.perishing.most_urgent())
 
     assert found == ["early", "unknown", "late"]
-    assert next(store.most_urgent()) == "early"
+    assert next(store.perishing.most_urgent()) == "early"
 
 
 def test_who_is_held_put_off_or_done_is_not_urgent(store: Store, lives: Lives, clock: Clock) -> None:
     for job_id in ("held", "put-off", "done", "free"):
         generated(store, lives, job_id, Link("https://x.example/1", clock.now + MINUTE))
     lives.claimed("held")
-    store.rest(lives.claimed("put-off"), due_in_ms=MINUTE)
+    store.due.rest(lives.claimed("put-off"), due_in_ms=MINUTE)
     lives.store_archived("done")
 
-    assert list(store.most_urgent()) == ["free"]
+    assert list(store.perishing.most_urgent()) == ["free"]
     clock.advance(MINUTE)
-    assert list(store.most_urgent()) == ["free", "held", "put-off"]
+    assert list(store.perishing.most_urgent()) == ["free", "held", "put-off"]
 
 
 def test_a_job_that_was_nudged_stays_urgent_while_its_message_waits(store: Store, lives: Lives, clock: Clock) -> None:
     generated(store, lives, JOB, Link("https://x.example/1", clock.now + MINUTE))
-    store.nudge([JOB])
+    store.due.nudge([JOB])
 
-    assert list(store.most_urgent()) == [JOB]
+    assert list(store.perishing.most_urgent()) == [JOB]
 
 
 def put_behind(store: Store, lives: Lives, job_id: str) -> None:
-    store.rest(lives.claimed(job_id), due_in_ms=0, behind=True)
+    store.due.rest(lives.claimed(job_id), due_in_ms=0, behind=True)
 
 
 def test_a_job_that_could_not_be_copied_comes_behind_those_that_nobody_has_tried(
@@ -182,8 +186,8 @@ def test_a_job_that_could_not_be_copied_comes_behind_those_that_nobody_has_tried
     put_behind(store, lives, "failed")
     put_behind(store, lives, "failed")
 
-    assert list(store.most_urgent()) == ["untried", "untried-too", "failed", "failed-too"]
-    assert list(store.most_urgent(untried_only=True)) == ["untried", "untried-too"]
+    assert list(store.perishing.most_urgent()) == ["untried", "untried-too", "failed", "failed-too"]
+    assert list(store.perishing.most_urgent(untried_only=True)) == ["untried", "untried-too"]
 
 
 def test_in_its_links_last_hour_it_comes_by_its_links_end_again(store: Store, lives: Lives, clock: Clock) -> None:
@@ -192,16 +196,16 @@ def test_in_its_links_last_hour_it_comes_by_its_links_end_again(store: Store, li
     put_behind(store, lives, "failed")
 
     clock.advance(29 * MINUTE)
-    before = list(store.most_urgent())
+    before = list(store.perishing.most_urgent())
     clock.advance(2 * MINUTE)
-    in_last_hour = list(store.most_urgent())
+    in_last_hour = list(store.perishing.most_urgent())
     clock.advance(60 * MINUTE)
-    past_its_end = list(store.most_urgent())
+    past_its_end = list(store.perishing.most_urgent())
 
     assert before == ["untried", "untried-too", "failed"]
     assert in_last_hour == ["untried", "failed", "untried-too"]
     assert past_its_end == ["untried", "untried-too", "failed"]
-    assert list(store.most_urgent(untried_only=True)) == ["untried", "untried-too"]
+    assert list(store.perishing.most_urgent(untried_only=True)) == ["untried", "untried-too"]
 
 
 def test_a_new_link_is_one_that_nobody_has_tried(store: Store, lives: Lives, clock: Clock) -> None:
@@ -210,19 +214,19 @@ def test_a_new_link_is_one_that_nobody_has_tried(store: Store, lives: Lives, clo
     put_behind(store, lives, "failed")
 
     link = Link("https://x.example/2", clock.now + DAY // 2)
-    store.move("failed", S.GENERATED, attempt=1, path="poll", links=(link,))
+    store.jobs.move("failed", S.GENERATED, attempt=1, path="poll", links=(link,))
 
-    assert list(store.most_urgent()) == ["failed", "untried"]
+    assert list(store.perishing.most_urgent()) == ["failed", "untried"]
 
 
 def test_one_that_may_be_taken_is_found_behind_hundreds_that_rest(store: Store, lives: Lives, clock: Clock) -> None:
     for number in range(300):
         generated(store, lives, f"r-{number}", Link("https://x.example/1", clock.now + MINUTE))
-        store.rest(lives.claimed(f"r-{number}"), due_in_ms=MINUTE, behind=True)
+        store.due.rest(lives.claimed(f"r-{number}"), due_in_ms=MINUTE, behind=True)
     generated(store, lives, "free", Link("https://x.example/1", clock.now + 2 * MINUTE))
     put_behind(store, lives, "free")
 
-    assert list(store.most_urgent()) == ["free"]
+    assert list(store.perishing.most_urgent()) == ["free"]
 
 
 def test_a_job_that_left_no_longer_waits_to_be_copied(store: Store, lives: Lives, clock: Clock) -> None:
@@ -230,6 +234,6 @@ def test_a_job_that_left_no_longer_waits_to_be_copied(store: Store, lives: Lives
     claim = lives.claimed()
     lives.store_archived(JOB)
 
-    store.rest(claim, due_in_ms=0, behind=True)
+    store.due.rest(claim, due_in_ms=0, behind=True)
 
-    assert list(store.most_urgent()) == []
+    assert list(store.perishing.most_urgent()) == []

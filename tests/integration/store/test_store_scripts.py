@@ -69,7 +69,7 @@ def test_a_key_of_a_wrong_type_fails_the_script_before_its_first_write(
     before = _dump(client)
 
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        store.move(JOB, S.GENERATED, attempt=1, path="poll", links=(Link("https://cdn.example/1.mp4"),))
+        store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", links=(Link("https://cdn.example/1.mp4"),))
 
     assert _dump(client) == before
     client.flushall()
@@ -83,7 +83,7 @@ def test_a_field_that_is_no_number_fails_the_script_before_its_first_write(
     before = _dump(client)
 
     with pytest.raises(StoreError, match="ver is no number"):
-        store.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"usage": "{}"})
+        store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"usage": "{}"})
 
     assert _dump(client) == before
     client.flushall()
@@ -109,9 +109,9 @@ def test_a_redis_that_is_not_there_is_a_store_error() -> None:
         store = Store(client, retention_ms=RETENTION)
 
         with pytest.raises(StoreError):
-            store.claim(JOB, states=(S.ACCEPTED,), lease_ms=LEASE)
+            store.due.claim(JOB, states=(S.ACCEPTED,), lease_ms=LEASE)
         with pytest.raises(StoreError):
-            store.ping()
+            store.server.ping()
 
 
 def test_a_url_that_redis_does_not_know_is_refused_in_words() -> None:
@@ -122,7 +122,7 @@ def test_a_url_that_redis_does_not_know_is_refused_in_words() -> None:
 @pytest.mark.parametrize("job_id", ["", "a b", "{0}", "a:b", "x" * 65, "é"])
 def test_only_a_job_id_becomes_part_of_a_key(store: Store, job_id: str) -> None:
     with pytest.raises(ValueError, match="not a job id"):
-        store.get(job_id)
+        store.jobs.get(job_id)
 
 
 def test_a_store_of_many_shards_works_like_one(client: redis.Redis) -> None:
@@ -134,13 +134,13 @@ def test_a_store_of_many_shards_works_like_one(client: redis.Redis) -> None:
         lives.submitted(job_id, f"r-{job_id}", due_in_ms=0)
     lives.called(ids[0], f"r-{ids[0]}")
 
-    assert sorted(store.due(100)) == sorted(ids)
-    assert len(store.due(4)) == 4
-    assert sorted(nudge.job_id for nudge in store.nudge(ids)) == sorted(ids)
-    assert store.open_count() == 30
-    assert {job.id for job in store.scan()} == set(ids)
+    assert sorted(store.due.ids(100)) == sorted(ids)
+    assert len(store.due.ids(4)) == 4
+    assert sorted(nudge.job_id for nudge in store.due.nudge(ids)) == sorted(ids)
+    assert store.due.open_count() == 30
+    assert {job.id for job in store.records.scan()} == set(ids)
     assert len(list(client.scan_iter("callsheet:*:due"))) > 1
-    assert store.audit() == []
+    assert store.audit.breaches() == []
 
 
 def test_records_that_are_older_than_the_number_of_shards_are_not_left_behind(
@@ -150,9 +150,9 @@ def test_records_that_are_older_than_the_number_of_shards_are_not_left_behind(
     client.delete(Keys().shard_count())
 
     with pytest.raises(StoreError, match="set CALLSHEET_SHARDS=1"):
-        Store(client, retention_ms=RETENTION, shards=7).get(JOB)
+        Store(client, retention_ms=RETENTION, shards=7).jobs.get(JOB)
 
-    assert Store(client, retention_ms=RETENTION).get(JOB) is not None
+    assert Store(client, retention_ms=RETENTION).jobs.get(JOB) is not None
 
 
 def test_without_a_clock_the_servers_time_counts(client: redis.Redis) -> None:
@@ -163,8 +163,8 @@ def test_without_a_clock_the_servers_time_counts(client: redis.Redis) -> None:
     lives.accepted()
 
     assert abs(lives.job().accepted_at - 1000 * seconds) < 60_000
-    assert store.due(10) == [JOB]
-    assert store.nudge([JOB])
+    assert store.due.ids(10) == [JOB]
+    assert store.due.nudge([JOB])
     assert lives.claimed().now >= lives.job().accepted_at
 
 

@@ -15,7 +15,7 @@ FINAL_WORDS = [word for word in BRINGS if word.partition("(")[0] in FINAL]
 
 
 def _settle(store: Store, job: Job, paid: str) -> Reply:
-    return store.settle(JOB, ver=job.ver, paid=paid, rest_in_ms=MINUTE)
+    return store.jobs.settle(JOB, ver=job.ver, paid=paid, rest_in_ms=MINUTE)
 
 
 @pytest.mark.parametrize("word", FINAL_WORDS)
@@ -23,13 +23,13 @@ def test_a_final_job_owes_its_result_and_is_open_until_it_is_told(store: Store, 
     BRINGS[word](lives)
     job = lives.job()
     assert job.told_ver < job.ver
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
     reply = lives.told(job)
 
     assert reply.job is not None
     assert (reply.word, reply.job.told_ver, reply.job.is_open) == ("applied", job.ver, False)
-    assert store.next_due_at() is None
+    assert store.due.next_at() is None
 
 
 def test_an_archived_job_stays_open_until_its_manifest_is_written(store: Store, lives: Lives, clock: Clock) -> None:
@@ -49,10 +49,10 @@ def test_the_manifest_may_be_paid_before_the_result(store: Store, lives: Lives) 
     job = lives.archived(owes_manifest=True)
 
     assert _settle(store, job, "manifest").job
-    assert store.open_count() == 1
+    assert store.due.open_count() == 1
     _settle(store, job, "result")
 
-    assert store.open_count() == 0
+    assert store.due.open_count() == 0
 
 
 def test_a_crash_after_the_manifest_leaves_the_result_owed(store: Store, lives: Lives, clock: Clock) -> None:
@@ -62,7 +62,7 @@ def test_a_crash_after_the_manifest_leaves_the_result_owed(store: Store, lives: 
 
     clock.advance(LEASE)
 
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
     assert lives.job().told_ver < job.ver
 
 
@@ -74,40 +74,40 @@ def test_told_does_not_count_when_the_record_has_moved_on(store: Store, lives: L
 
     job = lives.job()
     assert (job.told_ver, job.is_open) == (0, True)
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
 
 def test_a_fact_that_changes_a_told_result_is_told_again(store: Store, lives: Lives) -> None:
     told = lives.closed(lives.archived())
 
-    store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
+    store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
 
     job = lives.job()
     assert (job.is_open, job.ver, job.told_ver) == (True, told.ver + 1, told.ver)
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
 
 def test_a_fact_under_a_settlers_claim_is_still_owed_when_it_ends(store: Store, lives: Lives, clock: Clock) -> None:
     job = lives.archived()
     lives.claimed()
-    store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
+    store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
 
     assert _settle(store, job, "result").word == "late"
 
     clock.advance(LEASE)
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
 
 def test_a_manifest_written_over_a_newer_one_is_owed_again(store: Store, lives: Lives) -> None:
     stale = lives.archived(owes_manifest=True)
-    store.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
+    store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
     lives.closed(lives.job())
 
     assert _settle(store, stale, "manifest").word == "late"
 
     job = lives.job()
     assert (job.is_open, job.manifest_ver) == (True, 0)
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
 
 def test_settling_a_closed_job_again_is_a_repeat(store: Store, lives: Lives) -> None:
@@ -128,7 +128,7 @@ def test_a_job_that_is_not_final_owes_nothing(store: Store, lives: Lives) -> Non
 
 
 def test_settling_a_missing_job_says_so(store: Store) -> None:
-    assert store.settle("nobody", ver=1, paid="result", rest_in_ms=MINUTE).word == "missing"
+    assert store.jobs.settle("nobody", ver=1, paid="result", rest_in_ms=MINUTE).word == "missing"
 
 
 def test_a_told_job_whose_video_may_still_come_rests_until_the_looking_ends(
@@ -141,7 +141,7 @@ def test_a_told_job_whose_video_may_still_come_rests_until_the_looking_ends(
 
     assert reply.job is not None
     assert (reply.job.is_open, reply.job.lease) == (True, "")
-    assert store.next_due_at() == clock.now + MINUTE
+    assert store.due.next_at() == clock.now + MINUTE
     clock.advance(10 * MINUTE)
     assert _settle(store, job, "").job == lives.job()
     assert not lives.job().is_open
@@ -155,12 +155,12 @@ def test_settling_under_a_lost_lease_does_not_end_the_claim_of_who_took_over(
     clock.advance(LEASE)
     taker = lives.claimed()
 
-    store.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE, lease=paused.token)
+    store.jobs.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE, lease=paused.token)
 
     assert (lives.job().lease, lives.job().told_ver) == (taker.token, job.ver)
-    assert store.next_due_at() == taker.job.lease_until
-    store.settle(JOB, ver=job.ver, paid="", rest_in_ms=MINUTE, lease=taker.token)
-    assert (lives.job().lease, store.next_due_at()) == ("", clock.now + MINUTE)
+    assert store.due.next_at() == taker.job.lease_until
+    store.jobs.settle(JOB, ver=job.ver, paid="", rest_in_ms=MINUTE, lease=taker.token)
+    assert (lives.job().lease, store.due.next_at()) == ("", clock.now + MINUTE)
 
 
 def test_a_callback_that_came_while_the_result_was_told_is_looked_at_next(
@@ -172,7 +172,7 @@ def test_a_callback_that_came_while_the_result_was_told_is_looked_at_next(
 
     lives.told(job)
 
-    assert store.due(10) == [JOB]
+    assert store.due.ids(10) == [JOB]
 
 
 def test_a_look_that_rested_on_a_candidate_is_not_made_hot_by_settling(
@@ -180,13 +180,13 @@ def test_a_look_that_rested_on_a_candidate_is_not_made_hot_by_settling(
 ) -> None:
     job = lives.outcome_unknown()
     lives.told(job)
-    store.note(JOB, failures="0")
+    store.jobs.note(JOB, failures="0")
     lives.called()
-    store.rest(lives.claimed(), due_in_ms=30_000)
+    store.due.rest(lives.claimed(), due_in_ms=30_000)
 
     _settle(store, lives.job(), "")
 
-    assert store.next_due_at() == clock.now + 30_000
+    assert store.due.next_at() == clock.now + 30_000
     assert lives.job().is_open
 
 
@@ -218,7 +218,7 @@ def test_a_late_move_reopens_a_closed_job_whatever_else_it_says(
 ) -> None:
     lives.closed(lives.expired())
 
-    job = store.move(JOB, S.GENERATED, attempt=1, path="poll", due_in_ms=MINUTE).job
+    job = store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", due_in_ms=MINUTE).job
 
     assert job is not None
     assert job.is_open
@@ -228,7 +228,7 @@ def test_a_late_move_reopens_a_closed_job_whatever_else_it_says(
 def test_leaving_a_final_state_forgets_what_only_a_final_job_has(store: Store, lives: Lives, clock: Clock) -> None:
     lives.expired(look_until=clock.now + MINUTE)
 
-    job = store.move(JOB, S.GENERATED, attempt=1, path="callback").job
+    job = store.jobs.move(JOB, S.GENERATED, attempt=1, path="callback").job
 
     assert job is not None
     assert (job.look_until, job.manifest_ver, job.closed_at) == (None, None, None)

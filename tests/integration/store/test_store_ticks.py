@@ -11,7 +11,7 @@ from worker.store import Store
 def test_ticks_a_second_apart_all_sweep(store: Store, clock: Clock) -> None:
     begun = []
     for _ in range(10):
-        begun.append(store.begin_sweep())
+        begun.append(store.due.begin_sweep())
         clock.advance(1000)
 
     assert all(begun)
@@ -20,7 +20,7 @@ def test_ticks_a_second_apart_all_sweep(store: Store, clock: Clock) -> None:
 def test_ticks_that_waited_together_sweep_once(store: Store, clock: Clock) -> None:
     begun = []
     for _ in range(3600):
-        begun.append(store.begin_sweep())
+        begun.append(store.due.begin_sweep())
         clock.advance(0)
 
     assert begun.count(True) == 1
@@ -28,9 +28,9 @@ def test_ticks_that_waited_together_sweep_once(store: Store, clock: Clock) -> No
 
 @pytest.mark.parametrize("jump", [-MINUTE, -DAY, MINUTE, DAY])
 def test_a_server_whose_clock_is_set_sweeps_on(store: Store, clock: Clock, jump: int) -> None:
-    assert store.begin_sweep()
+    assert store.due.begin_sweep()
 
     clock.advance(jump)
 
-    assert store.begin_sweep()
-    assert not store.begin_sweep()
+    assert store.due.begin_sweep()
+    assert not store.due.begin_sweep()

@@ -19,14 +19,14 @@ S = JobState
 KEY = f"callsheet:{{0}}:job:{JOB}"
 
 WRITES: dict[str, Callable[[Store, Lives], object]] = {
-    "move": lambda store, _: store.move(JOB, S.GENERATED, attempt=1, path="poll"),
+    "move": lambda store, _: store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll"),
     "bind": lambda _, lives: lives.bound(request_id="r2"),
     "arrive": lambda _, lives: lives.called(),
-    "settle": lambda store, _: store.settle(JOB, ver=1, paid="result", rest_in_ms=0),
+    "settle": lambda store, _: store.jobs.settle(JOB, ver=1, paid="result", rest_in_ms=0),
     "accept": lambda _, lives: lives.accepted(),
-    "try_again": lambda store, _: store.try_again(JOB, attempt=1, pay_again=True),
-    "note": lambda store, _: store.note(JOB, waiting_for="x"),
-    "get": lambda store, _: store.get(JOB),
+    "try_again": lambda store, _: store.attempts.try_again(JOB, attempt=1, pay_again=True),
+    "note": lambda store, _: store.jobs.note(JOB, waiting_for="x"),
+    "get": lambda store, _: store.jobs.get(JOB),
 }
 
 
@@ -45,19 +45,19 @@ def unknown(request: pytest.FixtureRequest, client: redis.Redis, lives: Lives) -
 def test_a_record_of_an_unknown_layout_is_never_touched(
     name: str, client: redis.Redis, store: Store, lives: Lives, unknown: None
 ) -> None:
-    before = client.hgetall(KEY), store.due_at(JOB)
+    before = client.hgetall(KEY), store.due.at(JOB)
 
     with pytest.raises(UnknownLayoutError, match="leave it to the Callsheet that wrote it"):
         WRITES[name](store, lives)
 
-    assert (client.hgetall(KEY), store.due_at(JOB)) == before
+    assert (client.hgetall(KEY), store.due.at(JOB)) == before
 
 
 def test_a_record_of_an_unknown_layout_is_not_claimed_and_that_is_said_once(
     store: Store, unknown: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        claims = [store.claim(JOB, states=tuple(S), lease_ms=MINUTE) for _ in range(3)]
+        claims = [store.due.claim(JOB, states=tuple(S), lease_ms=MINUTE) for _ in range(3)]
 
     assert claims == [None, None, None]
     assert [record.message for record in caplog.records] == ["record.unknown_layout"]
@@ -67,12 +67,12 @@ def test_the_sweep_leaves_a_job_of_an_unknown_layout_to_its_own_sweep(
     store: Store, lives: Lives, clock: object, unknown: None
 ) -> None:
     lives.accepted("job-2")
-    store._client.zadd("callsheet:{0}:due", {JOB: 1})
+    store.scripts.client.zadd("callsheet:{0}:due", {JOB: 1})
 
-    nudged = [nudge.job_id for nudge in store.nudge(store.due())]
+    nudged = [nudge.job_id for nudge in store.due.nudge(store.due.ids())]
 
     assert nudged == ["job-2"]
-    assert store.due_at(JOB) == 1
+    assert store.due.at(JOB) == 1
 
 
 def test_lists_leave_a_job_of_an_unknown_layout_out_and_the_audit_finds_no_fault(
@@ -80,10 +80,10 @@ def test_lists_leave_a_job_of_an_unknown_layout_out_and_the_audit_finds_no_fault
 ) -> None:
     lives.accepted("job-2")
 
-    assert [job.id for job in store.scan()] == ["job-2"]
-    assert [outline.id for outline in store.outlines()] == ["job-2"]
-    assert store.audit() == []
-    assert store.mend() == []
+    assert [job.id for job in store.records.scan()] == ["job-2"]
+    assert [outline.id for outline in store.records.outlines()] == ["job-2"]
+    assert store.audit.breaches() == []
+    assert store.audit.mend() == []
 
 
 def test_the_receiver_asks_the_provider_to_come_again(store: Store, lives: Lives, unknown: None) -> None:
@@ -98,7 +98,7 @@ def test_a_record_without_fields_that_few_bear_goes_on(
     lives.submitted()
     client.hdel(KEY, *missing)
 
-    store.move(JOB, S.GENERATED, attempt=1, path="poll")
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll")
 
     assert lives.store_archived().word == "applied"
 
@@ -113,13 +113,13 @@ def test_a_tombstone_of_an_unknown_layout_is_not_read(
     client.set(f"callsheet:{{0}}:tombstone:{JOB}", json.dumps(said))
 
     with pytest.raises(UnknownLayoutError, match="leave it to the Callsheet that wrote it"):
-        store.get(JOB)
+        store.jobs.get(JOB)
 
 
 def test_fields_of_tomorrow_are_kept_by_the_code_of_today(client: redis.Redis, store: Store, lives: Lives) -> None:
     lives.submitted()
     client.hset(KEY, "a_field_of_tomorrow", "kept")
 
-    store.move(JOB, S.GENERATED, attempt=1, path="poll")
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll")
 
     assert client.hget(KEY, "a_field_of_tomorrow") == "kept"

@@ -52,8 +52,8 @@ def test_a_callback_is_stored_and_its_job_is_due(client: Client, lives: Lives, s
     answer = client.deliver()
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
-    assert [event.request_id for event in store.events(JOB)] == ["r1"]
-    assert store.due() == [JOB]
+    assert [event.request_id for event in store.callbacks.events(JOB)] == ["r1"]
+    assert store.due.ids() == [JOB]
 
 
 def test_a_callback_moves_nothing_by_itself(client: Client, lives: Lives, store: Store) -> None:
@@ -62,7 +62,7 @@ def test_a_callback_moves_nothing_by_itself(client: Client, lives: Lives, store:
     client.deliver()
 
     assert lives.job().state is JobState.SUBMITTED
-    assert store.links(JOB) == ()
+    assert store.jobs.links(JOB) == ()
 
 
 def test_a_stored_callback_nudges_the_archive_step(
@@ -85,7 +85,7 @@ def test_a_bad_ending_is_stored_like_a_good_one(
     answer = client.deliver(body(**changes))
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
-    assert [event.is_terminal for event in store.events(JOB)] == [True]
+    assert [event.is_terminal for event in store.callbacks.events(JOB)] == [True]
 
 
 def test_the_same_callback_again_is_a_repeat_and_nudges_nobody(
@@ -97,7 +97,7 @@ def test_the_same_callback_again_is_a_repeat_and_nudges_nobody(
     again = client.deliver(json.dumps(json.loads(body()), indent=1, sort_keys=True).encode())
 
     assert (again.status_code, again.json) == (200, {"outcome": "repeat"})
-    assert len(store.events(JOB)) == 1
+    assert len(store.callbacks.events(JOB)) == 1
     publisher.close(timeout_seconds=30)
     assert nudged == [JOB]
 
@@ -115,7 +115,7 @@ def test_four_equal_callbacks_at_once_are_stored_once_and_all_thanked(app: Flask
         answers = sorted(pool.map(deliver, range(4)))
 
     assert answers == [(200, "repeat")] * 3 + [(200, "stored")]
-    assert len(store.events(JOB)) == 1
+    assert len(store.callbacks.events(JOB)) == 1
 
 
 @pytest.mark.parametrize("held", ["submitting", "unconfirmed", "failed(confirm)"])
@@ -127,7 +127,7 @@ def test_an_early_callback_leaves_its_request_id_as_a_candidate(
     answer = client.deliver()
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
-    assert list(store.candidates(JOB)) == ["r1"]
+    assert list(store.callbacks.candidates(JOB)) == ["r1"]
 
 
 @pytest.mark.parametrize("held", ["expired", "failed(generate)", "failed(archive)"])
@@ -137,7 +137,7 @@ def test_late_truth_is_stored(client: Client, lives: Lives, store: Store, held: 
     answer = client.deliver()
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
-    assert store.due() == [JOB]
+    assert store.due.ids() == [JOB]
 
 
 @pytest.mark.parametrize("held", ["generated", "archived", "failed(submit)", "cancelled"])
@@ -173,7 +173,7 @@ def test_a_word_that_ends_nothing_is_noted(client: Client, lives: Lives, store: 
     answer = client.deliver(body(status=status, progress=50, results=...))
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "noted"})
-    assert (store.events(JOB), store.due()) == ((), [JOB])
+    assert (store.callbacks.events(JOB), store.due.ids()) == ((), [JOB])
 
 
 def test_a_word_that_we_do_not_know_is_counted(client: Client, lives: Lives, store: Store) -> None:
@@ -181,7 +181,7 @@ def test_a_word_that_we_do_not_know_is_counted(client: Client, lives: Lives, sto
 
     client.deliver(body(status="half-baked", results=...))
 
-    assert store.counters()["callbacks_unknown_status"] == 1
+    assert store.counters.all()["callbacks_unknown_status"] == 1
 
 
 @pytest.mark.parametrize(("status", "told"), [("half-baked", "half-baked"), ("a corgi on the beach", "(not a word)")])
@@ -260,8 +260,8 @@ def test_a_valid_token_without_a_record_is_alarmed_and_its_body_kept(
 
     assert (answer.status_code, answer.data) == NOT_FOUND
     assert [record.levelname for record in caplog.records if record.message == "callback.orphaned"] == ["ERROR"]
-    assert store.counters()["callbacks_orphaned"] == 1
-    [stray] = store.strays()
+    assert store.counters.all()["callbacks_orphaned"] == 1
+    [stray] = store.callbacks.strays()
     assert (stray["job_id"], stray["reason"], json.loads(stray["body"])["id"]) == (JOB, "missing", "r9")
 
 
@@ -298,10 +298,10 @@ def test_what_is_no_callback_of_the_job_is_refused_and_kept_and_its_job_looked_a
 
     assert (answer.status_code, answer.json) == (400, {"error": "bad request", "reason": reason})
     assert lives.job() == before
-    assert (store.events(JOB), store.due()) == ((), [JOB])
-    [stray] = store.strays()
+    assert (store.callbacks.events(JOB), store.due.ids()) == ((), [JOB])
+    [stray] = store.callbacks.strays()
     assert (stray["job_id"], stray["reason"]) == (JOB, reason)
-    assert store.counters()["callbacks_refused"] == 1
+    assert store.counters.all()["callbacks_refused"] == 1
 
 
 def test_of_a_refused_body_only_so_much_is_kept(client: Client, lives: Lives, store: Store) -> None:
@@ -309,7 +309,7 @@ def test_of_a_refused_body_only_so_much_is_kept(client: Client, lives: Lives, st
 
     client.deliver(b"\xff" * 60_000)
 
-    assert len(store.strays()[0]["body"]) == 16 * 1024
+    assert len(store.callbacks.strays()[0]["body"]) == 16 * 1024
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ def test_a_ninth_unknown_request_is_turned_away_so_that_it_comes_again(
     answer = client.deliver(body(id="r1"))
 
     assert (answer.status_code, answer.json) == (503, {"error": "unavailable"})
-    assert "r1" not in store.candidates(JOB)
-    assert store.counters()["callbacks_full"] == 1
+    assert "r1" not in store.callbacks.candidates(JOB)
+    assert store.counters.all()["callbacks_full"] == 1
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 100_000, 10 * 1024 * 1024])
@@ -362,8 +362,8 @@ def test_a_body_beyond_64_kib_is_too_large_and_its_job_is_looked_at(
     answer = client.deliver(b" " * size)
 
     assert (answer.status_code, answer.json) == (413, {"error": "too large"})
-    assert (store.events(JOB), store.due()) == ((), [JOB])
-    assert [stray["reason"] for stray in store.strays()] == ["too_large"]
+    assert (store.callbacks.events(JOB), store.due.ids()) == ((), [JOB])
+    assert [stray["reason"] for stray in store.callbacks.strays()] == ["too_large"]
 
 
 def test_without_a_token_the_body_is_not_even_read(client: Client, lives: Lives) -> None:
@@ -420,8 +420,8 @@ def test_any_other_type_or_a_content_encoding_is_told_so_and_what_the_body_says_
     answer = client.deliver(content_type=None, headers=headers)
 
     assert (answer.status_code, answer.json) == (415, {"error": "unsupported media type"})
-    assert [event.request_id for event in store.events(JOB)] == ["r1"]
-    assert (store.due(), store.strays()) == ([JOB], [])
+    assert [event.request_id for event in store.callbacks.events(JOB)] == ["r1"]
+    assert (store.due.ids(), store.callbacks.strays()) == ([JOB], [])
 
 
 FORM = urlencode({"id": "r1", "status": "completed"}).encode()
@@ -457,7 +457,7 @@ def test_a_delivery_that_cannot_be_read_makes_its_job_due_at_once(
     answer = client.deliver(data, content_type=None, headers=headers)
 
     assert answer.status_code == status
-    assert (store.events(JOB), store.due(), len(store.strays())) == ((), [JOB], 1)
+    assert (store.callbacks.events(JOB), store.due.ids(), len(store.callbacks.strays())) == ((), [JOB], 1)
     publisher.close(timeout_seconds=30)
     assert nudged == [JOB]
 
@@ -469,10 +469,10 @@ def test_of_many_deliveries_that_cannot_be_read_the_first_one_nudges(
 
     for _ in range(5):
         client.deliver(b"junk")
-        store.rest(lives.claimed(), due_in_ms=3_600_000)
+        store.due.rest(lives.claimed(), due_in_ms=3_600_000)
 
     publisher.close(timeout_seconds=30)
-    assert (nudged, store.due()) == ([JOB], [])
+    assert (nudged, store.due.ids()) == ([JOB], [])
 
 
 @pytest.mark.parametrize("appended", ["/", "/callback", "/callback/", "/api/callback", "?source=relay"])
@@ -505,7 +505,7 @@ def test_a_record_is_found_in_what_it_is_wrapped_in(
     answer = client.deliver(json.dumps(wrap(json.loads(body()))).encode())
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "stored"})
-    assert list(store.candidates(JOB)) == ["r1"]
+    assert list(store.callbacks.candidates(JOB)) == ["r1"]
 
 
 def test_a_wrapper_is_not_searched_without_end(client: Client, lives: Lives, store: Store) -> None:
@@ -513,7 +513,7 @@ def test_a_wrapper_is_not_searched_without_end(client: Client, lives: Lives, sto
 
     answer = client.deliver(json.dumps([{"id": "r0"}] * 20 + [json.loads(body())]).encode())
 
-    assert (answer.status_code, dict(store.candidates(JOB)), store.due()) == (400, {}, [JOB])
+    assert (answer.status_code, dict(store.callbacks.candidates(JOB)), store.due.ids()) == (400, {}, [JOB])
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_a_provider_that_never_comes_again_after_a_4xx_is_told_200(
     answer = client.deliver(data, **options)
 
     assert (answer.status_code, answer.json) == (200, {"outcome": "refused"})
-    assert (store.due(), len(store.strays())) == ([] if "to" in options else [JOB], 1)
+    assert (store.due.ids(), len(store.callbacks.strays())) == ([] if "to" in options else [JOB], 1)
     assert client.deliver(to=path()[:-1]).status_code == 404
 
 

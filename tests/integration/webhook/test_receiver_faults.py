@@ -105,7 +105,7 @@ def test_a_store_that_refuses_to_write_is_answered_503_and_nothing_is_half_writt
         redis_client.config_set(short_of, 0)
 
     assert answer == UNAVAILABLE
-    assert (store.events(JOB), store.due()) == ((), [])
+    assert (store.callbacks.events(JOB), store.due.ids()) == ((), [])
 
 
 def test_a_store_that_has_forgotten_its_scripts_is_told_them_again(

@@ -134,7 +134,7 @@ def test_what_is_not_http_is_refused_or_cut_off_and_changes_nothing(
     heard = server.say(text, then_shut=True)
 
     assert heard == b"" or heard.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
-    assert store.events(JOB) == ()
+    assert store.callbacks.events(JOB) == ()
     assert server.is_up()
 
 
@@ -180,7 +180,7 @@ def test_the_job_of_a_body_that_never_ends_is_looked_at(server: Server, lives: L
         heard = hear(connection)
 
     assert heard.startswith(b"HTTP/1.1 400 ")
-    assert store.due() == [JOB]
+    assert store.due.ids() == [JOB]
 
 
 GET_LIVE = b"GET /live HTTP/1.1\r\nHost: callsheet.example\r\n\r\n"
@@ -248,7 +248,7 @@ def test_a_body_in_one_byte_chunks_is_read_until_its_framing_outweighs_it(
 
     assert short.startswith(b"HTTP/1.1 200 ")
     assert long.startswith(b"HTTP/1.1 400 ")
-    assert [stray["reason"] for stray in store.strays()] == ["cut_short"]
+    assert [stray["reason"] for stray in store.callbacks.strays()] == ["cut_short"]
 
 
 def test_without_a_token_no_chunk_is_waited_for(server: Server) -> None:

@@ -63,8 +63,8 @@ def test_a_signed_callback_is_stored_as_one_that_holds(signing: Signing, lives: 
     answer = signing.deliver()
 
     assert answer == (200, {"outcome": "stored"})
-    assert [event_json.load(event.text).is_verified for event in store.events(JOB)] == [True]
-    assert store.due() == [JOB]
+    assert [event_json.load(event.text).is_verified for event in store.callbacks.events(JOB)] == [True]
+    assert store.due.ids() == [JOB]
 
 
 def test_the_signature_is_judged_by_the_bytes_as_they_came(signing: Signing, lives: Lives) -> None:
@@ -94,9 +94,9 @@ def test_a_signature_that_does_not_hold_is_refused_and_counted(
     answer = signing.deliver(**changed)  # type: ignore[arg-type]  # headers by name
 
     assert answer == (401, {"error": "unauthorized", "reason": reason})
-    assert store.counters() == {"callbacks_forged": 1}
-    assert store.events(JOB) == ()
-    assert [stray["reason"] for stray in store.strays()] == [reason]
+    assert store.counters.all() == {"callbacks_forged": 1}
+    assert store.callbacks.events(JOB) == ()
+    assert [stray["reason"] for stray in store.callbacks.strays()] == [reason]
 
 
 @pytest.mark.parametrize("off_seconds", [-310.0, 310.0])
@@ -106,7 +106,7 @@ def test_a_delivery_of_another_time_is_refused(
     lives.submitted()
 
     assert signing.deliver(off_seconds=off_seconds) == (401, {"error": "unauthorized", "reason": "timestamp"})
-    assert store.events(JOB) == ()
+    assert store.callbacks.events(JOB) == ()
 
 
 def test_while_secrets_are_rotated_both_are_taken(signing: Signing, lives: Lives, store: Store) -> None:
@@ -126,7 +126,7 @@ def test_a_forged_callback_with_a_valid_token_only_has_its_job_looked_at(
 
     publisher.close(timeout_seconds=30)
     assert nudged == [JOB], "at most once a minute: a wrong secret of ours must not cost the callbacks' speed"
-    assert store.counters() == {"callbacks_forged": 5}
+    assert store.counters.all() == {"callbacks_forged": 5}
 
 
 def test_a_stranger_without_the_token_reaches_no_verifier(signing: Signing, lives: Lives, store: Store) -> None:
@@ -135,7 +135,7 @@ def test_a_stranger_without_the_token_reaches_no_verifier(signing: Signing, live
     answer = signing.client.deliver(to="/callbacks/evolink/job-1/1/" + "A" * 43)
 
     assert answer.status_code == 404
-    assert store.counters() == {}
+    assert store.counters.all() == {}
 
 
 class AwayHost:
@@ -164,9 +164,9 @@ def test_while_keys_cannot_be_had_the_provider_is_asked_to_come_again(
     answer = keyless.deliver(headers=headers)
 
     assert (answer.status_code, answer.json) == (503, {"error": "unavailable"})
-    assert store.counters() == {"callbacks_unverifiable": 1}
-    assert store.events(JOB) == ()
-    assert list(store.strays()) == [], "it comes again"
+    assert store.counters.all() == {"callbacks_unverifiable": 1}
+    assert store.callbacks.events(JOB) == ()
+    assert list(store.callbacks.strays()) == [], "it comes again"
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ SPEC_JSON = json.dumps(SPEC)
 def store() -> Store:
     """A record of job-1; nothing here is about Redis."""
     store = Store(fakeredis.FakeRedis(decode_responses=True), retention_ms=1000, clock=lambda: 1_800_000_000_000)
-    store.accept(
+    store.jobs.accept(
         "job-1",
         spec_json=SPEC_JSON,
         spec_sha256="cd" * 32,
@@ -37,17 +37,17 @@ def store() -> Store:
 
 
 def archived(store: Store) -> Job:
-    store.bind(
+    store.attempts.bind(
         "job-1", attempt=1, provider="evolink", request_id="r1", path="submit", facts={"usage": '{"credits": 3}'}
     )
-    store.move("job-1", S.GENERATED, attempt=1, path="callback", notes={"generated_by": "callback"})
-    reply = store.move("job-1", S.ARCHIVED, attempt=1, path="callback", facts={"videos": videos_json((VIDEO,))})
+    store.jobs.move("job-1", S.GENERATED, attempt=1, path="callback", notes={"generated_by": "callback"})
+    reply = store.jobs.move("job-1", S.ARCHIVED, attempt=1, path="callback", facts={"videos": videos_json((VIDEO,))})
     assert reply.job is not None
     return reply.job
 
 
 def failed(store: Store, error: JobError) -> Job:
-    reply = store.move("job-1", S.FAILED, attempt=1, path="submit", error=error)
+    reply = store.jobs.move("job-1", S.FAILED, attempt=1, path="submit", error=error)
     assert reply.job is not None
     return reply.job
 
@@ -92,8 +92,8 @@ def test_the_providers_own_code_stands_beside_ours(store: Store) -> None:
 
 
 def test_an_expired_jobs_reason_is_always_the_same(store: Store) -> None:
-    store.bind("job-1", attempt=1, provider="evolink", request_id="r1", path="submit")
-    job = store.move("job-1", S.EXPIRED, attempt=1, path="sweep").job
+    store.attempts.bind("job-1", attempt=1, provider="evolink", request_id="r1", path="submit")
+    job = store.jobs.move("job-1", S.EXPIRED, attempt=1, path="sweep").job
 
     assert job is not None
     assert error_of(job) == EXPIRED
@@ -106,11 +106,13 @@ def test_a_job_with_a_video_has_no_error(store: Store) -> None:
 
 def test_the_metadata_comes_back_untouched(store: Store) -> None:
     odd: dict[str, Any] = {"a": [1, None, {"ü": "\u2028"}], "": 1e300}
-    store.accept("odd", spec_json=json.dumps({"metadata": odd}), spec_sha256="0", provider="evolink", model="kling")
-    job = store.get("odd")
+    store.jobs.accept(
+        "odd", spec_json=json.dumps({"metadata": odd}), spec_sha256="0", provider="evolink", model="kling"
+    )
+    job = store.jobs.get("odd")
 
     assert job is not None
-    assert result_of(job, store.spec_json("odd"))["metadata"] == odd
+    assert result_of(job, store.history.spec_json("odd"))["metadata"] == odd
 
 
 def test_the_result_survives_json_as_it_is(store: Store) -> None:
@@ -139,10 +141,10 @@ def test_neither_holds_the_prompt(store: Store) -> None:
 
 def test_a_tombstone_can_still_be_told(store: Store) -> None:
     job = archived(store)
-    store.settle("job-1", ver=job.ver, paid="result", rest_in_ms=1)
-    client, keys = store._client, store._keys.of("job-1")
+    store.jobs.settle("job-1", ver=job.ver, paid="result", rest_in_ms=1)
+    client, keys = store.scripts.client, store.scripts.keys.of("job-1")
     client.delete(*(key for key in keys if "tombstone" not in key and "due" not in key))
-    tombstone = store.get("job-1")
+    tombstone = store.jobs.get("job-1")
 
     assert tombstone is not None
     assert tombstone.is_tombstone

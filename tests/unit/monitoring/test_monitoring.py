@@ -36,7 +36,7 @@ PROMTOOL = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool
 def told() -> set[str]:
     """Every name of a sample that the collector can tell."""
     store = Store(fakeredis.FakeRedis(decode_responses=True), retention_ms=1)
-    store.begin_sweep()
+    store.due.begin_sweep()
     return {name for metric in RedisCollector(Settings.from_env(ENV), store).collect() for name in _names(metric)}
 
 

@@ -7,8 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from worker.store import Store
-from worker.store.counters import Counter
+from worker.store.counters import Counter, Counters
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [
@@ -31,4 +30,4 @@ def test_every_counter_says_in_a_line_what_it_tells(counter: Counter) -> None:
 
 
 def test_a_misspelt_counter_is_an_error_of_types() -> None:
-    assert get_type_hints(Store.count)["counter"] is Counter
+    assert get_type_hints(Counters.add)["counter"] is Counter

@@ -43,7 +43,7 @@ def blueprint(reader: Reader) -> Blueprint:
     @guard.page(bp, "GET", "/", "read")
     def listed() -> Response:
         line, cursor = request.args.get("q", "").strip(), request.args.get("cursor")
-        g.now = reader.store.now()
+        g.now = reader.store.clock.now()
         problems: tuple[str, ...] = ()
         try:
             found = _found(reader, terms.read(line, g.now), cursor)
@@ -86,7 +86,7 @@ def _found(reader: Reader, wanted: terms.Terms, cursor: str | None) -> Page:
 
 
 def _owner(reader: Reader, request_id: str) -> str:
-    owners = (reader.store.owner(provider, request_id) for provider in reader.providers)
+    owners = (reader.store.request_ids.owner(provider, request_id) for provider in reader.providers)
     return next((job_id for job_id in owners if job_id), "")
 
 

@@ -156,7 +156,7 @@ def _refused(name: str, err: ProviderError) -> Finding:
 def clocks(store: Store, providers: Iterable[Provider], now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Whether Redis, this machine and the providers (by the Date of an answer) tell the same time."""
     try:
-        redis_ahead = store.now() / 1000 - now()
+        redis_ahead = store.clock.now() / 1000 - now()
     except StoreError:  # its own line says so
         return
     ahead = {f"Redis and {socket.gethostname()}": redis_ahead}

@@ -40,7 +40,7 @@ def checks(settings: Settings, store: Store, *, fix: bool = False) -> list[Check
 
 def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[Finding]:
     """All that is in Redis. A Redis that does not answer is one finding; a part that cannot be seen hides no other."""
-    store.ping()
+    store.server.ping()
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Redis": lambda: redis(store),
         "processes": lambda: live_processes(settings, store),
@@ -57,14 +57,14 @@ def records(settings: Settings, store: Store, *, fix: bool = False) -> Iterator[
 
 def mend(store: Store) -> Iterator[Finding]:
     """Make "open <=> due" true again."""
-    for mended in store.mend():
+    for mended in store.audit.mend():
         yield done("open <=> due", mended)
 
 
 def redis(store: Store) -> Iterator[Finding]:
     """Check that Redis answers and keeps what it is given."""
-    store.ping()
-    facts = store.server_facts()
+    store.server.ping()
+    facts = store.server.facts()
     yield ok("Redis", f"{facts.version} answers")
     yield from takes_writes(store)
     yield durability(facts)
@@ -74,7 +74,7 @@ def redis(store: Store) -> Iterator[Finding]:
 def takes_writes(store: Store) -> Iterator[Finding]:
     """Check that Redis takes a write: a replica, one without memory or without its replicas does not."""
     try:
-        store.try_write()
+        store.server.try_write()
     except StoreError as err:
         advice = "look at Redis: a replica instead of the master, maxmemory, min-replicas-to-write, its user's rights"
         yield fail("Redis", f"takes no write: {err}", advice)
@@ -109,7 +109,7 @@ def eviction(facts: ServerFacts) -> Finding:
 
 def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
     """Check that each kind of process lives."""
-    beats, now = store.heartbeats.all(), store.now()
+    beats, now = store.heartbeats.all(), store.clock.now()
     for trouble in processes.troubles(beats, now, takes_callbacks=settings.public_url is not None):
         yield warn(trouble.kind, trouble.seen, trouble.advice)
     living = {kind: found for kind, found in processes.alive(beats, now).items() if found}
@@ -121,10 +121,10 @@ def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
 
 def clock(store: Store) -> Iterator[Finding]:
     """Check that due jobs are taken, each step at its own pace."""
-    due = {job_id: due_at for due_at, job_id in store.open_ids() if is_job_id(job_id)}
-    now, late = store.now(), dict[Step, list[float]]()
+    due = {job_id: due_at for due_at, job_id in store.due.open_ids() if is_job_id(job_id)}
+    now, late = store.clock.now(), dict[Step, list[float]]()
     is_unseen, held = False, 0.0
-    for job in store.outlines(due):
+    for job in store.records.outlines(due):
         held = max(held, overdue.held_seconds(job.leased_at, job.lease_until, now))
         waited = due[job.id], job.nudges, now
         step = overdue.step_of(job)
@@ -151,7 +151,7 @@ def clock(store: Store) -> Iterator[Finding]:
 
 def paused(store: Store) -> Iterator[Finding]:
     """Warn of providers that an operator has paused."""
-    for provider, since in sorted(store.paused().items()):
+    for provider, since in sorted(store.pauses.paused().items()):
         yield warn(
             "paused", f"{provider} since {moment(since)}: its accepted jobs wait", f"callsheet resume {provider}"
         )
@@ -159,7 +159,7 @@ def paused(store: Store) -> Iterator[Finding]:
 
 def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
     """Report the use of each provider's limits, and what keeps jobs from it."""
-    standings = [store.standing(settings.limits(name)) for name in settings.providers]
+    standings = [store.limits.standing(settings.limits(name)) for name in settings.providers]
     for standing in standings:
         what = f"{standing.limits.provider} limits"
         reasons = limits.held_back(standing)
@@ -173,7 +173,7 @@ def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
 
 def open_is_due(store: Store) -> Iterator[Finding]:
     """The invariant that no job is ever lost by."""
-    breaches = store.audit()
+    breaches = store.audit.breaches()
     for breach in breaches[:SHOWN_BREACHES]:
         yield fail("open <=> due", breach, "a fault: keep the logs, report it; callsheet doctor --fix")
     if len(breaches) > SHOWN_BREACHES:
@@ -184,7 +184,7 @@ def open_is_due(store: Store) -> Iterator[Finding]:
 
 def layouts(store: Store) -> Iterator[Finding]:
     """Check that every record can be read."""
-    count = store.unknown_layouts()
+    count = store.records.unknown_layouts()
     if count:
         yield warn(
             "layout",
@@ -195,7 +195,7 @@ def layouts(store: Store) -> Iterator[Finding]:
 
 def counters(store: Store) -> Iterator[Finding]:
     """Things that went wrong somewhere and were survived: a warning for a week, then only a number."""
-    counted, latest, now = store.counters(), store.counted_at(), store.now()
+    counted, latest, now = store.counters.all(), store.counters.counted_at(), store.clock.now()
     alarms = [(counter, counter.sentence) for counter in Counter if counter.is_grave and counted.get(counter)]
     for name, told in alarms:
         age_seconds = (now - latest.get(name, 0)) / 1000

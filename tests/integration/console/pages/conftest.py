@@ -135,7 +135,7 @@ def stage(
 
 @pytest.fixture
 def scene(stage: Stage) -> Scene:
-    stage.scene.clock.at = stage.scene.now = stage.services.store.now()
+    stage.scene.clock.at = stage.scene.now = stage.services.store.clock.now()
     return stage.scene
 
 
