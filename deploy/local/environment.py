@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
-from worker.settings.settings import PROVIDER_NAMES
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES
 from worker.settings.tokens import SCOPES
 
 OF_THE_MACHINE = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "USER")
@@ -95,9 +95,9 @@ def _sandbox_keys(user: Mapping[str, str], sandbox: SandboxProcess, key: str) ->
     return {
         name: value
         for provider in PROVIDER_NAMES
-        if not user.get(f"{provider.upper()}_API_KEY")
+        if not user.get(KEY_NAMES[provider])
         for name, value in (
-            (f"{provider.upper()}_API_KEY", key),
+            (KEY_NAMES[provider], key),
             (f"{provider.upper()}_BASE_URL", sandbox.base_url(provider)),
         )
     }

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.errors import LocalError, StoreError
 from worker.services import open_store
-from worker.settings.settings import Settings
+from worker.settings.settings import KEY_NAMES, Settings
 from worker.store import connect
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def refuse_jobs_of_others(settings: Settings, providers: Collection[str]) -> Non
     theirs = Counter(job.provider for job in jobs if job.provider in providers)
     if theirs:
         names = " and ".join(sorted(theirs))
-        variables = " and ".join(f"{name.upper()}_API_KEY or {name.upper()}_BASE_URL" for name in sorted(theirs))
+        variables = " and ".join(f"{KEY_NAMES[name]} or {name.upper()}_BASE_URL" for name in sorted(theirs))
         raise LocalError(
             f"the Redis of CALLSHEET_REDIS_URL has {theirs.total()} open jobs of {names}, which would be taken to the "
             f"sandbox: unset CALLSHEET_REDIS_URL, name an empty Redis, or set {variables}"

@@ -183,7 +183,7 @@ class Control:
         deliveries = self._office.deliveries
         letters = [letter] * order.copies
         entries = deliveries.send_at_once(letters) if order.at_once else [deliveries.send(item) for item in letters]
-        return {"deliveries": entries}
+        return {"deliveries": [{**entry, "sent": letter.body.decode(errors="replace")} for entry in entries]}
 
     def _letter(self, order: _Callback, generation: Generation) -> Letter:
         url = order.url or generation.asked.callback_url

@@ -12,7 +12,7 @@ from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.stack import Stack
 from deploy.local.tls import LocalTls
 from tests.conftest import WaitUntil
-from worker.settings.settings import PROVIDER_NAMES
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES
 
 GENERATION_SECONDS = 0.5
 START_SECONDS = 60
@@ -30,7 +30,7 @@ class System:
         self._user = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
-            **{f"{name.upper()}_API_KEY": f"{name}-key-{secrets.token_hex(12)}" for name in PROVIDER_NAMES},
+            **{KEY_NAMES[name]: f"{name}-key-{secrets.token_hex(12)}" for name in PROVIDER_NAMES},
             **{f"{name.upper()}_BASE_URL": self.sandbox.base_url(name) for name in PROVIDER_NAMES},
         }
         self.stack = self._stack({})

@@ -19,7 +19,7 @@ from tests.acceptance.objects import Proof
 from tests.acceptance.storm import Storm
 from tests.acceptance.system import System, alive
 from tests.conftest import WaitUntil
-from worker.settings.settings import PROVIDER_NAMES
+from worker.settings.settings import KEY_NAMES
 
 PATIENCE_SECONDS = 60
 LONG_GENERATION_SECONDS = 15
@@ -92,7 +92,7 @@ def test_no_log_of_the_whole_run_tells_a_prompt_a_key_a_token_or_a_link(
     posts = [post["body"] for post in ledger.control.history(kind="call") if post["method"] == "POST"]
     tokens = [post["callback_url"].rpartition("/")[2] for post in posts if "callback_url" in post]
     links = [link.rpartition("/")[2] for request in ledger.control.requests() for link in request["links"]]
-    keys = [system.env[f"{name.upper()}_API_KEY"] for name in PROVIDER_NAMES]
+    keys = [system.env[name] for name in KEY_NAMES.values()]
     kept = list(json.loads((system.data / "secrets.json").read_text()).values())
 
     logs = {file.name: file.read_text(errors="replace") for file in (system.data / "logs").glob("*.log*")}

@@ -42,7 +42,7 @@ from worker.jobs.spec import parse_spec
 from worker.jobs.timing import DAY, ms
 from worker.messaging.nudges import queue_of
 from worker.providers.choice import choose_provider
-from worker.settings.settings import PROVIDER_NAMES, Settings
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, Settings
 from worker.steps import NAMELESS, Step
 from worker.store import Store, connect
 
@@ -145,7 +145,7 @@ class System:
         }
         for name, wire in self.provider_wires.items():
             env |= {
-                f"{name.upper()}_API_KEY": API_KEY,
+                KEY_NAMES[name]: API_KEY,
                 f"{name.upper()}_BASE_URL": f"https://127.0.0.1:{wire.port}/{name}",
                 f"{name.upper()}_MAX_CONCURRENT": str(self._limits[0]),
                 f"{name.upper()}_REQUESTS_PER_MINUTE": str(self._limits[1]),

@@ -35,7 +35,7 @@ PROMPT = "a corgi that nobody may hear of, 7f3e9a"
 SIGNATURE = "f00dcafe5ca1ab1e77"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\nX-Injected: 1 <script>alert(1)</script> %s{0}${jndi:ldap://x/}"
 PROCESSES = tuple(read_procfile(Path(__file__).parents[2] / "Procfile"))
-SECRET_NAMES = re.compile(r".*(_API_KEY|_SECRETS|SECRET_ACCESS_KEY|BASIC_AUTH)")
+SECRET_NAMES = re.compile(r".*(_API_KEY|_API_TOKEN|FAL_KEY|_SECRETS|SECRET_ACCESS_KEY|BASIC_AUTH)")
 PATIENCE_SECONDS = 120
 
 pytestmark = pytest.mark.timeout(400)  # a whole system is started first

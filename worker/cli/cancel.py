@@ -26,8 +26,9 @@ Example:
 def cancel(job_id: str, preview: bool, reason: str, as_json: bool) -> None:
     """Cancel a job that no provider has heard of; its result becomes REVOKED.
 
-    Exits with 0 when it is cancelled, 3 when it is too late (a provider has it:
-    the job goes on and its cost stands) or S3 cannot tell, 4 when it has ended otherwise.
+    A provider that has taken it is asked to stop it, where it can be (fal, Replicate); the job goes on until its answer
+    says what came of that. Exits with 0 when it is cancelled, 3 when a provider has it (asked, too late) or it
+    cannot be told, 4 when it has ended otherwise.
     """
     services = Services.from_settings(Settings.from_env(os.environ))
     give(operation.cancel(job_id, services, by=actor(reason), preview=preview), as_json=as_json)

@@ -149,6 +149,11 @@ class Job:
         return self.request_ids.get(self.attempt)
 
     @property
+    def reference(self) -> str:
+        """Our name for the request of the current attempt, the same for all its tries."""
+        return f"{self.id}-{self.attempt}"
+
+    @property
     def give_up_at(self) -> int | None:
         """When its first attempt is not submitted any more, Unix ms; None: the spec names no time."""
         return None if self.give_up_after is None else self.accepted_at + 1000 * self.give_up_after

@@ -1,16 +1,21 @@
-"""Cancel: stop an attempt that no provider has heard of. Everything later costs money and goes on."""
+"""Cancel: stop an attempt that no provider has heard of; ask the provider to stop one that it has taken, where it can.
+
+What the provider makes of that is its own affair: the job goes on until its own answer says so.
+"""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 
-from worker.errors import BucketError
+from worker.errors import BucketError, ProviderError
 from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import UNPAID, JobState
 from worker.operations.outcome import Outcome, checked_id, found, price
+from worker.providers.base import Cancelled
 from worker.services import Services
-from worker.steps import rollback_guard
+from worker.steps import provider_turns, rollback_guard
 from worker.store import Reply
 
 log = logging.getLogger(__name__)
@@ -27,7 +32,9 @@ def cancel(job_id: str, services: Services, by: Actor | None = None, *, preview:
     job = found(reply.job, job_id)
     if reply.applied:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} is cancelled: no provider heard of it, {_paid(job)}")
-    return _unknown(job_id) if reply.word == "unknown" else _undone(job)
+    if reply.word == "unknown":
+        return _unknown(job_id)
+    return _asked_there(job, services, by) if _can_ask(job, services) else _undone(job)
 
 
 def _preview(job: Job, services: Services) -> Outcome:
@@ -41,7 +48,39 @@ def _preview(job: Job, services: Services) -> Outcome:
         if begun is not None and begun.ended != JobState.CANCELLED:
             words = f"too late: the bucket knows of a POST of {job.id} that Redis has lost ({price(job)}); it goes on"
             return Outcome(job.id, "too_late", words, is_done=False)
+    if _can_ask(job, services):
+        return Outcome(
+            job.id, "asked", f"{job.provider} would be asked to stop {job.request_id}; {_goes_on(job)}", False
+        )
     return foreseen(job, has_candidates=has_candidates)
+
+
+def _can_ask(job: Job, services: Services) -> bool:
+    provider = services.providers.get(job.provider)
+    is_there = job.state is JobState.SUBMITTED and job.request_id is not None
+    return is_there and provider is not None and provider.can_cancel
+
+
+def _asked_there(job: Job, services: Services, by: Actor | None) -> Outcome:
+    """Ask the provider to stop the request, and have it asked at once what came of it."""
+    provider = services.providers[job.provider]
+    cancel_there = partial(provider.cancel, str(job.request_id))
+    try:
+        answer = provider_turns.at_once(job.id, provider.name, services, cancel_there)
+    except ProviderError as err:
+        log.info("cancel.unasked", extra={"job_id": job.id, "reason": err.code})
+        answer = Cancelled.UNKNOWN
+    services.store.due.look_now(job.id, detail=f"{provider.name} was asked to cancel it: {answer}", by=by)
+    words = {
+        Cancelled.ASKED: f"{provider.name} was asked to stop {job.request_id}; {_goes_on(job)}",
+        Cancelled.TOO_LATE: f"too late: {provider.name} does not stop {job.request_id} any more; {_goes_on(job)}",
+        Cancelled.UNKNOWN: f"{provider.name} did not tell whether it stops {job.request_id}; {_goes_on(job)}",
+    }
+    return Outcome(job.id, str(answer), words[answer], is_done=False)
+
+
+def _goes_on(job: Job) -> str:
+    return f"whether its cost stands ({price(job)}) is the provider's to say, and the job goes on until it has ended"
 
 
 def foreseen(job: Job, *, has_candidates: bool) -> Outcome:

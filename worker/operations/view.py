@@ -95,7 +95,7 @@ class Reader:
             now=now,
             timing=self.timing,
             calls_back=provider is not None and provider.trust is not CallbackTrust.NONE and bool(self.public_url),
-            can_list=provider is not None and provider.can_list,
+            can_list=provider is not None and (provider.can_list or provider.can_find),
             candidates=candidates,
             took=() if job.is_final else history(job.provider, job.model),
             archiving=() if job.is_final else [seconds for seconds, _ in history(job.provider, ARCHIVING)],

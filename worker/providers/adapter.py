@@ -18,7 +18,7 @@ from worker.jobs.error_codes import ErrorCode
 from worker.jobs.spec import JobSpec, words_in
 from worker.providers import answers, places
 from worker.providers.answer_reader import AnswerReader, document_of
-from worker.providers.base import Ask, CallbackTrust, ProviderEvent, Submission, at_once
+from worker.providers.base import Ask, CallbackTrust, Cancelled, EventKind, ProviderEvent, Submission, at_once
 from worker.providers.catalogue.entries import ProviderEntry
 from worker.providers.catalogue.files import shipped
 from worker.providers.http import ANSWER_BYTES, Api
@@ -26,8 +26,15 @@ from worker.providers.model import IMAGE_FIELDS, LINK_LISTS, ModelRules, find_ru
 from worker.providers.payload import is_echo, payload
 from worker.providers.reasons import reason_in
 from worker.providers.submit_errors import fetch_error
-from worker.providers.verify import Verifier
+from worker.providers.verify import StandardWebhooks, Verifier
 from worker.providers.wire_path import WirePath
+from worker.settings.settings import ProviderSettings
+
+Fetch = Callable[[str], bytes]
+"""Gets the document at a public URL; raises `DownloadError`."""
+
+TOO_LATE = frozenset({400, 409, 410, 422})
+"""Answers to a cancel of a request that is known and cannot be stopped any more."""
 
 CLOCK_SKEW_MS = 10 * 60 * 1000
 POST_MS = 2 * 60 * 1000
@@ -48,6 +55,8 @@ class Adapter(AnswerReader):
     reference_header: str | None = None  # the header that carries our name for the request
     reference_field: str | None = None  # or the place in the body, as a wire path
     can_list: bool = False
+    can_find: bool = False
+    cancel_method: str | None = None  # of a call of <request_path>/<request id>/cancel; None: nothing can be cancelled
     submit_path: str
     request_path: str  # a request is read at <request_path>/<request id>
     account_path: str  # a GET that needs our key and costs nothing
@@ -56,12 +65,24 @@ class Adapter(AnswerReader):
     unlimited_fields: tuple[str, ...] = ()  # where it says that nothing limits it
     answer_bytes: int = ANSWER_BYTES
 
-    def __init__(self, api: Api, entry: ProviderEntry | None = None) -> None:
+    def __init__(self, api: Api, entry: ProviderEntry | None = None, *, verifier: Verifier | None = None) -> None:
         entry = entry or shipped()[self.name]
+        if verifier is not None:
+            self.verifier, self.trust = verifier, CallbackTrust.VERIFIED
         self.api = api
+        self.link_seconds = entry.about.link_seconds
         self.about = entry.about
         self.models = entry.models
         self.refunds_failures = entry.about.failures_are_free
+
+    @classmethod
+    def verifier_of(cls, options: ProviderSettings, fetch: Fetch, now: Callable[[], float]) -> Verifier | None:  # noqa: ARG003
+        """The check of its callbacks' signatures; None: they are not verified. *fetch* gets a public document."""
+        return StandardWebhooks(options.webhook_secrets, now=now) if options.webhook_secrets else None
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.cancel_method is not None
 
     @staticmethod
     def auth(api_key: str) -> Callable[[], Mapping[str, str]]:
@@ -160,6 +181,26 @@ class Adapter(AnswerReader):
         if not event.status:
             raise CallbackError("no_status", "it has no status")
         return event
+
+    def find(self, reference: str) -> ProviderEvent | None:  # noqa: ARG002 -- for those that know references
+        raise ProviderError(self.name, "no_reference", "it knows no names of ours")
+
+    def cancel(self, request_id: str) -> Cancelled:
+        if self.cancel_method is None:
+            return Cancelled.UNKNOWN
+        try:
+            answer = self.api.act(self.cancel_method, f"{self.request_path}/{quote(request_id, safe='')}/cancel")
+        except ProviderError:
+            return Cancelled.UNKNOWN
+        if answer.status in TOO_LATE:
+            return Cancelled.TOO_LATE
+        if not 200 <= answer.status < 300:
+            return Cancelled.UNKNOWN
+        told = self.event(request_id, self.record(document_of(answer) or {}))
+        was_over = told.kind is EventKind.GENERATED or (
+            told.kind is EventKind.FAILED and told.error_code != ErrorCode.CANCELLED_THERE
+        )
+        return Cancelled.TOO_LATE if was_over else Cancelled.ASKED
 
     def recent(  # the arguments are for those that list
         self,

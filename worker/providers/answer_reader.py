@@ -32,7 +32,10 @@ class AnswerReader(ABC):
     ids: places.Ids  # where a record holds its request id, and what that looks like
     envelopes: tuple[str, ...] = ("",)  # where the record stands in an answer, as paths, best first
     link_places: tuple[str, ...] = ()  # where a record documents its links, as paths, best first
+    apart: frozenset[str] = frozenset()  # members of a record in which no video's link stands
     link_ends: str | None = None  # the path to when a link dies
+    link_starts: str | None = None  # or to when its life of so many seconds begins
+    link_seconds: int | None = None  # by the catalogue; None: not known
     payload_field: str | None = None  # where a request's fields stand in its body, and a record echoes them
     code_field: str | None = None  # where a body has a status of its own, which may contradict HTTP's 200
     estimate_field: tuple[str, ...] = ()  # the way to the provider's own estimate, in seconds
@@ -83,15 +86,22 @@ class AnswerReader(ABC):
         return reason_in({name: value for name, value in record.items() if name != self.payload_field}, hide=hide)
 
     def _generated(self, event: ProviderEvent, record: Mapping[str, Any]) -> ProviderEvent:
-        found = places.links({name: v for name, v in record.items() if name != self.payload_field}, self.link_places)
+        told = {name: value for name, value in record.items() if name not in (self.payload_field, *self.apart)}
+        found = places.links(told, self.link_places)
         if not found.urls:
             code = ErrorCode.BAD_LINK if found.has_unusable else ErrorCode.NO_VIDEO
             what = "no link that is an https URL" if found.has_unusable else "no video"
-            told = f"it says {event.status}, but names {what}"
-            return replace(event, kind=EventKind.UNKNOWN, error_code=code, error_message=told)
+            words = f"it says {event.status}, but names {what}"
+            return replace(event, kind=EventKind.UNKNOWN, error_code=code, error_message=words)
         ends = (answers.instant(end) for end in places.at(record, self.link_ends)) if self.link_ends else ()
-        expires_at = min(filter(None, ends), default=None)
+        expires_at = min(filter(None, ends), default=self._life_end(record))
         return replace(event, links=tuple(Link(url, expires_at) for url in found.urls))
+
+    def _life_end(self, record: Mapping[str, Any]) -> int | None:
+        """When a link dies that lives a known time from a moment in the record; None where either is not known."""
+        starts = (answers.instant(start) for start in places.at(record, self.link_starts)) if self.link_starts else ()
+        start = next(filter(None, starts), None)
+        return None if start is None or self.link_seconds is None else start + self.link_seconds * 1000
 
     def _failed(self, event: ProviderEvent, reason: Reason) -> ProviderEvent:
         code = diagnosis.of_failure(event.status, reason)

@@ -76,6 +76,14 @@ def at_once(request: Callable[[], T], /) -> T:
     return request()
 
 
+class Cancelled(StrEnum):
+    """The provider's answer to a cancel."""
+
+    ASKED = "asked"  # it was taken; the request's own end tells what came of it
+    TOO_LATE = "too_late"  # it is being made, or has ended
+    UNKNOWN = "unknown"  # nothing that can be read
+
+
 @dataclass(frozen=True)
 class Submission:
     """A POST that was taken."""
@@ -94,6 +102,7 @@ class Provider(Protocol):
     repeats_refused_callbacks: bool  # whether it sends a callback again that was answered 4xx
     callback_ports: frozenset[int] | None  # the ports that it calls back on; None: any
     refunds_failures: bool  # whether a generation that fails costs nothing
+    can_find: bool  # whether `find` knows a request by our own name for it
     can_list: bool  # whether `recent` can find a request whose id we never learned
     models: Mapping[str, ModelRules]  # by the provider's own model name
 
@@ -132,6 +141,19 @@ class Provider(Protocol):
         They are read page by page, as far as they are asked for; each page's GET is begun by *ask*.
         Raises `ProviderError` when the list could not be learned now, or not the whole of it as far back as that.
         """
+
+    def find(self, reference: str) -> ProviderEvent | None:
+        """The request that was submitted as *reference*; None: there is none (yet) (`can_find` only).
+
+        Raises `ProviderError` when it could not be learned now.
+        """
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether a request that it has taken can be cancelled."""
+
+    def cancel(self, request_id: str) -> Cancelled:
+        """Ask the provider to stop a request (`can_cancel` only); a cancel that got no answer is `UNKNOWN`."""
 
     @property
     def clock_ms(self) -> int | None:

@@ -111,6 +111,18 @@ class Api:
                 self.provider, "no_answer", f"the connection broke after the request was sent ({_kind(err)})"
             ) from err
 
+    def act(self, method: str, path: str) -> Answer:
+        """Send a request that changes something there and costs nothing, once, without a body.
+
+        Raises `ProviderError` when no answer could be had: whether it took effect is then not known.
+        """
+        try:
+            sent = {**self._headers, **self._auth(), "Content-Length": "0"}
+            with new_session(self._tls) as session:
+                return self._exchange(session, method, path, self._get_seconds, headers=sent)
+        except Exception as err:  # of a library that reads a stranger's answer: anything
+            raise ProviderError(self.provider, "unreachable", f"no answer ({_kind(err)})") from err
+
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         """Ask. Raises `ProviderError` when no answer could be had now."""
 

@@ -24,7 +24,18 @@ from worker.settings.tokens import Token, tokens
 
 T = TypeVar("T")
 
-PROVIDER_NAMES: tuple[str, ...] = ("gmicloud", "evolink", "apimart")
+KEY_NAMES = {
+    "gmicloud": "GMICLOUD_API_KEY",
+    "evolink": "EVOLINK_API_KEY",
+    "apimart": "APIMART_API_KEY",
+    "replicate": "REPLICATE_API_TOKEN",
+}
+"""The variable of each provider's key, by the name that its own documents use."""
+
+PROVIDER_NAMES: tuple[str, ...] = tuple(KEY_NAMES)
+
+SECRET_NAMES = {"replicate": "REPLICATE_WEBHOOK_SECRETS"}
+"""The variable of the secrets with which a provider signs its callbacks, where those are of the account."""
 
 OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 """Variables of ours that deploy/gunicorn.conf.py reads."""
@@ -32,7 +43,7 @@ OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 OF_THE_CONSOLE = ("CALLSHEET_CONSOLE_ADDRESS", "CALLSHEET_CONSOLE_PORT")
 """Variables of ours that deploy/console.conf.py reads."""
 
-OF_A_PROVIDER = ("API_KEY", "BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE", "PRICES")
+OF_A_PROVIDER = ("BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE", "PRICES")
 """The options of each provider: `<PROVIDER>_<OPTION>`."""
 
 NONE: tuple[str, ...] = ()
@@ -52,6 +63,7 @@ class ProviderSettings:
     max_concurrent: int | None = None
     requests_per_minute: int | None = None
     prices: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # empty: its callbacks are not verified
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,7 @@ class _Reader:
         self.problems: list[str] = []
         self.bad: set[str] = set()
         self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
-        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE}
+        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE, *KEY_NAMES.values(), *SECRET_NAMES.values()}
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
         self.known.add(name)
@@ -221,7 +233,8 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
     found = {}
     for name in order:
         upper = name.upper()
-        key = read.optional(f"{upper}_API_KEY", values.api_key, "")
+        key = read.optional(KEY_NAMES[name], values.api_key, "")
+        secrets = read.optional(SECRET_NAMES[name], values.webhook_secrets, NONE) if name in SECRET_NAMES else NONE
         if key:
             found[name] = ProviderSettings(
                 api_key=key,
@@ -230,11 +243,12 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
                 max_concurrent=read.optional(f"{upper}_MAX_CONCURRENT", values.max_concurrent, None),
                 requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),
                 prices=read.optional(f"{upper}_PRICES", values.prices, {}),
+                webhook_secrets=secrets,
             )
-        elif explicit and f"{upper}_API_KEY" not in read.bad:
-            read.problems.append(f"{upper}_API_KEY is not set, but CALLSHEET_PROVIDERS names {name}")
-    if not found and not read.bad & {f"{name.upper()}_API_KEY" for name in order}:
-        keys = ", ".join(f"{name.upper()}_API_KEY" for name in PROVIDER_NAMES)
+        elif explicit and KEY_NAMES[name] not in read.bad:
+            read.problems.append(f"{KEY_NAMES[name]} is not set, but CALLSHEET_PROVIDERS names {name}")
+    if not found and not read.bad & {KEY_NAMES[name] for name in order}:
+        keys = ", ".join(KEY_NAMES.values())
         read.problems.append(f"no provider has a key: set at least one of {keys}")
     return found
 

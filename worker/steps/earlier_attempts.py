@@ -133,6 +133,10 @@ def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[P
             continue
         if fits(event):
             yield event
+    if provider.can_find:
+        find = partial(provider.find, older.reference)
+        if (known := provider_turns.at_once(older.id, provider.name, services, find)) is not None:
+            yield known
     if provider.can_list:
         ask = partial(provider_turns.at_once, older.id, provider.name, services)
         for event in provider.recent(spec, since=begun_at - CLOCK_SKEW_MS, ask=ask):

@@ -24,6 +24,7 @@ from worker.jobs.wait_codes import WaitCode
 from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
+from worker.settings.settings import KEY_NAMES
 from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim
 from worker.store.counters import Counter
@@ -60,7 +61,7 @@ def look(claim: Claim, services: Services) -> Step | None:
         return _apply(claim, event, "callback", services)
     provider = services.providers.get(job.provider)
     if provider is None or job.request_id is None:
-        reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"
+        reason = f"provider {job.provider} to be configured: {KEY_NAMES.get(job.provider, job.provider)}"
         return _try_later(claim, services, reason, waits=WaitCode.CONFIGURATION)
     try:
         event = provider_turns.in_turn(claim, services, partial(provider.fetch, job.request_id), is_urgent=bool(heard))

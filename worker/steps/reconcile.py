@@ -1,7 +1,8 @@
 """Reconcile: find out whether an unconfirmed POST was taken, without ever sending it again.
 
 What can tell: the answer that the bucket has kept, a callback's request id read with our own key
-(a *candidate*: the callback alone proves nothing), and the provider's list where it echoes our payload.
+(a *candidate*: an unsigned callback proves nothing), our own name for the request where the provider knows it, and its
+list where it echoes our payload.
 When none does by the deadline, the job is `failed(outcome_unknown)`; while S3 is away the deadline waits.
 """
 
@@ -104,8 +105,19 @@ class _Inquiry:
             store.callbacks.drop_candidate(self._job.id, request_id)
             store.counters.add(Counter.CANDIDATES_REFUSED)
             log.warning("candidate.refused", extra={"job_id": self._job.id, "request_id": request_id})
+        if self._provider.can_find and (event := self._found()) is not None:
+            yield event
         if self._provider.can_list:
             yield from (event for event in self._listed() if event.payload is not None and self._fits(event))
+
+    def _found(self) -> ProviderEvent | None:
+        """The request that bears our name for this attempt: it needs no likeness."""
+        try:
+            return self._ask_again(partial(self._provider.find, self._job.reference))
+        except ProviderError as err:
+            self._note_wait(err)
+            self._note_trouble(err.code, err.detail)
+            return None
 
     def _signed(self) -> set[str]:
         """The request ids that signed callbacks to this attempt's URL have named: our key can read them, and the
@@ -235,7 +247,7 @@ def _outcome_unknown(claim: Claim, provider: Provider | None, services: Services
         ErrorCode.OUTCOME_UNKNOWN,
         f"{job.provider} never told whether it took the request; it may have been paid: check its billing page",
     )
-    can_list = provider is not None and provider.can_list
+    can_list = provider is not None and (provider.can_list or provider.can_find)
     reply = services.store.jobs.move(
         job.id,
         JobState.FAILED,
@@ -254,7 +266,7 @@ def _rest(
 ) -> Step | None:
     """Wait for the next chance to learn more: a candidate, the list, or the deadline."""
     job, timing = claim.job, services.timing
-    if candidates or (provider is not None and provider.can_list and not job.is_final):
+    if candidates or (provider is not None and (provider.can_list or provider.can_find) and not job.is_final):
         delay = timing.retry_seconds(job.failures, services.rng)
     elif job.is_final:
         delay = timing.look_again_seconds

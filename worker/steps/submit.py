@@ -28,6 +28,7 @@ from worker.jobs.timing import ms
 from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Provider, Submission
 from worker.services import Services
+from worker.settings.settings import KEY_NAMES
 from worker.steps import Step, provider_turns, rollback_guard, submit_report
 from worker.steps.submit_images import resolve_images
 from worker.store import Claim, Reply
@@ -100,7 +101,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         return None
     provider = services.providers.get(job.provider)
     if provider is None:
-        reason = f"provider {job.provider} to be configured: {job.provider.upper()}_API_KEY"
+        reason = f"provider {job.provider} to be configured: {KEY_NAMES.get(job.provider, job.provider)}"
         return _wait(claim, services, reason, WaitCode.CONFIGURATION)
     spec = parse_spec(json.loads(services.store.history.spec_json(job.id) or "{}"))
     try:
@@ -117,7 +118,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         reason = f"a price of {job.model}, which the daily budget needs: set {name}_PRICES"
         return _wait(claim, services, reason, WaitCode.CONFIGURATION)
     url = _callback_url(job, provider, services)
-    post = partial(provider.submit, spec, images=images, callback_url=url)
+    post = partial(provider.submit, spec, images=images, callback_url=url, reference=job.reference)
     try:
         intent = services.store.attempts.begin(
             claim,

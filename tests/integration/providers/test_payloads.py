@@ -23,6 +23,7 @@ SPECS = {
     "gmicloud": JobSpec(model="kling-3.0-turbo-t2v", prompt="a dragon takes flight", duration=5),
     "evolink": JobSpec(model="kling-v3-turbo-image-to-video", first_frame="https://example.com/start.png"),
     "apimart": JobSpec(model="kling-3.0-turbo", prompt="a corgi on the beach"),
+    "replicate": JobSpec(model="kling-v2.6", prompt="a corgi on the beach", duration=5),
 }
 
 
@@ -69,7 +70,7 @@ def _ask(provider: Adapter, door: str, body: bytes) -> dict[str, Any]:
     if door == "list":
         return {"request_ids": [event.request_id for event in provider.recent(spec, since=0)]}
     if door == "callback":
-        assert provider.trust is CallbackTrust.HINT
+        assert provider.trust is not CallbackTrust.NONE
         return _facts(provider.parse_callback(body))
     return _facts(provider.fetch(_id_in(body, provider)))
 

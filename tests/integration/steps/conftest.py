@@ -24,6 +24,7 @@ from deploy.sandbox.client import SandboxControl
 from deploy.sandbox.clock import Clock
 from deploy.sandbox.sandbox import Options
 from deploy.sandbox.server import SandboxServer
+from deploy.sandbox.signing import WEBHOOK_SECRET
 from webhook.callbacks import Address, Receiver
 from worker import providers as provider_adapters
 from worker.bucket import client as s3_client
@@ -39,7 +40,7 @@ from worker.operations.overdue import step_of
 from worker.providers.base import Provider, ProviderEvent, Submission
 from worker.providers.http import new_session, trust
 from worker.services import Services
-from worker.settings.settings import PROVIDER_NAMES, ProviderSettings, Settings
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, SECRET_NAMES, ProviderSettings, Settings
 from worker.steps import Step, accept, archive, batch, deliver, poll, submit, sweep
 from worker.store import Store, connect
 
@@ -57,6 +58,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "gmicloud": {"provider": "gmicloud", "model": "kling-3.0-turbo-t2v", "duration": 3},
     "evolink": {"provider": "evolink", "model": "kling-v3-turbo-image-to-video", "first_frame": FRAME, "duration": 3},
     "apimart": {"provider": "apimart", "model": "kling-3.0-turbo", "duration": 3},
+    "replicate": {"provider": "replicate", "model": "kling-v2.6", "duration": 5},
 }
 
 LEAVES_TO = {
@@ -182,9 +184,9 @@ class Meddler:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
 
-    def submit(self, spec: JobSpec, *, images: Mapping[str, str], callback_url: str | None) -> Submission:
+    def submit(self, spec: JobSpec, **given: Any) -> Submission:
         self._before_submit()
-        submission = self._provider.submit(spec, images=images, callback_url=callback_url)
+        submission = self._provider.submit(spec, **given)
         self._after_submit(submission)
         return submission
 
@@ -502,8 +504,12 @@ def settings(redis_url: str, bucket_name: str, still_sandbox: SandboxServer, tls
         "CALLSHEET_CA_FILE": str(tls.ca_file),
         "CALLSHEET_ALLOW_NETWORKS": "127.0.0.0/8",
     }
-    settings = Settings.from_env({**env, **{f"{name.upper()}_API_KEY": API_KEY for name in PROVIDER_NAMES}})
-    reached = {name: ProviderSettings(API_KEY, still_sandbox.base_url(name)) for name in PROVIDER_NAMES}
+    settings = Settings.from_env({**env, **dict.fromkeys(KEY_NAMES.values(), API_KEY)})
+    secrets = dict.fromkeys(SECRET_NAMES, (WEBHOOK_SECRET,))
+    reached = {
+        name: ProviderSettings(API_KEY, still_sandbox.base_url(name), webhook_secrets=secrets.get(name, ()))
+        for name in PROVIDER_NAMES
+    }
     return replace(settings, providers=reached)
 
 
@@ -537,7 +543,7 @@ def scene(
     services = Services(
         settings=settings,
         store=store,
-        providers=provider_adapters.build(settings, provider_session),
+        providers=provider_adapters.build(settings, provider_session, now=lambda: clock.now),
         downloader=Downloader(ca_file=settings.ca_file, allow_networks=settings.allow_networks),
         bucket=Bucket(bucket_client, settings.bucket, settings.bucket_prefix),
         notifications=Notifications.from_settings(settings),

@@ -31,7 +31,7 @@ DONE = {"gmicloud": "success", "evolink": "completed", "apimart": "completed"}
 L = "https://cdn.example.com/film.mp4"
 JPEG = "https://cdn.example.com/cover.jpg"
 
-by_provider = pytest.mark.parametrize("name", ADAPTERS)
+by_provider = pytest.mark.parametrize("name", ["gmicloud", "evolink", "apimart"])  # the relays
 
 
 def told(name: str, **fields: Any) -> ProviderEvent:

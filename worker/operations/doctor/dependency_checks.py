@@ -23,7 +23,7 @@ from worker.operations import lost
 from worker.operations.doctor.findings import Check, Finding, fail, ok, warn
 from worker.providers.base import Provider
 from worker.providers.http import new_session, trust
-from worker.settings.settings import Settings
+from worker.settings.settings import KEY_NAMES, Settings
 from worker.store import Store
 from worker.store.keys import Keys
 
@@ -61,7 +61,12 @@ def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[
 
 def _key_check(provider: Provider) -> Check:
     name = provider.name.upper()
-    return Check(provider.name, lambda: key(provider), f"check {name}_API_KEY and {name}_BASE_URL", limit_seconds=30.0)
+    return Check(
+        provider.name,
+        lambda: key(provider),
+        f"check {KEY_NAMES[provider.name]} and {name}_BASE_URL",
+        limit_seconds=30.0,
+    )
 
 
 def broker() -> Iterator[Finding]:
@@ -147,7 +152,7 @@ def key(provider: Provider) -> Iterator[Finding]:
 
 def _refused(name: str, err: ProviderError) -> Finding:
     if err.status in BAD_KEY:
-        return fail(name, f"does not take our key ({err.detail})", f"set a valid {name.upper()}_API_KEY")
+        return fail(name, f"does not take our key ({err.detail})", f"set a valid {KEY_NAMES[name]}")
     if err.code == "unreachable":
         return fail(name, f"cannot be reached: {err.detail}", f"check {name.upper()}_BASE_URL and CALLSHEET_CA_FILE")
     return warn(name, f"its key could not be checked ({err.detail})", "nothing, if jobs at this provider go well")
