@@ -96,7 +96,7 @@ HEARING = (
     ),
     _m(
         "job closed while a candidate waits",
-        f"{LUA}/settle.lua",
+        f"{LUA}/delivered.lua",
         'if job.call or redis.call("HLEN", CANDIDATES) > 0 then',
         "if false then",
         f"{STORE}/test_store_callbacks.py::test_a_job_with_a_waiting_candidate_is_not_closed",
@@ -215,14 +215,14 @@ HEARING = (
         f"{LUA}/_close.lua",
         'return int("told_ver") < int("ver")',
         "return false",
-        f"{STORE}/test_store_settle.py::test_the_manifest_may_be_paid_before_the_result",
+        f"{STORE}/test_store_delivered.py::test_the_manifest_may_be_delivered_before_the_result",
     ),
     _m(
         "told is marked though the record has moved on",
-        f"{LUA}/settle.lua",
+        f"{LUA}/delivered.lua",
         'given.ver ~= int("ver") or not',
         "not",
-        f"{STORE}/test_store_settle.py::test_told_does_not_count_when_the_record_has_moved_on",
+        f"{STORE}/test_store_delivered.py::test_told_does_not_count_when_the_record_has_moved_on",
         True,
     ),
     _m(
@@ -230,7 +230,7 @@ HEARING = (
         f"{LUA}/_close.lua",
         'return job.manifest_ver ~= nil and int("manifest_ver") < int("ver")',
         "return false",
-        f"{STORE}/test_store_settle.py::test_an_archived_job_stays_open_until_its_manifest_is_written",
+        f"{STORE}/test_store_delivered.py::test_an_archived_job_stays_open_until_its_manifest_is_written",
     ),
     _m(
         "result write without version",

@@ -24,7 +24,7 @@ STORE = {
     "attempts": frozenset({"begin", "bind"}),
     "callbacks": frozenset({"arrive"}),
     "due": frozenset({"claim", "renew", "rest", "nudge"}),
-    "jobs": frozenset({"accept", "move", "settle"}),
+    "jobs": frozenset({"accept", "move", "delivered"}),
     "notifications": frozenset({"notified"}),
 }
 """The watched methods of the store's parts."""

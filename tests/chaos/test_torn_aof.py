@@ -76,7 +76,7 @@ def live(store: Store) -> None:
         facts = {"videos": videos_json((video,))}
         reply = store.jobs.move(job_id, S.ARCHIVED, attempt=1, path="callback", facts=facts)
         assert reply.job is not None
-        store.jobs.settle(job_id, ver=reply.job.ver, paid="result", rest_in_ms=0)
+        store.jobs.delivered(job_id, ver=reply.job.ver, outputs="result", rest_in_ms=0)
 
 
 @pytest.fixture

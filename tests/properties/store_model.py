@@ -322,20 +322,20 @@ class Model:
             candidate.is_denied = True
         return candidate is not None
 
-    def settle(self, job_id: str, ver: int, paid: str, rest_in_ms: int, now: int) -> str:
+    def delivered(self, job_id: str, ver: int, outputs: str, rest_in_ms: int, now: int) -> str:
         job = self.jobs[job_id]
         if ver != job.ver or not job.is_final:
-            if paid == "manifest" and (job.manifest_ver or 0) > ver:
+            if outputs == "manifest" and (job.manifest_ver or 0) > ver:
                 job.manifest_ver = 0
                 job.reopen(now)
             return "late"
         if job.closed:
             return "repeat"
-        if paid == "result":
+        if outputs == "result":
             job.told_ver = ver
-        if paid == "manifest" and job.manifest_ver is not None:
+        if outputs == "manifest" and job.manifest_ver is not None:
             job.manifest_ver = ver
-        if paid == "" and job.call == "seen":
+        if outputs == "" and job.call == "seen":
             job.call = ""
         if job.told_ver < ver or (job.manifest_ver is not None and job.manifest_ver < ver):
             if not job.leased(now):

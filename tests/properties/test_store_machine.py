@@ -266,12 +266,15 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     @rule(
-        job_id=jobs, client=clients, paid=st.sampled_from(["result", "manifest", ""]), behind=st.sampled_from([0, 0, 1])
+        job_id=jobs,
+        client=clients,
+        outputs=st.sampled_from(["result", "manifest", ""]),
+        behind=st.sampled_from([0, 0, 1]),
     )
-    def settle(self, job_id: str, client: int, paid: str, behind: int) -> None:
+    def delivered(self, job_id: str, client: int, outputs: str, behind: int) -> None:
         ver = self.model.jobs[job_id].ver - behind
-        reply = self.stores[client].jobs.settle(job_id, ver=ver, paid=paid, rest_in_ms=60_000)
-        assert reply.word == self.model.settle(job_id, ver, paid, 60_000, self.now)
+        reply = self.stores[client].jobs.delivered(job_id, ver=ver, outputs=outputs, rest_in_ms=60_000)
+        assert reply.word == self.model.delivered(job_id, ver, outputs, 60_000, self.now)
 
     @rule(
         claim=claims,
@@ -386,8 +389,8 @@ class StoreMachine(RuleBasedStateMachine):
         elif job.word in ("accepted", "submitting", "unconfirmed"):
             self.give_up(claim, 0, looks_on=False)
         else:
-            for paid in ("result", "manifest", ""):
-                self.settle(job_id, 0, paid, 0)
+            for outputs in ("result", "manifest", ""):
+                self.delivered(job_id, 0, outputs, 0)
             self._notify(job_id, 0, "delivered", 0, 0, "")
 
     def _read(self, job_id: str, behind: int) -> Job:

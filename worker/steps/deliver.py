@@ -87,8 +87,8 @@ def _put_manifest(job: Job, services: Services) -> None:
 def _is_recorded(claim: Claim, delivered: str, services: Services) -> bool:
     """Mark as delivered what was made of the claimed record; False when that has moved on, so it is still pending."""
     rest_in_ms = ms(services.timing.look_again_seconds)
-    reply = services.store.jobs.settle(
-        claim.job.id, ver=claim.job.ver, paid=delivered, rest_in_ms=rest_in_ms, lease=claim.token
+    reply = services.store.jobs.delivered(
+        claim.job.id, ver=claim.job.ver, outputs=delivered, rest_in_ms=rest_in_ms, lease=claim.token
     )
     return reply.word != "late"
 

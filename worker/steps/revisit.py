@@ -53,7 +53,7 @@ def run(
         raise
     if step is None:
         rest_in_ms = ms(services.timing.look_again_seconds)
-        services.store.jobs.settle(job_id, ver=claim.job.ver, paid="", rest_in_ms=rest_in_ms, lease=claim.token)
+        services.store.jobs.delivered(job_id, ver=claim.job.ver, outputs="", rest_in_ms=rest_in_ms, lease=claim.token)
         return Step.NOTIFY if notification.is_due(claim.job, claim.now) else None
     return step
 

@@ -21,7 +21,7 @@ FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
 
 
 class Jobs:
-    """The records of single jobs. `accept`, `move` and `settle` return when the write is durable."""
+    """The records of single jobs. `accept`, `move` and `delivered` return when the write is durable."""
 
     def __init__(self, scripts: Scripts, lifetimes: Lifetimes, limits: RateLimits) -> None:
         self._scripts = scripts
@@ -137,24 +137,24 @@ class Jobs:
             self._limits.give_back(reply.job)
         return reply
 
-    def settle(self, job_id: str, *, ver: int, paid: str, rest_in_ms: int, lease: str | None = None) -> Reply:
-        """Mark *paid* as of *ver*, and close the job if that was all.
+    def delivered(self, job_id: str, *, ver: int, outputs: str, rest_in_ms: int, lease: str | None = None) -> Reply:
+        """Mark *outputs* as delivered that were made of *ver*, and close the job if that was all.
 
-        *paid* is `result`, `manifest`, both with a comma between, or "" after another look.
+        *outputs* is `result`, `manifest`, both with a comma between, or "" after another look.
 
-        `late`: the record is no longer *ver*, so it is still owed. A job that may
+        `late`: the record is no longer *ver*, so they are still pending. A job that may
         be looked at again rests for *rest_in_ms* instead of closing, unless a lease
         other than *lease* is held on it.
         """
         given = {
             "ver": ver,
-            "paid": paid,
+            "outputs": outputs,
             "rest_in_ms": rest_in_ms,
             "retention_ms": self._lifetimes.retention_ms,
             "tombstone_ms": self._lifetimes.tombstone_ms,
             **({} if lease is None else {"lease": lease}),
         }
-        return read_reply(job_id, self._scripts.run_on_job("settle", job_id, given, durable=True))
+        return read_reply(job_id, self._scripts.run_on_job("delivered", job_id, given, durable=True))
 
     def note(self, job_id: str, **notes: str) -> bool:
         """Write internal fields of a record; False when there is none."""

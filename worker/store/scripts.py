@@ -63,7 +63,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "reserve": (),
     "rest": RECORD,
     "restore": CLOSING,
-    "settle": CLOSING,
+    "delivered": CLOSING,
     "sift": (),
     "standing": PROVIDER,
     "tick": (),

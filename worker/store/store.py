@@ -38,7 +38,7 @@ class Store:
     is the local clock that a claim's end is told by.
     Instants and durations are milliseconds by the Redis server's clock.
     Every method of a part raises `StoreError` when Redis does not answer: the same call
-    again is then safe. `jobs.accept`, `jobs.move`, `jobs.settle`, `attempts.bind` and `callbacks.arrive` return
+    again is then safe. `jobs.accept`, `jobs.move`, `jobs.delivered`, `attempts.bind` and `callbacks.arrive` return
     when the write is as durable as `server.durability` says.
     """
 

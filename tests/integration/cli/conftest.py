@@ -174,7 +174,7 @@ class Lives:
         )
 
     def close(self, job: Job) -> None:
-        assert self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
+        assert self.store.jobs.delivered(job.id, ver=job.ver, outputs="result", rest_in_ms=0).applied
 
     def _moved(self, job: Job | None) -> Job:
         assert job is not None

@@ -46,7 +46,7 @@ def failed(store: Store, receiver: Receiver) -> Callable[..., None]:
         error = JobError("submit", "refused", "no")
         store.jobs.move(job_id, JobState.FAILED, attempt=1, path="submit", error=error)
         ver = store.jobs.get(job_id).ver  # type: ignore[union-attr]
-        store.jobs.settle(job_id, ver=ver, paid="result", rest_in_ms=1000)
+        store.jobs.delivered(job_id, ver=ver, outputs="result", rest_in_ms=1000)
         if is_dead:
             job = store.jobs.get(job_id)
             assert job is not None

@@ -166,7 +166,7 @@ class Scene:
 
     def close(self, job: Job) -> None:
         self.clock.forward(150)
-        assert self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=0).applied
+        assert self.store.jobs.delivered(job.id, ver=job.ver, outputs="result", rest_in_ms=0).applied
 
     def notify(self, job: Job, outcome: str, status: int | None) -> None:
         self.clock.forward(400)

@@ -117,7 +117,7 @@ ODD_BODIES = {
 }
 REFUSED = NO_MESSAGE | NO_JSON | NO_TASK | ODD_HEADERS | ODD_BODIES
 
-STEPS = ("submit", "confirm", "poll", "deliver")
+STEPS = ("submit", "confirm", "poll", "deliver", "notify", "revisit")
 NO_JOBS: tuple[Any, ...] = (None, 5, "abc", {"a": 1}, [{"a": 1}, None, 5], ["../..", HOSTILE, "*", "{0}", "a" * 10**6])
 
 UNHEEDED = {

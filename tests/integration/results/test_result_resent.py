@@ -68,7 +68,7 @@ def closed_job(store: Store) -> Job:
     """The same, told and closed."""
     job = failed(store)
     store.jobs.note(job.id, told="failure -")
-    closed = store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=1000).job
+    closed = store.jobs.delivered(job.id, ver=job.ver, outputs="result", rest_in_ms=1000).job
     assert closed is not None
     return closed
 

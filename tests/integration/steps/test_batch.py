@@ -55,7 +55,7 @@ def test_a_job_whose_delivery_was_not_recorded_stays_due(scene: Scene, caplog: p
     scene.rule("generation", outcome="failed")
     scene.submitted()
     scene.finish()
-    services = scene.but(store=scene.with_store(before={"jobs.settle": failing(times=9)}))
+    services = scene.but(store=scene.with_store(before={"jobs.delivered": failing(times=9)}))
 
     batch.take(Step.POLL, [JOB], services)
 

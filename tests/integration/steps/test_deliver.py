@@ -139,7 +139,7 @@ def test_a_manifest_that_s3_does_not_take_stays_owed_while_the_caller_is_told(sc
 def test_a_kill_after_telling_tells_again_rather_than_never(scene: Scene) -> None:
     scene.archived()
     with pytest.raises(KeyboardInterrupt):
-        scene.run(Step.DELIVER, services=scene.but(store=scene.with_store(before={"jobs.settle": killed})))
+        scene.run(Step.DELIVER, services=scene.but(store=scene.with_store(before={"jobs.delivered": killed})))
 
     scene.look_when_due()
 
@@ -151,7 +151,7 @@ def test_a_kill_after_telling_tells_again_rather_than_never(scene: Scene) -> Non
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_redis_that_is_away_for_the_mark_leaves_nothing_owed_for_ever(scene: Scene, lost: str) -> None:
     scene.archived()
-    flaky = scene.with_store(**{lost: {"jobs.settle": failing()}})
+    flaky = scene.with_store(**{lost: {"jobs.delivered": failing()}})
     with pytest.raises(Exception, match="Redis is away"):
         scene.run(Step.DELIVER, services=scene.but(store=flaky))
 

@@ -21,7 +21,7 @@ from worker.steps import Step, sweep
 S = JobState
 PROVIDERS = ("gmicloud", "evolink", "apimart")
 WRITES = (
-    *("due.claim", "due.renew", "due.rest", "attempts.begin", "attempts.bind", "jobs.move", "jobs.settle"),
+    *("due.claim", "due.renew", "due.rest", "attempts.begin", "attempts.bind", "jobs.move", "jobs.delivered"),
     *("callbacks.contradict", "callbacks.drop_candidate"),
 )
 

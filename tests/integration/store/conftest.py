@@ -134,12 +134,12 @@ class Lives:
         return self._moved(self.store.jobs.move(job_id, S.CANCELLED, attempt=1, path="operator"))
 
     def told(self, job: Job) -> Reply:
-        return self.store.jobs.settle(job.id, ver=job.ver, paid="result", rest_in_ms=MINUTE)
+        return self.store.jobs.delivered(job.id, ver=job.ver, outputs="result", rest_in_ms=MINUTE)
 
     def closed(self, job: Job) -> Job:
         """*job*, final, with all it owes paid."""
         self.told(job)
-        reply = self.store.jobs.settle(job.id, ver=job.ver, paid="manifest", rest_in_ms=MINUTE)
+        reply = self.store.jobs.delivered(job.id, ver=job.ver, outputs="manifest", rest_in_ms=MINUTE)
         assert reply.job is not None
         assert not reply.job.is_open
         return reply.job

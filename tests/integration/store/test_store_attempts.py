@@ -85,7 +85,7 @@ def test_the_version_grows_and_the_result_is_owed_again_only_at_the_end(store: S
     again(store, pay_again=True)
 
     assert lives.job().ver == before.ver + 1
-    assert store.jobs.settle(JOB, ver=lives.job().ver, paid="result", rest_in_ms=0).word == "late"
+    assert store.jobs.delivered(JOB, ver=lives.job().ver, outputs="result", rest_in_ms=0).word == "late"
 
 
 def test_an_attempt_begun_twice_is_one(store: Store, lives: Lives) -> None:
@@ -145,7 +145,7 @@ def test_a_job_stays_open_while_an_earlier_attempt_may_have_a_video(store: Store
     assert job.is_open
     assert job.look_until == clock.now + RETENTION
     clock.advance(RETENTION + DAY)
-    store.jobs.settle(JOB, ver=job.ver, paid="", rest_in_ms=0)
+    store.jobs.delivered(JOB, ver=job.ver, outputs="", rest_in_ms=0)
     assert not lives.job().is_open
 
 
@@ -161,7 +161,7 @@ def test_a_job_whose_first_generation_has_failed_is_looked_at_for_a_day(
     assert job.is_open
     assert job.look_until == clock.now + DAY
     clock.advance(DAY + 1)
-    store.jobs.settle(JOB, ver=job.ver, paid="", rest_in_ms=0)
+    store.jobs.delivered(JOB, ver=job.ver, outputs="", rest_in_ms=0)
     assert not lives.job().is_open
 
 

@@ -23,7 +23,7 @@ WRITES: dict[str, Callable[[Lives, Claim, Job], object]] = {
     "move": lambda lives, claim, job: lives.store_archived(),
     "bind": lambda lives, claim, job: lives.bound(claim.job.id, "r2"),
     "arrive": lambda lives, claim, job: lives.called(claim.job.id, "r2"),
-    "settle": lambda lives, claim, job: lives.told(job),
+    "delivered": lambda lives, claim, job: lives.told(job),
 }
 
 

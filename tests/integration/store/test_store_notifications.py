@@ -27,7 +27,7 @@ def ended(store: Store) -> Job:
 
 def _settled(store: Store) -> Job:
     job = _job(store)
-    assert store.jobs.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE).word == "applied"
+    assert store.jobs.delivered(JOB, ver=job.ver, outputs="result", rest_in_ms=MINUTE).word == "applied"
     return _job(store)
 
 

@@ -166,7 +166,7 @@ def test_settling_and_late_truth_at_once_leave_the_newer_result_owed_or_told(rea
     def act(store: Store, k: int, job_id: str, ver: int) -> str:
         if k == 0:
             return Lives(store).store_archived(job_id).word
-        return store.jobs.settle(job_id, ver=ver, paid="result", rest_in_ms=MINUTE).word
+        return store.jobs.delivered(job_id, ver=ver, outputs="result", rest_in_ms=MINUTE).word
 
     for n in range(ROUNDS):
         real.submitted(f"job-{n}", f"r{n}")

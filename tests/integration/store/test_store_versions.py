@@ -22,7 +22,7 @@ WRITES: dict[str, Callable[[Store, Lives], object]] = {
     "move": lambda store, _: store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll"),
     "bind": lambda _, lives: lives.bound(request_id="r2"),
     "arrive": lambda _, lives: lives.called(),
-    "settle": lambda store, _: store.jobs.settle(JOB, ver=1, paid="result", rest_in_ms=0),
+    "delivered": lambda store, _: store.jobs.delivered(JOB, ver=1, outputs="result", rest_in_ms=0),
     "accept": lambda _, lives: lives.accepted(),
     "try_again": lambda store, _: store.attempts.try_again(JOB, attempt=1, pay_again=True),
     "note": lambda store, _: store.jobs.note(JOB, waiting_for="x"),

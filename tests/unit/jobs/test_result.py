@@ -141,7 +141,7 @@ def test_neither_holds_the_prompt(store: Store) -> None:
 
 def test_a_tombstone_can_still_be_told(store: Store) -> None:
     job = archived(store)
-    store.jobs.settle("job-1", ver=job.ver, paid="result", rest_in_ms=1)
+    store.jobs.delivered("job-1", ver=job.ver, outputs="result", rest_in_ms=1)
     client, keys = store.scripts.client, store.scripts.keys.of("job-1")
     client.delete(*(key for key in keys if "tombstone" not in key and "due" not in key))
     tombstone = store.jobs.get("job-1")

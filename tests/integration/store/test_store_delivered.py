@@ -1,4 +1,4 @@
-"""Settling: what is owed is paid from the record as it is, and only then is the job closed."""
+"""Delivered outputs are marked by the record as it is, and only then is the job closed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ S = JobState
 FINAL_WORDS = [word for word in BRINGS if word.partition("(")[0] in FINAL]
 
 
-def _settle(store: Store, job: Job, paid: str) -> Reply:
-    return store.jobs.settle(JOB, ver=job.ver, paid=paid, rest_in_ms=MINUTE)
+def _delivered(store: Store, job: Job, outputs: str) -> Reply:
+    return store.jobs.delivered(JOB, ver=job.ver, outputs=outputs, rest_in_ms=MINUTE)
 
 
 @pytest.mark.parametrize("word", FINAL_WORDS)
@@ -36,8 +36,8 @@ def test_an_archived_job_stays_open_until_its_manifest_is_written(store: Store, 
     job = lives.archived(owes_manifest=True)
     claim = lives.claimed()
 
-    after_result = _settle(store, job, "result").job
-    after_manifest = _settle(store, job, "manifest").job
+    after_result = _delivered(store, job, "result").job
+    after_manifest = _delivered(store, job, "manifest").job
 
     assert after_result is not None
     assert after_manifest is not None
@@ -45,12 +45,12 @@ def test_an_archived_job_stays_open_until_its_manifest_is_written(store: Store, 
     assert (after_manifest.is_open, after_manifest.manifest_ver) == (False, job.ver)
 
 
-def test_the_manifest_may_be_paid_before_the_result(store: Store, lives: Lives) -> None:
+def test_the_manifest_may_be_delivered_before_the_result(store: Store, lives: Lives) -> None:
     job = lives.archived(owes_manifest=True)
 
-    assert _settle(store, job, "manifest").job
+    assert _delivered(store, job, "manifest").job
     assert store.due.open_count() == 1
-    _settle(store, job, "result")
+    _delivered(store, job, "result")
 
     assert store.due.open_count() == 0
 
@@ -58,7 +58,7 @@ def test_the_manifest_may_be_paid_before_the_result(store: Store, lives: Lives) 
 def test_a_crash_after_the_manifest_leaves_the_result_owed(store: Store, lives: Lives, clock: Clock) -> None:
     job = lives.archived(owes_manifest=True)
     lives.claimed()
-    _settle(store, job, "manifest")
+    _delivered(store, job, "manifest")
 
     clock.advance(LEASE)
 
@@ -70,7 +70,7 @@ def test_told_does_not_count_when_the_record_has_moved_on(store: Store, lives: L
     stale = lives.archive_failed()
     lives.store_archived()
 
-    assert _settle(store, stale, "result").word == "late"
+    assert _delivered(store, stale, "result").word == "late"
 
     job = lives.job()
     assert (job.told_ver, job.is_open) == (0, True)
@@ -87,12 +87,12 @@ def test_a_fact_that_changes_a_told_result_is_told_again(store: Store, lives: Li
     assert store.due.ids(10) == [JOB]
 
 
-def test_a_fact_under_a_settlers_claim_is_still_owed_when_it_ends(store: Store, lives: Lives, clock: Clock) -> None:
+def test_a_fact_under_a_claim_is_still_pending_when_it_ends(store: Store, lives: Lives, clock: Clock) -> None:
     job = lives.archived()
     lives.claimed()
     store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
 
-    assert _settle(store, job, "result").word == "late"
+    assert _delivered(store, job, "result").word == "late"
 
     clock.advance(LEASE)
     assert store.due.ids(10) == [JOB]
@@ -103,7 +103,7 @@ def test_a_manifest_written_over_a_newer_one_is_owed_again(store: Store, lives: 
     store.jobs.move(JOB, S.ARCHIVED, attempt=1, path="poll", facts={"usage": '{"credits":5}'})
     lives.closed(lives.job())
 
-    assert _settle(store, stale, "manifest").word == "late"
+    assert _delivered(store, stale, "manifest").word == "late"
 
     job = lives.job()
     assert (job.is_open, job.manifest_ver) == (True, 0)
@@ -113,7 +113,7 @@ def test_a_manifest_written_over_a_newer_one_is_owed_again(store: Store, lives: 
 def test_settling_a_closed_job_again_is_a_repeat(store: Store, lives: Lives) -> None:
     job = lives.closed(lives.cancelled())
 
-    assert _settle(store, job, "result").word == "repeat"
+    assert _delivered(store, job, "result").word == "repeat"
 
     assert lives.job() == job
 
@@ -121,14 +121,14 @@ def test_settling_a_closed_job_again_is_a_repeat(store: Store, lives: Lives) -> 
 def test_a_job_that_is_not_final_owes_nothing(store: Store, lives: Lives) -> None:
     job = lives.submitted()
 
-    assert _settle(store, job, "result").word == "late"
-    assert _settle(store, job, "").word == "late"
+    assert _delivered(store, job, "result").word == "late"
+    assert _delivered(store, job, "").word == "late"
 
     assert lives.job() == job
 
 
 def test_settling_a_missing_job_says_so(store: Store) -> None:
-    assert store.jobs.settle("nobody", ver=1, paid="result", rest_in_ms=MINUTE).word == "missing"
+    assert store.jobs.delivered("nobody", ver=1, outputs="result", rest_in_ms=MINUTE).word == "missing"
 
 
 def test_a_told_job_whose_video_may_still_come_rests_until_the_looking_ends(
@@ -143,7 +143,7 @@ def test_a_told_job_whose_video_may_still_come_rests_until_the_looking_ends(
     assert (reply.job.is_open, reply.job.lease) == (True, "")
     assert store.due.next_at() == clock.now + MINUTE
     clock.advance(10 * MINUTE)
-    assert _settle(store, job, "").job == lives.job()
+    assert _delivered(store, job, "").job == lives.job()
     assert not lives.job().is_open
 
 
@@ -155,11 +155,11 @@ def test_settling_under_a_lost_lease_does_not_end_the_claim_of_who_took_over(
     clock.advance(LEASE)
     taker = lives.claimed()
 
-    store.jobs.settle(JOB, ver=job.ver, paid="result", rest_in_ms=MINUTE, lease=paused.token)
+    store.jobs.delivered(JOB, ver=job.ver, outputs="result", rest_in_ms=MINUTE, lease=paused.token)
 
     assert (lives.job().lease, lives.job().told_ver) == (taker.token, job.ver)
     assert store.due.next_at() == taker.job.lease_until
-    store.jobs.settle(JOB, ver=job.ver, paid="", rest_in_ms=MINUTE, lease=taker.token)
+    store.jobs.delivered(JOB, ver=job.ver, outputs="", rest_in_ms=MINUTE, lease=taker.token)
     assert (lives.job().lease, store.due.next_at()) == ("", clock.now + MINUTE)
 
 
@@ -184,7 +184,7 @@ def test_a_look_that_rested_on_a_candidate_is_not_made_hot_by_settling(
     lives.called()
     store.due.rest(lives.claimed(), due_in_ms=30_000)
 
-    _settle(store, lives.job(), "")
+    _delivered(store, lives.job(), "")
 
     assert store.due.next_at() == clock.now + 30_000
     assert lives.job().is_open
@@ -195,7 +195,7 @@ def test_a_look_that_found_nothing_closes_the_job_again(store: Store, lives: Liv
     lives.called()
     lives.claimed()
 
-    _settle(store, lives.job(), "")
+    _delivered(store, lives.job(), "")
 
     assert not lives.job().is_open
 

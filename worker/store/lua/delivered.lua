@@ -1,9 +1,9 @@
--- Mark as paid what a final job owed, and close it when nothing is left to do.
+-- Mark outputs of a final job as delivered, and close it when nothing is left to do.
 --
--- given  ver (what was paid was made of that version), paid ("result", "manifest", both comma-joined, or "": it was
+-- given  ver (the outputs were made of that version), outputs ("result", "manifest", both comma-joined, or "": it was
 --        looked at again),
 --        rest_in_ms, retention_ms, tombstone_ms, and the lease under which it was done, if any
--- Returns {"applied" | "repeat" (closed already) | "late" (the record has moved on: still owed) | "missing", record}
+-- Returns {"applied" | "repeat" (closed already) | "late" (the record has moved on: still pending) | "missing", record}
 
 if not job then return {"missing"} end
 local function answer(word)
@@ -18,7 +18,7 @@ end
 
 if given.ver ~= int("ver") or not job.final_at then
   -- a manifest is written over the one before: an older one may just have replaced a newer
-  if listed(given.paid, "manifest") and int("manifest_ver") > given.ver then
+  if listed(given.outputs, "manifest") and int("manifest_ver") > given.ver then
     put("manifest_ver", "0")
     reopen()
   end
@@ -26,9 +26,9 @@ if given.ver ~= int("ver") or not job.final_at then
 end
 if job.closed_at then return answer("repeat") end
 
-if listed(given.paid, "result") then put("told_ver", job.ver) end
-if listed(given.paid, "manifest") and job.manifest_ver then put("manifest_ver", job.ver) end
-if given.paid == "" and job.call == "seen" then drop("call") end
+if listed(given.outputs, "result") then put("told_ver", job.ver) end
+if listed(given.outputs, "manifest") and job.manifest_ver then put("manifest_ver", job.ver) end
+if given.outputs == "" and job.call == "seen" then drop("call") end
 
 if is_result_pending() or is_manifest_pending() then
   if not leased() then due_at = now end
