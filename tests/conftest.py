@@ -41,7 +41,11 @@ THOROUGH = (
     *("tests/integration/messaging/test_sentinel.py", "tests/integration/steps/test_failover.py"),
     *("tests/integration/local/test_cluster.py", "tests/integration/store/test_store_cluster.py"),
     *("tests/integration/webhook/test_receiver_openapi.py", "tests/integration/webhook/test_receiver_fuzz.py"),
-    *("tests/integration/test_secrets.py", "tests/integration/client/test_http.py"),
+    *(
+        "tests/integration/console/test_openapi_fuzz.py",
+        "tests/integration/test_secrets.py",
+        "tests/integration/client/test_http.py",
+    ),
     "tests/integration/console/pages",
 )
 """Left to `make test-all`: whole systems that break, other servers, fuzzing."""

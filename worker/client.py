@@ -33,19 +33,19 @@ log = logging.getLogger(__name__)
 
 
 def enqueue(
-    spec: Mapping[str, Any], job_id: str | None = None, *, services: Services | None = None
+    spec: Mapping[str, Any], job_id: str | None = None, *, services: Services | None = None, batch: str = ""
 ) -> AsyncResult[Any]:
     """Record a job and nudge it; its `AsyncResult` is returned once the job cannot be lost.
 
     *job_id* (1 to 64 of A-Z, a-z, 0-9, `_`, `-`) is the idempotency key: the
-    same id with the same spec is the same job. Without it, one is made.
+    same id with the same spec is the same job. Without it, one is made. *batch* names the jobs it is ordered with.
     Raises `SettingsError`, `SpecError` (every problem of the spec), `SpecConflict`
     (the id belongs to another spec) and `StoreError` (not known to be recorded:
     call again with the same id).
     """
     app, sender = _app(os.getpid()), _sender(os.getpid())
     job_id = str(uuid.uuid4()) if job_id is None else job_id
-    accept.run(job_id, spec, services or _services(os.getpid()))
+    accept.run(job_id, spec, services or _services(os.getpid()), batch=batch)
     try:
         # without its spec, which Redis has
         sender.send_task(GENERATE, task_id=job_id, queue="callsheet", kwargsrepr="<spec>", argsrepr="()")

@@ -26,6 +26,7 @@ from worker.jobs.timing import MINUTE
 from worker.logs import bound
 from worker.messaging import nudges
 from worker.messaging.results import GENERATE, CeleryResults, capture
+from worker.operations import bulk_work
 from worker.runtime import late_places, notify_pool, nudge, places, services, starter, ticked
 from worker.steps import Step, accept, batch, sweep
 
@@ -36,6 +37,8 @@ MOST_JOBS = 1000
 QUICK_COPY_SECONDS = 10.0
 """The wait of an `archive` message for the copies it started, so that a worker that is stopped ends those that are
 nearly done. Others go on while the process takes other messages."""
+BULK_SECONDS = 20.0
+"""The time that one message works on bulk acts; the next tick sends another."""
 LAST_WORDS_SECONDS = 5.0
 """The time that an ending process waits for receivers of notifications; most answer within a second."""
 GENERATE_SECONDS = 120
@@ -208,6 +211,15 @@ def run_notify(job_ids: list[str]) -> None:
     notify_pool().offer(_named(job_ids))
 
 
+@_internal("bulk", hard_seconds=10 * MINUTE)
+def run_bulk() -> None:
+    """Go on with the bulk acts that operators have asked for; one process at a time does."""
+    try:
+        bulk_work.work(services(), BULK_SECONDS)
+    except StoreError as err:
+        log.error("bulk.postponed", extra={"reason": str(err)})
+
+
 @_internal("sweep", hard_seconds=5 * MINUTE)
 def run_sweep() -> None:
     """One tick of the clock; one of several that waited in their queue is enough."""
@@ -216,6 +228,8 @@ def run_sweep() -> None:
     try:
         if services().store.due.begin_sweep():
             sweep.run(services(), nudge, lambda step: are_waiting(nudges.queue_of(step)))
+            if services().store.bulks.are_waiting():
+                nudge(Step.BULK, [])
     except StoreError as err:
         log.error("sweep.missed", extra={"reason": str(err)})
 

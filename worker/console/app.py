@@ -13,7 +13,8 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from worker.console import acts, auth, jobs, pages, problems, system
+from worker.console import acts, auth, bulks, jobs, orders, pages, problems, system
+from worker.console.openapi import document as openapi
 from worker.console.requests import BODY_BYTES
 from worker.console.watcher import Watcher
 from worker.errors import CallsheetError
@@ -50,10 +51,14 @@ def create_app(*, reader: Reader, services: Services, env: Mapping[str, str]) ->
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     app.url_map.merge_slashes = False
-    auth.register(app, services.settings.api_tokens)
+    auth.register(app, services.settings.api_tokens, are_metrics_open=services.settings.metrics_open)
     problems.register(app)
     app.register_blueprint(system.health(reader))
     app.register_blueprint(jobs.blueprint(reader, services, Watcher(reader.store)))
+    app.register_blueprint(orders.blueprint(reader, services))
+    app.register_blueprint(system.scrape(services))
+    app.register_blueprint(openapi.blueprint())
+    app.register_blueprint(bulks.blueprint(reader, services))
     app.register_blueprint(acts.blueprint(services))
     app.register_blueprint(system.blueprint(reader, env))
     pages.register(app, reader, services)

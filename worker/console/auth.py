@@ -13,18 +13,20 @@ from worker.jobs.actor import Actor
 from worker.settings.tokens import Token
 
 OPEN = frozenset({"health.live", "health.ready"})
-"""The paths that are served without a token."""
+"""The calls that are served without a token."""
+METRICS = "metrics.scrape"
 
 View = Callable[..., Any]
 
 
-def register(app: Flask, tokens: Sequence[Token]) -> None:
+def register(app: Flask, tokens: Sequence[Token], *, are_metrics_open: bool) -> None:
     """Have each request's token judged before anything else, unknown paths' too."""
+    is_open = OPEN | {METRICS} if are_metrics_open else OPEN
 
     @app.before_request
     def judge() -> None:
         view = app.view_functions.get(request.endpoint or "")
-        if request.endpoint in OPEN or is_page():
+        if request.endpoint in is_open or is_page():
             return  # pages have sessions: pages/guard.py
         g.token = _known(tokens, request.headers.get("Authorization", ""))
         scope = getattr(view, "scope", None)

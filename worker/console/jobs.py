@@ -6,7 +6,8 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -14,14 +15,14 @@ from flask import Blueprint, Response, request
 from worker.client import enqueue
 from worker.console import auth
 from worker.console.problems import Problem, field_error
-from worker.console.requests import bad_query, body, number, query
+from worker.console.requests import bad_query, body, flag, number, query
+from worker.console.shared_reads import SharedReads
 from worker.console.watcher import Watcher
 from worker.errors import CallsheetError, NoSuchJobError, SpecError
 from worker.jobs.durations import iso
-from worker.jobs.job import is_job_id
-from worker.jobs.states import JobState
-from worker.jobs.wait_codes import WaitCode
+from worker.jobs.job import Job, is_job_id
 from worker.operations import replay
+from worker.operations.filters import NAMES, FilterError, read_filter
 from worker.operations.job_document import Details, details, document, row
 from worker.operations.search import MOST_JOBS, Filter, page
 from worker.operations.view import Reader
@@ -31,23 +32,22 @@ from worker.steps.accept import BAD_ID
 LINK_SECONDS = 600
 MOST_WAIT_SECONDS = 60
 READS = threading.BoundedSemaphore(16)
-"""Jobs that are read at once: each takes a connection to Redis, and 200 that are woken together wait their turn."""
+"""Jobs that are read at once: each takes a connection to Redis."""
 NEXT_LOOK_SECONDS = (1, 60)
 """Least and most that `Retry-After` tells."""
-FLAGS = ("open", "differs", "stuck", "dead_notification")
-TEXTS = ("provider", "model", "tenant", "error_code")
 
 
 def blueprint(reader: Reader, services: Services, watcher: Watcher) -> Blueprint:
     """The calls below `/v1/jobs`."""
     bp = Blueprint("jobs", __name__)
+    reads = SharedReads(partial(_read, reader))
 
     @auth.call(bp, "POST", "/v1/jobs", "submit")
     def order() -> Response:
         spec = body()
         job_id = _wanted_id(spec)
         enqueue(spec, job_id, services=services)
-        response = _told(known_job(reader, job_id), 202)
+        response = _told(reads.get(job_id), 202)
         response.headers["Location"] = f"/v1/jobs/{job_id}"
         return response
 
@@ -56,7 +56,7 @@ def blueprint(reader: Reader, services: Services, watcher: Watcher) -> Blueprint
         seconds = number(query("wait"), "wait", 1, MOST_WAIT_SECONDS)
         if seconds is not None and (version := watcher.version(job_id)) is not None and _is_known(version):
             watcher.wait(job_id, version, seconds)
-        return _told(known_job(reader, job_id), 200)
+        return _told(reads.get(job_id), 200)
 
     @auth.call(bp, "GET", "/v1/jobs", "read")
     def listed() -> Response:
@@ -84,16 +84,18 @@ def blueprint(reader: Reader, services: Services, watcher: Watcher) -> Blueprint
     @auth.call(bp, "GET", "/v1/jobs/<job_id>/arrivals", "read")
     def arrivals(job_id: str) -> Response:
         query()
-        known_job(reader, job_id)
+        existing(reader, job_id)
         return answer({"arrivals": replay.kept_events(job_id, reader.store)})
 
     @auth.call(bp, "GET", "/v1/jobs/<job_id>/videos/<int:n>", "prompts")
     def video(job_id: str, n: int) -> Response:
-        query()
-        videos = known_job(reader, job_id).view.job.videos
+        is_download = flag(query("download"), "download")
+        videos = existing(reader, job_id).videos
         if not 1 <= n <= len(videos):
             raise Problem(404, "no_such_video", f"{job_id} has {len(videos)} videos, counted from 1")
-        link = services.bucket.presign(videos[n - 1].uri, LINK_SECONDS)
+        uri = videos[n - 1].uri
+        name = f"{job_id}-{n}.{uri.rpartition('.')[2]}" if is_download else None
+        link = services.bucket.presign(uri, LINK_SECONDS, filename=name)
         return Response(status=302, headers={"Location": link})
 
     return bp
@@ -113,20 +115,44 @@ def known_job(reader: Reader, job_id: str) -> Details:
     return known
 
 
-def _told(known: Details, status: int) -> Response:
+def existing(reader: Reader, job_id: str) -> Job:
+    """The job's record alone; 404 where there is none."""
+    job = reader.store.jobs.get(job_id) if is_job_id(job_id) else None
+    if job is None:
+        raise NoSuchJobError(job_id)
+    return job
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A job as it is answered, written out once for all who share the read. Seconds are until its next look."""
+
+    ver: int
+    seconds: int | None
+    text: str
+    text_without_spec: str
+
+
+def _read(reader: Reader, job_id: str) -> _Told:
+    known = known_job(reader, job_id)
+    view, told = known.view, document(known)
+    spec = told.pop("spec")
+    without = json.dumps(told)
+    seconds = None if view.due_at is None or not view.job.is_open else (view.due_at - view.now) // 1000
+    return _Told(view.job.ver, seconds, f'{{"spec": {json.dumps(spec)}, {without[1:]}', without)
+
+
+def _told(told: _Told, status: int) -> Response:
     """The job's document, or 304 where the caller has that version. Spec only for tokens that may see it."""
-    job = known.view.job
-    if request.method == "GET" and _is_known(job.ver):
+    if request.method == "GET" and _is_known(told.ver):
         response = Response(status=304)
     else:
-        told = document(known)
-        if not auth.has("prompts"):
-            del told["spec"]
-        response = answer(told, status)
-    response.set_etag(str(job.ver))
-    if known.view.due_at is not None and job.is_open:
+        text = told.text if auth.has("prompts") else told.text_without_spec
+        response = Response(text, status, mimetype="application/json")
+    response.set_etag(str(told.ver))
+    if told.seconds is not None:
         least, most = NEXT_LOOK_SECONDS
-        response.headers["Retry-After"] = str(min(most, max(least, (known.view.due_at - known.view.now) // 1000)))
+        response.headers["Retry-After"] = str(min(most, max(least, told.seconds)))
     return response
 
 
@@ -151,47 +177,11 @@ def _wanted_id(spec: dict[str, Any]) -> str:
 
 def _asked() -> tuple[Filter, str | None, int]:
     """The filter, cursor and limit of a list's query."""
-    given = query(*TEXTS, *FLAGS, "state", "since", "until", "waits_for", "cursor", "limit", prefix="metadata.")
-    wrong: list[dict[str, str]] = []
-    flags = {name: _flag(given, name, wrong) for name in FLAGS}
-    states = [word for word in given.get("state", "").split(",") if word]
-    if set(states) - set(JobState):
-        wrong.append(field_error("state", f"must be of {', '.join(JobState)}, comma-separated"))
-    if "waits_for" in given and given["waits_for"] not in set(WaitCode):
-        wrong.append(field_error("waits_for", f"must be one of {', '.join(WaitCode)}"))
-    since, until = _instant(given, "since", wrong), _instant(given, "until", wrong)
-    if wrong:
-        raise bad_query(wrong)
-    wanted = Filter(
-        states=frozenset(map(JobState, states)),
-        **{name: given.get(name) for name in TEXTS},
-        since=since,
-        until=until,
-        metadata=tuple((name[9:], value) for name, value in given.items() if name.startswith("metadata.")),
-        is_open=flags["open"],
-        differs=bool(flags["differs"]),
-        stuck=bool(flags["stuck"]),
-        waits_for=WaitCode(given["waits_for"]) if "waits_for" in given else None,
-        dead_notification=bool(flags["dead_notification"]),
-    )
-    return wanted, given.get("cursor"), number(given, "limit", 1, MOST_JOBS) or 50
-
-
-def _flag(given: Mapping[str, str], name: str, wrong: list[dict[str, str]]) -> bool | None:
-    if given.get(name, "true") not in ("true", "false"):
-        wrong.append(field_error(name, "must be true or false"))
-    return given[name] == "true" if name in given else None
-
-
-def _instant(given: Mapping[str, str], name: str, wrong: list[dict[str, str]]) -> int | None:
-    """Unix ms of an RFC 3339 instant of the query."""
-    if name not in given:
-        return None
+    given = query(*(name for name in NAMES if name != "metadata"), "cursor", "limit", prefix="metadata.")
+    metadata = {name[9:]: value for name, value in given.items() if name.startswith("metadata.")}
+    conditions = {name: value for name, value in given.items() if name in NAMES}
     try:
-        at = datetime.fromisoformat(given[name])
-        if at.tzinfo is not None:
-            return max(0, int(at.timestamp() * 1000))
-    except (ValueError, OverflowError):
-        pass
-    wrong.append(field_error(name, "must be an instant with its offset, such as 2026-12-01T08:00:00Z"))
-    return None
+        wanted = read_filter({**conditions, "metadata": metadata})
+    except FilterError as err:
+        raise bad_query([field_error(name, why) for name, why in err.problems]) from None
+    return wanted, given.get("cursor"), number(given, "limit", 1, MOST_JOBS) or 50

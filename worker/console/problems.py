@@ -17,6 +17,8 @@ from worker.errors import BucketError, CallsheetError, NoSuchJobError, SpecConfl
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1
+SPEC_REFUSED = "the spec cannot be made; errors names each problem"
+STORE_SILENT = "Redis does not answer: the same request again is safe"
 PLACE = re.compile(r"([A-Za-z_]\w*(?:\[\d+\]|\.\w+)*): ", re.ASCII)
 
 
@@ -61,15 +63,31 @@ def _spec_error(problem: str) -> dict[str, str]:
     return field_error(found[1], problem[found.end() :])
 
 
-def answer(status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> Response:
+def document(status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+    """The problem as it is told."""
     fields: dict[str, Any] = {
         "type": f"urn:callsheet:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }
-    if errors:
-        fields["errors"] = list(errors)
+    return {**fields, "errors": list(errors)} if errors else fields
+
+
+def of_order(err: CallsheetError) -> dict[str, Any]:
+    """Why one order of several was not taken, as its own call would have been answered."""
+    if isinstance(err, SpecError):
+        return document(400, "spec_refused", SPEC_REFUSED, spec_errors(err.problems))
+    if isinstance(err, SpecConflict):
+        return document(422, "spec_conflict", str(err))
+    if isinstance(err, StoreError):
+        return document(503, "store_unavailable", STORE_SILENT)
+    return document(409, "refused", str(err))
+
+
+def answer(status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> Response:
+    """The problem as an answer."""
+    fields = document(status, code, detail, errors)
     response = Response(json.dumps(fields), status, mimetype="application/problem+json")
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -83,7 +101,7 @@ def _told(err: Problem) -> Response:
 
 
 def _bad_spec(err: SpecError) -> Response:
-    return answer(400, "spec_refused", "the spec cannot be made; errors names each problem", spec_errors(err.problems))
+    return answer(400, "spec_refused", SPEC_REFUSED, spec_errors(err.problems))
 
 
 def _conflict(err: SpecConflict) -> Response:
@@ -96,7 +114,7 @@ def _no_such_job(_err: NoSuchJobError) -> Response:
 
 def _store_silent(err: StoreError) -> Response:
     log.error("store.unreachable", extra={"reason": str(err)})
-    return answer(503, "store_unavailable", "Redis does not answer: the same request again is safe")
+    return answer(503, "store_unavailable", STORE_SILENT)
 
 
 def _bucket_silent(err: BucketError) -> Response:

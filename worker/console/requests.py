@@ -8,13 +8,13 @@ from typing import Any
 from flask import request
 
 from worker.console.problems import Problem, field_error
-from worker.guard.bounded_json import SPEC_BOUNDS, UnreadableError, read_strictly
+from worker.guard.bounded_json import SPEC_BOUNDS, Bounds, UnreadableError, read_strictly
 from worker.guard.text import shown_name
 
 BODY_BYTES = 8 * 1024 * 1024
 
 
-def body(*, is_needed: bool = True) -> dict[str, Any]:
+def body(*, is_needed: bool = True, bounds: Bounds = SPEC_BOUNDS) -> dict[str, Any]:
     """The request's body, a JSON object; one that is not needed may be left out."""
     data = request.get_data(cache=False)
     if not data and not is_needed:
@@ -22,9 +22,15 @@ def body(*, is_needed: bool = True) -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "the body must be application/json")
     try:
-        return read_strictly(data, SPEC_BOUNDS)
+        return read_strictly(data, bounds)
     except UnreadableError as err:
         raise Problem(400, "body_unreadable", f"the body cannot be read: {err}") from None
+
+
+def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
+    """Refuse a body with other fields than *known*."""
+    if wrong := _unknown(given, known):
+        raise Problem(400, "body_refused", "the body cannot be used; errors names each problem", wrong)
 
 
 def fields(**types: type) -> dict[str, Any]:

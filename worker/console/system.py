@@ -13,10 +13,11 @@ from worker.console.problems import Problem
 from worker.console.requests import fields, query
 from worker.errors import StoreError
 from worker.jobs.durations import iso
-from worker.operations import limits, models, pause
+from worker.operations import limits, metrics, models, pause
 from worker.operations.doctor.examination import examine, gravest
 from worker.operations.pause import Paused
 from worker.operations.view import Reader
+from worker.services import Services
 
 
 def health(reader: Reader) -> Blueprint:
@@ -35,6 +36,18 @@ def health(reader: Reader) -> Blueprint:
         except StoreError:
             return answer({"status": "not ready", "redis": "down"}, 503)
         return answer({"status": "ready", "redis": "up"})
+
+    return bp
+
+
+def scrape(services: Services) -> Blueprint:
+    """`/metrics`, for Prometheus."""
+    bp = Blueprint("metrics", __name__)
+
+    @auth.call(bp, "GET", "/metrics", "read")
+    def scrape() -> Response:
+        query()
+        return Response(metrics.exposition(services.settings, services.store), content_type=metrics.CONTENT_TYPE)
 
     return bp
 

@@ -32,6 +32,8 @@ class Bounds:
 
 
 SPEC_BOUNDS = Bounds(depth=16, values=20_000)
+BATCH_BOUNDS = Bounds(depth=18, values=200_000)
+"""Of several specs; each is then held to the bounds of one."""
 CALLBACK_BOUNDS = Bounds(depth=16, values=1000)
 ANSWER_BOUNDS = Bounds(depth=32, values=50_000)
 

@@ -93,6 +93,7 @@ class Job:
     spec_sha256: str = ""
     accepted_at: int = 0
     tenant: str = ""
+    batch: str = ""  # the batch that it was ordered in
     kind: str = ""  # seconds and resolution that are made and billed: 5/720p
     not_before: int | None = None  # nothing is submitted before that instant
     give_up_after: int | None = None  # seconds from acceptance; nothing is submitted any more after that
@@ -208,6 +209,7 @@ class Job:
             spec_sha256=record.get("spec_sha256", ""),
             accepted_at=_int(record, "accepted_at", 0),
             tenant=record.get("tenant", ""),
+            batch=record.get("batch", ""),
             kind=record.get("kind", ""),
             not_before=_instant(record, "not_before"),
             give_up_after=_instant(record, "give_up_after"),

@@ -49,6 +49,8 @@ class Timing:
     revisit_lease_seconds: float = 45.0  # a GET takes at most 25 s; renewed while a video is copied
     notify_lease_seconds: float = 60.0  # a POST takes at most 15 s, after its host was resolved
 
+    bulk_lease_seconds: float = 60.0  # renewed while a bulk act goes on: a killed process costs this much
+
     submit_deadline_seconds: float = 6 * HOUR  # accepted, and no provider would take it
     line_deadline_seconds: float = 7 * DAY  # accepted, and it was never its turn: also a paused provider's job ends
     longest_rest_seconds: float = 2 * HOUR  # no job's next look is farther ahead (`due_index.FARTHEST_MS`)

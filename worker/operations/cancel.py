@@ -21,14 +21,17 @@ from worker.store import Reply
 log = logging.getLogger(__name__)
 
 
-def cancel(job_id: str, services: Services, by: Actor | None = None, *, preview: bool = False) -> Outcome:
+def cancel(
+    job_id: str, services: Services, by: Actor | None = None, *, attempt: int | None = None, preview: bool = False
+) -> Outcome:
     """Cancel the job where that still saves its money, and say honestly where it does not.
 
-    A *preview* changes nothing, in Redis and in the bucket. Raises `CallsheetError` where there is no such job.
+    With *attempt* only that one. A *preview* changes nothing, in Redis and in the bucket. Raises `CallsheetError` where
+    there is no such job.
     """
     if preview:
         return _preview(found(services.store.jobs.get(checked_id(job_id)), job_id), services).as_preview()
-    reply = run(checked_id(job_id), services, by)
+    reply = run(checked_id(job_id), services, by, attempt=attempt)
     job = found(reply.job, job_id)
     if reply.applied:
         return Outcome(job_id, "cancelled", f"{_attempt(job)} is cancelled: no provider heard of it, {_paid(job)}")
@@ -109,14 +112,17 @@ def _unknown(job_id: str) -> Outcome:
     return Outcome(job_id, "unknown", words, is_done=False)
 
 
-def run(job_id: str, services: Services, by: Actor | None = None) -> Reply:
+def run(job_id: str, services: Services, by: Actor | None = None, *, attempt: int | None = None) -> Reply:
     """Cancel the job while its current attempt is `accepted` and neither a callback nor the bucket tells of a POST.
 
     Else the reply says `late` (or `repeat`: it was cancelled before), and its record how the job stands.
     `unknown`: S3 did not tell whether it was sent, so nothing is done, and nothing may be said of money.
     """
     job = services.store.jobs.get(job_id)
-    reply = _cancelled(job, services, by) if job else Reply("missing", None)
+    if job is None or attempt not in (None, job.attempt):
+        reply = Reply("late" if job else "missing", job)
+    else:
+        reply = _cancelled(job, services, by)
     log.info("job.cancel_asked", extra={"job_id": job_id, "outcome": reply.word})
     return reply
 

@@ -51,7 +51,7 @@ def details(reader: Reader, job_id: str) -> Details | None:
         timeline=timeline(view.job, store.history.entries(job_id), events),
         deliveries=tuple(store.notifications.deliveries(job_id)),
         events=len(events),
-        standing=None if view.job.is_final else reader.standings().get(view.job.provider),
+        standing=None if view.job.is_final else reader.standing(view.job.provider),
     )
 
 
@@ -87,6 +87,7 @@ def row(view: View) -> dict[str, Any]:
         "provider": job.provider,
         "model": job.model,
         "tenant": job.tenant or None,
+        "batch": job.batch or None,
         "request_id": job.request_id,
         "error": error_document(error) if error else None,
         "failures": job.failures,

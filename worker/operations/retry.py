@@ -25,18 +25,25 @@ _FREE_WAY = {"failed(archive)": JobState.GENERATED, "expired": JobState.SUBMITTE
 
 
 def retry(
-    job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None, preview: bool = False
+    job_id: str,
+    services: Services,
+    *,
+    pay_again: bool = False,
+    by: Actor | None = None,
+    attempt: int | None = None,
+    preview: bool = False,
 ) -> Outcome:
     """Let a job that has ended go on, and say what that costs; a *preview* says it and does nothing.
 
-    Raises `CallsheetError` where there is no such job, or only its tombstone.
+    With *attempt* only after that one: then the same call again never makes two more. Raises `CallsheetError` where
+    there is no such job, or only its tombstone.
     """
     before = found(services.store.jobs.get(checked_id(job_id)), job_id)
     if before.is_tombstone:
         raise _no_record(before.id)
     if preview:
         return foreseen(before, has_candidates=bool(services.store.callbacks.candidates(job_id)), pay_again=pay_again)
-    reply = run(job_id, services, pay_again=pay_again, by=by)
+    reply = run(job_id, services, pay_again=pay_again, by=by, attempt=attempt)
     job = reply.job
     if job is None or job.is_tombstone:
         raise _no_record(before.id)
@@ -79,7 +86,14 @@ def _no_record(job_id: str) -> CallsheetError:
     )
 
 
-def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor | None = None) -> Reply:
+def run(
+    job_id: str,
+    services: Services,
+    *,
+    pay_again: bool = False,
+    by: Actor | None = None,
+    attempt: int | None = None,
+) -> Reply:
     """Move the job on; its record says where to.
 
     `late`: it has not ended without a video. `paid`: only a new attempt is left,
@@ -89,6 +103,8 @@ def run(job_id: str, services: Services, *, pay_again: bool = False, by: Actor |
     job = services.store.jobs.get(job_id)
     if job is None or job.is_tombstone:
         return Reply("missing", job)
+    if attempt not in (None, job.attempt):
+        return Reply("late", job)
     way = None if pay_again else _FREE_WAY.get(job.held)
     if way is None:
         detail = "a new attempt, to be paid again" if pay_again else "a new attempt"

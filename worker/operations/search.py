@@ -49,6 +49,7 @@ class Filter:
     provider: str | None = None
     model: str | None = None  # the provider's own name
     tenant: str | None = None
+    batch: str | None = None
     error_code: str | None = None
     since: int | None = None  # accepted at or after, Unix ms
     until: int | None = None  # accepted at or before, Unix ms
@@ -75,6 +76,7 @@ class Filter:
             "provider": self.provider,
             "model": self.model,
             "tenant": self.tenant,
+            "batch": self.batch,
             "error_code": code,
             "waits": str(self.waits_for) if self.waits_for in NOTED else None,
         }

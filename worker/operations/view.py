@@ -15,7 +15,7 @@ from worker.jobs.timing import ARCHIVING, Timing
 from worker.operations import lost, processes
 from worker.operations.explain import View
 from worker.providers.base import CallbackTrust, Provider
-from worker.services import open_store
+from worker.services import Services, open_store
 from worker.settings.settings import Settings
 from worker.store import Store
 
@@ -49,9 +49,27 @@ class Reader:
             limits=limits,
         )
 
+    @classmethod
+    def of(cls, services: Services) -> Reader:
+        """The reader of a process that has *services*."""
+        settings = services.settings
+        return cls(
+            store=services.store,
+            providers=services.providers,
+            public_url=settings.public_url,
+            timing=services.timing,
+            bucket=lambda: services.bucket,
+            limits={name: settings.limits(name) for name in settings.providers},
+        )
+
     def standings(self) -> dict[str, Standing]:
         """The rate limits of each configured provider and their use."""
         return {name: self.store.limits.standing(limits) for name, limits in self.limits.items()}
+
+    def standing(self, provider: str) -> Standing | None:
+        """The rate limits of one provider and their use; None where it is not configured (any more)."""
+        limits = self.limits.get(provider)
+        return None if limits is None else self.store.limits.standing(limits)
 
     def troubles(self) -> Iterator[str]:
         """Troubles that hold up many jobs at once, a sentence each: missing processes, lost records."""

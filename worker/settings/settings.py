@@ -93,6 +93,7 @@ class Settings:
     shards: int = 1  # of the records; for ever
     catalogue: str | None = None  # the user's own models: a TOML file, or a folder of them
     log_format: str = "text"  # or json
+    metrics_open: bool = False  # the console serves /metrics without a token
     api_tokens: tuple[Token, ...] = field(default=(), repr=False)  # empty: the HTTP API serves nobody
 
     @classmethod
@@ -136,6 +137,7 @@ class Settings:
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
             catalogue=read.optional("CALLSHEET_CATALOGUE", str, None),
             log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
+            metrics_open=read.optional("CALLSHEET_METRICS_OPEN", values.boolean, False),
             api_tokens=read.optional("CALLSHEET_API_TOKENS", tokens, ()),
             notify_secrets=read.optional("CALLSHEET_NOTIFY_SECRETS", values.webhook_secrets, NONE),
             notify_url=read.optional("CALLSHEET_NOTIFY_URL", str, None),

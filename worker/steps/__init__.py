@@ -22,6 +22,7 @@ class Step(StrEnum):
     DELIVER = "deliver"
     NOTIFY = "notify"
     REVISIT = "revisit"
+    BULK = "bulk"
 
 
 _STEP = {
@@ -33,7 +34,7 @@ _STEP = {
 }
 
 
-NAMELESS = frozenset({Step.ARCHIVE})
+NAMELESS = frozenset({Step.ARCHIVE, Step.BULK})
 """Steps whose messages name no job: the step itself knows whose turn it is."""
 
 OF_ARCHIVER = frozenset({Step.CONFIRM, Step.ARCHIVE, Step.REVISIT})

@@ -26,10 +26,12 @@ log = logging.getLogger(__name__)
 BAD_ID = "job id: must be 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"
 
 
-def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: str | None = None) -> Reply:
+def run(
+    job_id: str, fields: Mapping[str, Any], services: Services, *, request: str | None = None, batch: str = ""
+) -> Reply:
     """Record *job_id* with the spec in *fields*; `repeat` when that very job exists already.
 
-    *request* is the caller's Celery request as JSON, kept for the result.
+    *request* is the caller's Celery request as JSON, kept for the result; *batch* names what it is ordered with.
     Raises `SpecError` (nothing recorded), `SpecConflict` (the first job untouched)
     and `StoreError` (unknown: the same call again is safe).
     """
@@ -38,7 +40,8 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
         spec = read_spec(fields, services.providers)
         provider, model = choose_provider(spec, services.providers)
         rules = services.providers[provider].models[model]
-        _check_terms(spec, rules, services)
+        if problems := term_problems(spec, rules, services):
+            raise SpecError(problems)
     except SpecError as err:
         if not is_job_id(job_id):
             raise SpecError([BAD_ID, *err.problems]) from None
@@ -48,7 +51,7 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     else:
         if not is_job_id(job_id):
             raise SpecError([BAD_ID])
-        reply = _record(job_id, spec, rules, services, request)
+        reply = _record(job_id, spec, rules, services, request, batch)
     if reply.word == "conflict":
         services.store.counters.add(Counter.SPEC_CONFLICTS)
         log.warning("job.conflicted", extra={"job_id": job_id})
@@ -57,10 +60,10 @@ def run(job_id: str, fields: Mapping[str, Any], services: Services, *, request: 
     return reply
 
 
-def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
-    """Refuse what could never be submitted or told on its own terms, or within the daily budget; raises `SpecError`."""
+def term_problems(spec: JobSpec, rules: ModelRules, services: Services) -> list[str]:
+    """Find what could never be submitted or told on the spec's own terms, or within the daily budget."""
     cost, budget = rules.cost(spec), services.settings.daily_budget
-    problems = []
+    problems: list[str] = []
     for name, most in (("CALLSHEET_DAILY_BUDGET", budget), ("max_cost", spec.max_cost and Decimal(spec.max_cost))):
         if not most:
             continue
@@ -73,17 +76,19 @@ def _check_terms(spec: JobSpec, rules: ModelRules, services: Services) -> None:
         problems.append("not_before: lies more than 30 days ahead")
     if spec.notify_url and (refusal := services.notifications.refusal(spec.notify_url)):
         problems.append(f"notify_url: {refusal}")
-    if problems:
-        raise SpecError(problems)
+    return problems
 
 
-def _record(job_id: str, spec: JobSpec, rules: ModelRules, services: Services, request: str | None) -> Reply:
+def _record(
+    job_id: str, spec: JobSpec, rules: ModelRules, services: Services, request: str | None, batch: str
+) -> Reply:
     cost = rules.cost(spec)
     begins_at = order_terms.instant(spec.not_before) if spec.not_before else None
     facts = {
         "cost": json.dumps(cost, separators=(",", ":")) if cost else None,
         "kind": rules.kind(spec),
         "tenant": spec.tenant,
+        "batch": batch,
         "give_up_after": None if spec.give_up_after is None else str(spec.give_up_after),
         "not_before": None if begins_at is None else str(begins_at),
     }

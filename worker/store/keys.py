@@ -50,6 +50,18 @@ class Keys:
         """The key of a job's record, the first of `of`, without a look at the id: lists ask for thousands."""
         return f"{PREFIX}{{{self._shard(job_id)}}}:job:{job_id}"
 
+    def batch(self, batch_id: str) -> str:
+        """Which jobs were ordered together."""
+        return f"{PREFIX}{{{self._shard(batch_id)}}}:batch:{batch_id}"
+
+    def bulk(self, bulk_id: str, part: str = "") -> str:
+        """A bulk act, or one *part* of what it has: `todo`, `begun`, `results`."""
+        return f"{PREFIX}{{0}}:bulk:{bulk_id}{part and ':'}{part}"
+
+    def bulks(self, part: str = "") -> str:
+        """All bulk acts by when they were asked for; `working`: those not ended; `lease`: who works on them."""
+        return f"{PREFIX}{{0}}:bulks{part and ':'}{part}"
+
     def listed(self, shard: int) -> str:
         """The index of the lists: every job by its state and when it was accepted."""
         return f"{PREFIX}{{{shard}}}:listed"

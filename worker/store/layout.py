@@ -25,6 +25,7 @@ FIELDS = {
     "spec_sha256": "digest of the spec in its canonical form",
     "accepted_at": "when the job was recorded",
     "tenant": "for whom, as the spec says",
+    "batch": "the batch that it was ordered in",
     "kind": "seconds and resolution that are made and billed: 5/720p",
     "not_before": "the instant before which nothing is submitted, as the spec says",
     "give_up_after": "seconds from acceptance after which nothing is submitted any more, as the spec says",

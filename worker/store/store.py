@@ -9,6 +9,8 @@ import redis
 
 from worker.store.attempts import Attempts
 from worker.store.audit import Audit
+from worker.store.batches import Batches
+from worker.store.bulks import Bulks
 from worker.store.callbacks import Callbacks
 from worker.store.counters import Counters
 from worker.store.due_index import DueIndex
@@ -58,6 +60,8 @@ class Store:
         self.server = Server(scripts)
         self.counters = Counters(scripts)
         self.durations = Durations(scripts)
+        self.batches = Batches(scripts, lifetimes)
+        self.bulks = Bulks(scripts)
         self.heartbeats = Heartbeats(scripts)
         self.lists = Lists(scripts)
         self.metrics = Metrics(scripts)
