@@ -1,7 +1,9 @@
-"""APIMart: a flat body with a plain number as duration, `{"code", "data"}` around every answer; poll only.
+"""APIMart: a flat body with a plain number as duration, `{"code", "data"}` around every answer, and callbacks to an
+address to which it appends `/callback`, three more after 10, 30 and 60 s, none after a 4xx.
 
 https://docs.apimart.ai/en/api-reference/videos/kling-3.0-turbo/generation
 https://docs.apimart.ai/en/api-reference/tasks/status
+https://docs.apimart.ai/en/api-reference/tasks/webhook
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from deploy.sandbox import checks
+from deploy.sandbox import checks, permissive
 from deploy.sandbox.answers import Refusal
+from deploy.sandbox.evolink import check_callback_url
 from deploy.sandbox.generations import Asked, Generation, Phase
 from deploy.sandbox.wire_format import Route, Wire
 
@@ -21,7 +25,8 @@ TASKS = "/v1/tasks/"
 BALANCES = ("/v1/balance", "/v1/user/balance")
 
 MODEL = "kling-3.0-turbo"
-FIELDS = ("model", "prompt", "first_frame_image", "aspect_ratio", "resolution", "duration", "watermark")
+FIELDS = ("model", "prompt", "first_frame_image", "aspect_ratio", "resolution", "duration", "watermark", "webhook")
+CALLBACK_PORTS = (80, 443)
 SHOT_MARKERS = ("[Ss]hot",)
 ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -39,6 +44,11 @@ class ApiMart(Wire):
     """The wire format of APIMart."""
 
     name = "apimart"
+    retry_seconds = (10.0, 30.0, 60.0)
+    retries_refused = False
+
+    def __init__(self, *, allow_loopback_callbacks: bool) -> None:
+        self._allow_loopback = allow_loopback_callbacks
 
     def route(self, method: str, path: str) -> Route | None:
         if method == "POST" and path == SUBMIT:
@@ -52,6 +62,9 @@ class ApiMart(Wire):
     def order(self, body: Any, _route: Route, _query: Mapping[str, str]) -> Asked:
         if not isinstance(body, dict):
             raise Refusal(400, "invalid_request", "the body must be an object")
+        callback_url = self._callback_url(body.get("webhook"))
+        if permissive.is_other(body.get("model"), [MODEL]):
+            return permissive.asked(str(body["model"]), body, body, callback_url)
         if body.get("model") != MODEL:
             raise checks.bad("model", "the model does not exist")
         checks.only(body, FIELDS, MODEL)
@@ -66,7 +79,21 @@ class ApiMart(Wire):
         checks.storyboard(prompt, seconds, SHOT_MARKERS)
         if not isinstance(body.get("watermark", False), bool):
             raise checks.bad("watermark", "watermark must be a boolean")
-        return Asked(MODEL, body, seconds, *checks.picture_size(resolution, ratio), resolution)
+        return Asked(MODEL, body, seconds, *checks.picture_size(resolution, ratio), resolution, callback_url)
+
+    def _callback_url(self, base: Any) -> str | None:
+        """Where the callback goes; an address that is not allowed is dropped without a word."""
+        if not isinstance(base, str):
+            return None
+        parts = urlsplit(base)
+        try:
+            check_callback_url(base, allow_loopback=self._allow_loopback)
+            is_here = self._allow_loopback and parts.hostname in ("127.0.0.1", "localhost")
+            if not is_here and (parts.port or CALLBACK_PORTS[1]) not in CALLBACK_PORTS:
+                return None
+        except Refusal:
+            return None
+        return f"{base.rstrip('/')}/callback"
 
     def new_id(self, rng: random.Random) -> str:
         return "task_" + "".join(rng.choices(ULID_DIGITS, k=26))
@@ -91,6 +118,11 @@ class ApiMart(Wire):
         elif phase is Phase.FAILED:
             task["error"] = {"code": generation.fate.code, "message": generation.fate.message, "type": "task_error"}
         return {"code": 200, "data": task}
+
+    def callback(self, generation: Generation, now: float, word: str | None = None) -> dict[str, Any]:
+        """Flat, without `code` and `data`, and with what it cost."""
+        task: dict[str, Any] = self.record(generation, now, word)["data"]
+        return task | {"cost": 0.5, "credits_cost": 5.0}
 
     def listed(self, _generations: Sequence[Generation], _total: int, _now: float, /) -> None:
         return None

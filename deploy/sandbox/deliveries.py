@@ -42,6 +42,7 @@ class Letter:
     signature: Kind = "true"
     event_id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(12)}")  # the same over all tries
     retry_seconds: tuple[float, ...] = ()
+    retries_refused: bool = True
 
 
 class Deliveries:
@@ -135,6 +136,8 @@ class Deliveries:
         entries = [self.send(letter, tries=tries)] if copies == 1 else self.send_at_once([letter] * copies)
         if any(entry["taken"] for entry in entries):
             then()
+        elif not letter.retries_refused and any(400 <= (entry["status"] or 0) < 500 for entry in entries):
+            return
         elif tries < len(letter.retry_seconds):
             again = entries[-1]["ended_at"] + letter.retry_seconds[tries]
             self._timetable.at(again, lambda: self._work.put(lambda: self._try(letter, tries=tries + 1, then=then)))
@@ -215,6 +218,7 @@ def letter_of(
         signer=wire.signer,
         signature=signature,
         retry_seconds=wire.retry_seconds,
+        retries_refused=wire.retries_refused,
     )
 
 

@@ -23,6 +23,7 @@ from deploy.sandbox.faults import (
 from deploy.sandbox.generations import Asked, Fate, Generation, Generations, Outcome
 from deploy.sandbox.wire_format import Route, Wire
 
+KEY_HEADER = "idempotency-key"
 AS_EVER = CallbackRule(on="callback")
 WHAT_ERRORS_SAY = {
     401: ("unauthorized", "invalid API key"),
@@ -54,6 +55,7 @@ class Desk:
     def __init__(self, wire: Wire, office: Office) -> None:
         self.wire = wire
         self._office = office
+        self._keys: dict[str, tuple[bytes, str]] = {}  # of orders: the body, and the id of the request
 
     def answer(self, call: Call, path: str) -> Answer:
         """Answer a call whose path below the provider's prefix is *path*."""
@@ -105,11 +107,25 @@ class Desk:
         rule = self._office.rules.take(SubmitRule, "submit", _asker(self.wire.name, body, route))
         if rule and not rule.creates:
             return self._spoiled(rule, json_answer(200, {}))
+        if rule and rule.honours_key and (known := self._replayed(call)):
+            return self._spoiled(rule, known)
         asked = self.wire.order(body, route, call.query)
         if asked.external_id and any(item.asked.external_id == asked.external_id for item in self._held()):
             raise Refusal(400, "1201", "external_task_id is used already", param="external_task_id")
         answer = self._accept(call, asked)
+        self._keys[call.headers.get(KEY_HEADER, "")] = (call.body, str(answer.request_id))
         return self._spoiled(rule, answer) if rule else answer
+
+    def _replayed(self, call: Call) -> Answer | None:
+        """The answer to an order that was sent before under the same key; None: it was not."""
+        body, request_id = self._keys.get(call.headers.get(KEY_HEADER, ""), (b"", ""))
+        generation = self._office.generations.find(self.wire.name, request_id)
+        if generation is None:
+            return None
+        if body != call.body:
+            raise Refusal(409, "idempotency_key_reused", "the key was used with another body")
+        answer = json_answer(200, self.wire.submitted(generation), headers={"Idempotency-Replayed": "true"})
+        return replace(answer, request_id=request_id)
 
     def _accept(self, call: Call, asked: Asked) -> Answer:
         office = self._office

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deploy.sandbox import checks
+from deploy.sandbox import checks, permissive
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.generations import Asked, Generation, Outcome, Phase
 from deploy.sandbox.wire_format import Route, Wire
@@ -73,6 +73,8 @@ class EvoLink(Wire):
     def order(self, body: Any, _route: Route, _query: Mapping[str, str]) -> Asked:
         if not isinstance(body, dict):
             raise Refusal(400, "invalid_request", "the body must be an object")
+        if permissive.is_other(body.get("model"), [MODEL]):
+            return self._other(str(body["model"]), body)
         if body.get("model") != MODEL:
             raise checks.bad("model", "the model does not exist")
         checks.only(body, FIELDS, MODEL)
@@ -86,12 +88,18 @@ class EvoLink(Wire):
             check_callback_url(callback_url, allow_loopback=self._allow_loopback)
         return Asked(MODEL, body, seconds, *checks.picture_size(quality, ratio), quality, callback_url)
 
+    def _other(self, model: str, body: dict[str, Any]) -> Asked:
+        callback_url = body.get("callback_url")
+        if callback_url is not None:
+            check_callback_url(callback_url, allow_loopback=self._allow_loopback)
+        return permissive.asked(model, body, body, callback_url)
+
     def new_id(self, rng: random.Random) -> str:
         return f"{ID_PREFIX}{int(self._now())}-{''.join(rng.choices(DIGITS, k=8))}"
 
     def submitted(self, generation: Generation) -> dict[str, Any]:
         asked = generation.asked
-        reserved = round(CREDITS_PER_SECOND[asked.resolution] * asked.video_seconds, 1)
+        reserved = round(CREDITS_PER_SECOND.get(asked.resolution, 9.0) * asked.video_seconds, 1)
         answer = self._task(generation, "pending", 0)
         answer["task_info"] = {
             "can_cancel": True,

@@ -77,10 +77,14 @@ class _Spoiling(_Rule):
 
 
 class SubmitRule(_Spoiling):
-    """`created` says whether the generation exists all the same; without it: only where the answer is not replaced."""
+    """`created` says whether the generation exists all the same; without it: only where the answer is not replaced.
+
+    `honours_key`: the same `Idempotency-Key` with the same body is answered by the request that there is.
+    """
 
     on: Literal["submit"]
     created: bool | None = None
+    honours_key: bool = False
 
     @property
     def creates(self) -> bool:

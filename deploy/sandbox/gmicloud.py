@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.sandbox import checks
+from deploy.sandbox import checks, permissive
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.generations import Asked, Generation, Outcome, Phase
 from deploy.sandbox.wire_format import Route, Wire
@@ -71,6 +71,8 @@ class GmiCloud(Wire):
             raise Refusal(400, "invalid_request", "the body must be an object with model and payload")
         checks.only(body, ("model", "payload"), "the request queue")
         name, payload = body.get("model"), body["payload"]
+        if permissive.is_other(name, MODELS):
+            return permissive.asked(str(name), payload, payload)
         model = MODELS.get(name) if isinstance(name, str) else None
         if model is None:
             raise Refusal(404, "not_found", "model not found, or you do not have access to it", param="model")

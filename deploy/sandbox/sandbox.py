@@ -69,7 +69,7 @@ class Sandbox:
             Fal(allow_loopback_callbacks=allow),
             Replicate(secret, allow_loopback_callbacks=allow),
         )
-        wires = {wire.name: wire for wire in (GmiCloud(), evolink, ApiMart(), *signing)}
+        wires = {wire.name: wire for wire in (GmiCloud(), evolink, ApiMart(allow_loopback_callbacks=allow), *signing)}
         self._desks = {name: Desk(wire, office) for name, wire in wires.items()}
         self._media = media.Media(self.generations, self.rules, self.clock)
         self._control = Control(office, self.history, self._timetable, wires, options.control_token)

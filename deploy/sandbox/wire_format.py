@@ -31,6 +31,7 @@ class Wire(Protocol):
     signer: Signer | None = None  # of its callbacks
     link_seconds: float = LINK_SECONDS
     retry_seconds: tuple[float, ...] = (1.0, 2.0, 4.0)  # after a callback that failed
+    retries_refused: bool = True  # also after one that was answered 4xx
     id_name: str = "id"  # of the request id, in a callback
     submit_status: int = 200
 

@@ -15,6 +15,30 @@ from tests.conftest import WaitUntil
 from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES
 
 GENERATION_SECONDS = 0.5
+OWN_MODELS = """
+provider = "apimart"
+
+[models."tomorrows-video-1"]
+answers_to = { tomorrow = "always" }
+source = "https://docs.example.com/tomorrows-video-1"
+read = 2026-12-01
+
+[models."tomorrows-video-1".fields]
+prompt = { type = "string", characters = 2000, required = true }
+first_frame = { wire = "image_urls[0]", type = "url" }
+duration = { wire = "seconds", type = "string_integer", values = [4, 8], default = 4 }
+resolution = { wire = "quality", type = "string", values = ["720p", "1080p"], default = "720p" }
+
+[models."tomorrows-video-1".extra]
+style = { type = "string", values = ["film", "anime"] }
+
+[[models."tomorrows-video-1".prices]]
+usd = "0.05"
+per = "second"
+source = "https://example.com/prices"
+read = 2026-12-01
+"""
+"""A model of a provider that is there, as a user adds it: no code."""
 START_SECONDS = 60
 
 
@@ -30,6 +54,7 @@ class System:
         self._user = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "CALLSHEET_CATALOGUE": str(own_models(home)),
             **{KEY_NAMES[name]: f"{name}-key-{secrets.token_hex(12)}" for name in PROVIDER_NAMES},
             **{f"{name.upper()}_BASE_URL": self.sandbox.base_url(name) for name in PROVIDER_NAMES},
         }
@@ -81,6 +106,13 @@ class System:
 
     def _stack(self, usual_ports: dict[str, int]) -> Stack:
         return Stack(self.data, env=self._user, tell=self.said.append, usual_ports=usual_ports)
+
+
+def own_models(home: Path) -> Path:
+    """The user's file of models."""
+    file = home / "models.toml"
+    file.write_text(OWN_MODELS)
+    return file
 
 
 @contextmanager

@@ -34,6 +34,7 @@ COMMANDS = {
     "pause": "worker.cli.pausing:pause",
     "resume": "worker.cli.pausing:resume",
     "restore": "worker.cli.restore:restore",
+    "models": "worker.cli.models:models",
     "metrics": "worker.cli.metrics:metrics",
     "doctor": "worker.cli.doctor:doctor",
 }

@@ -22,7 +22,7 @@ from worker.providers.base import Ask, CallbackTrust, Cancelled, EventKind, Prov
 from worker.providers.catalogue.entries import ProviderEntry
 from worker.providers.catalogue.files import shipped
 from worker.providers.http import ANSWER_BYTES, Api
-from worker.providers.model import IMAGE_FIELDS, LINK_LISTS, ModelRules, find_rules, model_names
+from worker.providers.model import IMAGE_FIELDS, LINK_LISTS, ModelRules, find_rules, similar
 from worker.providers.payload import is_echo, payload
 from worker.providers.reasons import reason_in
 from worker.providers.submit_errors import fetch_error
@@ -64,6 +64,7 @@ class Adapter(AnswerReader):
     balance_fields: tuple[str, ...] = ()  # where its answer tells what is left, as paths
     unlimited_fields: tuple[str, ...] = ()  # where it says that nothing limits it
     answer_bytes: int = ANSWER_BYTES
+    schema_path: str | None = None  # of a model's description, with {model}; None: there is none
 
     def __init__(self, api: Api, entry: ProviderEntry | None = None, *, verifier: Verifier | None = None) -> None:
         entry = entry or shipped()[self.name]
@@ -74,6 +75,7 @@ class Adapter(AnswerReader):
         self.about = entry.about
         self.models = entry.models
         self.refunds_failures = entry.about.failures_are_free
+        self.has_schemas = self.schema_path is not None
 
     @classmethod
     def verifier_of(cls, options: ProviderSettings, fetch: Fetch, now: Callable[[], float]) -> Verifier | None:  # noqa: ARG003
@@ -98,7 +100,9 @@ class Adapter(AnswerReader):
 
     def problems(self, spec: JobSpec) -> list[str]:
         rules = self.rules_for(spec)
-        return rules.problems(spec) if rules else [f"model: {self.name} has {', '.join(model_names(self.models))}"]
+        if rules is None:
+            return [f"model: there is no such model at {self.name}; {similar(spec.model, [self.models])}"]
+        return rules.problems(spec)
 
     def takes_data_uri(self, spec: JobSpec) -> bool:
         rules = self.rules_for(spec)
@@ -210,6 +214,11 @@ class Adapter(AnswerReader):
         ask: Ask = at_once,  # noqa: ARG002
     ) -> Iterator[ProviderEvent]:
         raise ProviderError(self.name, "no_list", "it has no list of requests")
+
+    def schema(self, rules: ModelRules) -> Mapping[str, Any]:
+        if self.schema_path is None:
+            raise ProviderError(self.name, "no_schema", "it describes its models nowhere but in its pages")
+        return self._learned(self.api.get(self.schema_path.format(model=quote(rules.wire_id, safe=""))))
 
     def fits(self, spec: JobSpec, event: ProviderEvent, *, begun_at: int) -> bool:
         rules = self.rules_for(spec)

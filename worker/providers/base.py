@@ -104,6 +104,7 @@ class Provider(Protocol):
     refunds_failures: bool  # whether a generation that fails costs nothing
     can_find: bool  # whether `find` knows a request by our own name for it
     can_list: bool  # whether `recent` can find a request whose id we never learned
+    has_schemas: bool  # whether `schema` tells how it describes a model itself
     models: Mapping[str, ModelRules]  # by the provider's own model name
 
     def rules_for(self, spec: JobSpec) -> ModelRules | None:
@@ -154,6 +155,9 @@ class Provider(Protocol):
 
     def cancel(self, request_id: str) -> Cancelled:
         """Ask the provider to stop a request (`can_cancel` only); a cancel that got no answer is `UNKNOWN`."""
+
+    def schema(self, rules: ModelRules) -> Mapping[str, Any]:
+        """The provider's own description of a model (`has_schemas` only); raises `ProviderError`."""
 
     @property
     def clock_ms(self) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from worker.errors import SpecError
 from worker.jobs.spec import PROBLEMS, JobSpec, parse_spec
-from worker.providers.model import ModelRules, model_names
+from worker.providers.model import ModelRules, similar
 
 
 class CanMake(Protocol):
@@ -50,7 +50,7 @@ def choose_provider(spec: JobSpec, providers: Mapping[str, CanMake], unread: Col
         if not against:
             return name, rules.name
         refusals.append(against)
-    raise SpecError(min(refusals, key=len, default=[_unknown_model(asked, providers)]))
+    raise SpecError(min(refusals, key=len, default=[_unknown_model(spec.model, asked, providers)]))
 
 
 def _readable_problems(
@@ -67,6 +67,8 @@ def _readable_problems(
     return []
 
 
-def _unknown_model(asked: Sequence[str], providers: Mapping[str, CanMake]) -> str:
-    known = "; ".join(f"{name} has {', '.join(model_names(providers[name].models))}" for name in asked)
-    return f"model: there is no such model here; {known or 'no provider is configured'}"
+def _unknown_model(model: str, asked: Sequence[str], providers: Mapping[str, CanMake]) -> str:
+    if not asked:
+        return "model: there is no such model here; no provider is configured"
+    where = "here" if len(asked) > 1 else f"at {asked[0]}"
+    return f"model: there is no such model {where}; {similar(model, [providers[name].models for name in asked])}"

@@ -23,6 +23,7 @@ class FieldType(StrEnum):
     URL_LIST = "url_list"
     STRING_INTEGER = "string_integer"  # a whole number within quotes
     SHOTS = "shots"  # a list of {"prompt": text, "duration": whole seconds}
+    NUMBERED_SHOTS = "numbered_shots"  # the same, each with its "index", from 1
 
 
 T = FieldType
@@ -42,7 +43,7 @@ TYPES: Mapping[str, frozenset[FieldType]] = {
     "watermark": frozenset({T.BOOLEAN, T.ON_OFF}),
     "seed": frozenset({T.INTEGER, T.STRING_INTEGER}),
     "cfg_scale": frozenset({T.NUMBER}),
-    "shots": frozenset({T.SHOTS}),
+    "shots": frozenset({T.SHOTS, T.NUMBERED_SHOTS}),
 }
 """The neutral fields that a model may or may not take, in the order in which they are told, with the types that each
 can have on the wire. The other fields of a spec are Callsheet's own."""
@@ -57,6 +58,7 @@ _PYTHON: Mapping[FieldType, tuple[type, ...]] = {
     T.ON_OFF: (bool,),
     T.URL_LIST: (list, tuple),
     T.SHOTS: (list, tuple),
+    T.NUMBERED_SHOTS: (list, tuple),
 }
 _WANTED: Mapping[FieldType, str] = {
     T.STRING: "text",
@@ -68,12 +70,16 @@ _WANTED: Mapping[FieldType, str] = {
     T.ON_OFF: "true or false",
     T.URL_LIST: "a list of https URLs",
     T.SHOTS: "a list of shots",
+    T.NUMBERED_SHOTS: "a list of shots",
 }
 _ENCODE: Mapping[FieldType, Callable[[Any], Any]] = {
     T.ON_OFF: lambda value: "on" if value else "off",
     T.STRING_INTEGER: str,
     T.URL_LIST: list,
     T.SHOTS: lambda shots: [{"prompt": shot.prompt, "duration": shot.seconds} for shot in shots],
+    T.NUMBERED_SHOTS: lambda shots: [
+        {"index": number, "prompt": shot.prompt, "duration": shot.seconds} for number, shot in enumerate(shots, 1)
+    ],
 }
 
 

@@ -79,6 +79,7 @@ class GmiCloud(Adapter):
     account_path = _REQUESTS
     account_query = MappingProxyType({"limit": "1"})
     refusals = REFUSALS
+    schema_path = "/api/v1/ie/requestqueue/apikey/models/{model}"
     answer_bytes = 6 * 1024 * 1024  # it echoes the payload, inline pictures and all
 
     def recent(self, spec: JobSpec, *, since: int = 0, ask: Ask = at_once) -> Iterator[ProviderEvent]:

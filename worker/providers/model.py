@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from worker.jobs.storyboard import render
@@ -22,6 +23,8 @@ ASKABLE = tuple(TYPES)
 """The fields that a model may or may not take; the others are Callsheet's own."""
 
 ALWAYS = "always"
+SIMILAR = 5
+"""Most names that are told to a caller whose model is not there."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,14 @@ def find_rules(models: Mapping[str, ModelRules], spec: JobSpec) -> ModelRules | 
 def _holds(condition: str, spec: JobSpec) -> bool:
     word, _, name = condition.partition(" ")
     return word == ALWAYS or (getattr(spec, name) is not None) == (word == "with")
+
+
+def similar(asked: str, models: Iterable[Mapping[str, ModelRules]]) -> str:
+    """Words for a caller whose model is not there: the names that are like *asked*, which is not repeated."""
+    known = sorted({name for each in models for name in model_names(each)})
+    close = get_close_matches(asked, known, SIMILAR, 0.5)
+    told = f"similar are {', '.join(close)}; " if close else ""
+    return f"{told}`callsheet models` lists all"
 
 
 def model_names(models: Mapping[str, ModelRules]) -> list[str]:

@@ -37,13 +37,18 @@ def payload(rules: ModelRules, spec: JobSpec, images: Mapping[str, str]) -> dict
 
 def is_echo(rules: ModelRules, spec: JobSpec, echoed: Mapping[str, Any]) -> bool:
     """Whether *echoed* is what a submit of *spec* sent; the provider may have filled in its defaults."""
-    return all(
-        _agrees(name, field, rules, spec, field.wire.get(echoed)) for name, field in rules.fields.items()
-    ) and all(
-        field.wire.get(echoed) == field.encoded(spec.extra[name])
-        for name, field in rules.extra.items()
-        if spec.extra and name in spec.extra
-    )
+    fields = rules.fields
+    asked = {name for name in fields if _asked(name, rules, spec) is not None}
+    shared = {(fields[name].wire.steps[0].name, fields[name].type) for name in asked}
+    for name, field in fields.items():
+        # frames and references may go to one list, which is not both
+        other = FieldType.URL if field.type is FieldType.URL_LIST else FieldType.URL_LIST
+        if name not in asked and field.type in URLS and (field.wire.steps[0].name, other) in shared:
+            continue
+        if not _agrees(name, field, rules, spec, field.wire.get(echoed)):
+            return False
+    extra = {name: value for name, value in (spec.extra or {}).items() if name in rules.extra}
+    return all(rules.extra[name].wire.get(echoed) == rules.extra[name].encoded(extra[name]) for name in extra)
 
 
 def _asked(name: str, rules: ModelRules, spec: JobSpec) -> Any:

@@ -11,11 +11,15 @@ from worker.providers.reasons import Reason
 MAYBE_BEHIND_A_PROXY = frozenset({408, 499})
 """4xx words that gateways also use when the server behind them was slow: no refusal."""
 
-NOT_EXECUTED = frozenset({"idempotency_in_progress", "idempotency_unavailable"})
+NOT_EXECUTED = frozenset({"idempotency_unavailable"})
 """The request was not executed and is to be sent again (docs.apimart.ai, grok-imagine-2.0-ext)."""
 
-INDETERMINATE = "idempotency_result_indeterminate"
-"""The same page: stop, keep the key, ask support."""
+EARLIER = {
+    "idempotency_in_progress": "in_progress",
+    "idempotency_key_reused": "key_reused",
+    "idempotency_result_indeterminate": "indeterminate",
+}
+"""The same page: not this request, but an earlier one under its key was or is being executed, or may have been."""
 
 TOO_EARLY = 425
 
@@ -34,8 +38,8 @@ def submit_error(
     is_sure = is_sure or ((is_error or status >= 500) and diagnosis.leaves_no_doubt(status, kind, reason))
     error: type[ProviderError] = UnconfirmedError
     code: str = f"http_{status}"
-    if INDETERMINATE in reason.codes:
-        code = "indeterminate"
+    if earlier := next((EARLIER[word] for word in reason.codes if word in EARLIER), None):
+        code = earlier
     elif NOT_EXECUTED.intersection(reason.codes) or status == TOO_EARLY:
         error, code = NotTakenError, "not_executed"
     elif is_sure:

@@ -139,6 +139,7 @@ CASES = [
 
 ASKED: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "evolink": lambda url: {"callback_url": url},
+    "apimart": lambda url: {"webhook": url},
     "replicate": lambda url: {"webhook": url, "webhook_events_filter": ["completed"]},
 }
 """What the body of a submit holds besides where a callback is asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,8 +74,8 @@ def test_an_unhappy_end_has_no_result(caller: Any, control: Any, outcome: str, h
         {"prompt": "x", "aspect_ratio": "21:9"},
         {"first_frame_image": IMAGE, "aspect_ratio": "21:9"},
         {"prompt": "x", "watermark": "true"},
-        {"prompt": "x", "webhook": "https://example.com/"},
-        {"prompt": "x", "model": "kling-3.0"},
+        {"prompt": "x", "callback_url": "https://example.com/"},
+        {"prompt": "x", "model": "Kling-3.0-Turbo"},
     ],
 )
 def test_a_wrong_body_is_refused(caller: Any, control: Any, fields: dict[str, Any]) -> None:
@@ -147,3 +148,79 @@ def test_the_balance_is_told(caller: Any, path: str) -> None:
 
 def test_an_unknown_task_is_404(caller: Any) -> None:
     assert caller.get("/apimart/v1/tasks/task_0123").status == 404
+
+
+def settled(control: Any, request_id: str, count: int) -> Callable[[], list[Any] | None]:
+    """Whether *count* deliveries about *request_id* have been answered; the deliveries."""
+
+    def look() -> list[Any] | None:
+        found = [item for item in control.history(request_id=request_id, kind="callback") if "taken" in item]
+        return found if len(found) >= count else None
+
+    return look
+
+
+def test_a_finished_task_is_told_flat_at_the_base_with_callback_appended(
+    caller: Any, control: Any, receiver: Any, wait_until: Callable[..., Any]
+) -> None:
+    request_id = caller.submit_apimart(prompt="a corgi", webhook=f"{receiver.url}/")
+
+    control.advance(60)
+
+    wait_until(settled(control, request_id, 1))
+    (arrived,) = receiver.received
+    assert arrived.path == "/callbacks/evolink/job-1/1/secret-token/callback"
+    assert arrived.body == {**caller.apimart(request_id), "cost": 0.5, "credits_cost": 5.0}
+
+
+def test_a_callback_comes_again_after_a_5xx_and_never_after_a_4xx(
+    caller: Any, control: Any, receiver: Any, wait_until: Callable[..., Any]
+) -> None:
+    receiver.statuses = [503, 404, 200]
+    request_id = caller.submit_apimart(prompt="a corgi", webhook=receiver.url)
+
+    control.advance(60)
+    wait_until(settled(control, request_id, 1))
+    control.advance(10)
+    wait_until(settled(control, request_id, 2))
+    control.advance(300)
+    told = caller.submit_apimart(prompt="another", webhook=receiver.url)
+    control.advance(60)
+    wait_until(settled(control, told, 1))
+
+    assert [item["status"] for item in control.history(kind="callback")] == [503, 404, 200]
+
+
+@pytest.mark.parametrize("base", ["https://example.com:8443/x", "http://10.0.0.1/x", "https://192.168.0.1/x", "x", 5])
+def test_an_address_that_is_not_allowed_is_dropped_without_a_word(caller: Any, control: Any, base: object) -> None:
+    request_id = caller.submit_apimart(prompt="a corgi", webhook=base)
+
+    control.advance(60)
+
+    assert caller.apimart(request_id)["status"] == "completed"
+    assert control.history(kind="callback") == []
+
+
+def test_the_same_key_and_body_are_one_request_only_where_keys_are_honoured(caller: Any, control: Any) -> None:
+    control.script({"on": "submit", "times": 1}, {"on": "submit", "honours_key": True, "times": 2})
+    key = {"Idempotency-Key": "job-1-1"}
+    body = {"model": MODEL, "prompt": "a corgi"}
+
+    first, again, other = (
+        caller.post(SUBMIT, sent, headers=key) for sent in (body, body, {**body, "prompt": "another"})
+    )
+    without = caller.post(SUBMIT, body, headers=key)
+
+    assert first.json() == again.json() != without.json()
+    assert (again.headers["Idempotency-Replayed"], other.status) == ("true", 409)
+    assert len(control.requests()) == 2
+
+
+def test_a_model_without_rules_here_is_taken_as_it_comes(caller: Any, control: Any) -> None:
+    body = {"model": "some-video-9", "size": "1:1", "duration": "8", "quality": "1080p", "anything": {"goes": [1]}}
+
+    request_id = caller.post(SUBMIT, body).json()["data"][0]["task_id"]
+
+    (request,) = control.requests()
+    assert request["request_id"] == request_id
+    assert request["model"] == "some-video-9"

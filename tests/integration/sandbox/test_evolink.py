@@ -68,7 +68,7 @@ def test_an_unhappy_end_is_failed_with_a_task_error(caller: Any, control: Any, o
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"model": "kling-v9"}, "model"),
+        ({"model": "Kling-v3-turbo-image-to-video"}, "model"),
         ({"aspect_ratio": "16:9"}, "aspect_ratio"),
         ({"quality": "4k"}, "quality"),
         ({"duration": "5"}, "duration"),

@@ -82,11 +82,12 @@ def test_a_named_provider_is_the_only_one_asked() -> None:
 
 
 def test_an_unknown_model_is_answered_by_what_there_is() -> None:
-    (told,) = problems("evolink,apimart", model="sora-9", prompt=WORDS)
-
-    assert told == (
-        "model: there is no such model here; evolink has kling-v3-turbo-image-to-video, kling-3.0-turbo; "
-        "apimart has kling-3.0-turbo"
+    assert problems("evolink,apimart", model="kling-3.1", prompt=WORDS) == (
+        "model: there is no such model here; similar are kling-3.0, kling-v3, kling-o3, kling-2.6, kling-3.0-turbo; "
+        "`callsheet models` lists all",
+    )
+    assert problems("evolink,apimart", model="\x1b[31m!", prompt=WORDS) == (
+        "model: there is no such model here; `callsheet models` lists all",
     )
 
 
@@ -184,7 +185,7 @@ def test_a_storyboard_stands_in_for_the_prompt_where_one_is_needed() -> None:
 
 
 def test_a_model_that_reads_no_storyboard_refuses_one() -> None:
-    told = problems(model="kling-3.0", first_frame=FRAME, shots=[{"seconds": 5, "prompt": "a"}])
+    told = problems("gmicloud", model="kling-3.0", first_frame=FRAME, shots=[{"seconds": 5, "prompt": "a"}])
 
     assert told[0].startswith("shots: is not taken by gmicloud kling-v3-image-to-video")
 
