@@ -222,7 +222,6 @@ def test_a_callback_signed_with_the_older_secret_is_taken(client: Client, lives:
         pytest.param(f"/callbacks/nobody/{JOB}/1/{token(SECRET, 'nobody', JOB, 1)}", id="an unknown provider"),
         pytest.param(f"/callbacks/Evolink/{JOB}/1/{TOKEN}", id="a provider in capitals"),
         pytest.param(path(provider="gmicloud"), id="a provider that never calls back"),
-        pytest.param(path(provider="apimart"), id="a provider whose callbacks are undocumented"),
         pytest.param(path("{0}:job"), id="a job id with a hash tag"),
         pytest.param(path("*"), id="a job id that is a pattern"),
         pytest.param(path("j" * 65), id="a job id too long"),
