@@ -86,7 +86,7 @@ def test_an_unknown_model_is_answered_by_what_there_is() -> None:
         "model: there is no such model here; similar are kling-3.0, kling-v3, kling-o3, kling-2.6, kling-3.0-turbo; "
         "`callsheet models` lists all",
     )
-    assert problems("evolink,apimart", model="\x1b[31m!", prompt=WORDS) == (
+    assert problems("evolink,apimart", model="0000!!", prompt=WORDS) == (
         "model: there is no such model here; `callsheet models` lists all",
     )
 
