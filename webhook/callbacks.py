@@ -44,7 +44,7 @@ from worker.logs import bound
 from worker.providers import event_json
 from worker.providers.answers import code_word
 from worker.providers.base import CallbackTrust, EventKind, Provider, ProviderEvent
-from worker.store import Arrival, Store
+from worker.store import Arrival, ArrivalWord, Store
 from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Receiver:
         fault: HTTPException | None = None,
         *,
         headers: Mapping[str, str] = NO_HEADERS,
-    ) -> str:
+    ) -> ArrivalWord:
         """Store one arrival durably, and return the store's word for it.
 
         *body* is as it came, byte by byte: it may be signed. *fault* is an error of the request around it. The job has

@@ -17,7 +17,7 @@ from worker.jobs.timing import DAY, ms
 from worker.messaging.results import GENERATE, capture
 from worker.providers.choice import choose_provider, read_spec
 from worker.settings.settings import Settings
-from worker.store import Store, connect
+from worker.store import Fields, Store, connect
 from worker.store.lists import score
 
 SECRET = "a-callback-secret-of-enough-length"
@@ -117,7 +117,9 @@ def _make_template(store: Store, redis_url: str) -> None:
     claim = store.due.claim(TEMPLATE, states=(JobState.ACCEPTED,), lease_ms=HOUR_MS)
     assert claim is not None
     store.attempts.begin(claim, notes={"begun_at": str(claim.now)})
-    usage = {"usage": json.dumps({"billing_rule": "per_second", "credits_reserved": 0.6, "estimated_cost": 0.084})}
+    usage: Fields = {
+        "usage": json.dumps({"billing_rule": "per_second", "credits_reserved": 0.6, "estimated_cost": 0.084})
+    }
     store.attempts.bind(
         TEMPLATE,
         attempt=1,
@@ -129,5 +131,5 @@ def _make_template(store: Store, redis_url: str) -> None:
     )
     claim = store.due.claim(TEMPLATE, states=(JobState.SUBMITTED,), lease_ms=HOUR_MS)
     assert claim is not None
-    notes = {"polls": "1", "failures": "0", "waiting_for": "evolink: processing"}
+    notes: Fields = {"polls": "1", "failures": "0", "waiting_for": "evolink: processing"}
     store.due.rest(claim, due_in_ms=HOUR_MS, facts={"progress": "40"}, notes=notes)

@@ -15,7 +15,7 @@ import redis
 from deploy.local.valkey import Valkey, server_binary
 from worker.jobs.job import Link, Video, videos_json
 from worker.jobs.states import JobState
-from worker.store import Store, connect
+from worker.store import Fields, Store, connect
 
 pytestmark = [pytest.mark.timeout(900)]
 
@@ -73,7 +73,7 @@ def live(store: Store) -> None:
         )
         links = (Link("https://x.example/1.mp4"),)
         store.jobs.move(job_id, S.GENERATED, attempt=1, path="callback", links=links)
-        facts = {"videos": videos_json((video,))}
+        facts: Fields = {"videos": videos_json((video,))}
         reply = store.jobs.move(job_id, S.ARCHIVED, attempt=1, path="callback", facts=facts)
         assert reply.job is not None
         store.jobs.delivered(job_id, ver=reply.job.ver, outputs="result", rest_in_ms=0)

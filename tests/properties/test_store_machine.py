@@ -31,7 +31,9 @@ from tests.properties.store_model import RETENTION, Event, Model, Record
 from worker.jobs.job import Job, JobError
 from worker.jobs.notification import Tries
 from worker.jobs.states import RETRIES, SOURCES, JobState
-from worker.store import Claim, Reply, Store, connect
+from worker.store import Claim, Fields, Reply, Store, connect
+from worker.store.jobs import Outputs
+from worker.store.notifications import Outcome
 
 S = JobState
 JOBS = ("job-1", "job-2")
@@ -114,7 +116,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=claims, client=clients, due_in_ms=st.sampled_from([0, 5_000, 3_600_000]), progress=st.integers(0, 100))
     def rest(self, claim: Claim, client: int, due_in_ms: int, progress: int) -> None:
-        facts = {"progress": str(progress)}
+        facts: Fields = {"progress": str(progress)}
         reply = self.stores[client].due.rest(claim, due_in_ms=due_in_ms, facts=facts)
         assert reply.word == self.model.rest(
             claim.job.id, claim.token, due_in_ms, progress, self.now, attempt=claim.job.attempt
@@ -271,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
         outputs=st.sampled_from(["result", "manifest", ""]),
         behind=st.sampled_from([0, 0, 1]),
     )
-    def delivered(self, job_id: str, client: int, outputs: str, behind: int) -> None:
+    def delivered(self, job_id: str, client: int, outputs: Outputs, behind: int) -> None:
         ver = self.model.jobs[job_id].ver - behind
         reply = self.stores[client].jobs.delivered(job_id, ver=ver, outputs=outputs, rest_in_ms=60_000)
         assert reply.word == self.model.delivered(job_id, ver, outputs, 60_000, self.now)
@@ -283,7 +285,7 @@ class StoreMachine(RuleBasedStateMachine):
         behind=st.sampled_from([0, 0, 1]),
         wait_ms=st.sampled_from([5_000, 4 * 3_600_000, 9 * 3_600_000]),
     )
-    def notify(self, claim: Claim, client: int, outcome: str, behind: int, wait_ms: int) -> None:
+    def notify(self, claim: Claim, client: int, outcome: Outcome, behind: int, wait_ms: int) -> None:
         self._notify(claim.job.id, client, outcome, behind, wait_ms, claim.token)
 
     @rule(job_id=jobs, client=clients, behind=st.sampled_from([0, 0, 1]))
@@ -398,7 +400,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert job is not None
         return replace(job, ver=job.ver - behind)
 
-    def _notify(self, job_id: str, client: int, outcome: str, behind: int, wait_ms: int, token: str) -> None:
+    def _notify(self, job_id: str, client: int, outcome: Outcome, behind: int, wait_ms: int, token: str) -> None:
         job = self._read(job_id, behind)
         reply = self.stores[client].notifications.notified(
             job,
@@ -414,13 +416,13 @@ class StoreMachine(RuleBasedStateMachine):
     def _move(self, job_id: str, to: JobState, client: int, *, attempt: int, stage: str = "", **asked: object) -> Reply:
         error = JobError(stage, "code", "message") if stage else None
         arguments = {**asked, "look_until": asked.get("look_until") or None}
-        reply = self.stores[client].jobs.move(job_id, to, attempt=attempt, path="test", error=error, **arguments)  # type: ignore[arg-type]
+        reply = self.stores[client].jobs.move(job_id, to, attempt=attempt, path="poll", error=error, **arguments)  # type: ignore[arg-type]
         assert reply.word == self.model.move(job_id, to, self.now, attempt=attempt, stage=stage, **asked)  # type: ignore[arg-type]
         return reply
 
     def _bind(self, job_id: str, request_id: str, client: int, due_in_ms: int, *, attempt: int) -> Reply:
         reply = self.stores[client].attempts.bind(
-            job_id, attempt=attempt, provider="p", request_id=request_id, path="test", due_in_ms=due_in_ms
+            job_id, attempt=attempt, provider="p", request_id=request_id, path="poll", due_in_ms=due_in_ms
         )
         assert reply.word == self.model.bind(job_id, request_id, self.now, attempt=attempt, due_in_ms=due_in_ms)
         return reply

@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from worker.errors import UnknownLayoutError
-from worker.jobs.states import FINAL, JobState
+from worker.jobs.states import FINAL, JobState, MovePath
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SCHEMA_VERSION = 1
@@ -120,7 +120,7 @@ class Job:
     place: str = ""  # where it stands in its provider's line, while it does
     waited_until: int | None = None  # when the POST that it waited there for was begun
     call: str = ""  # a callback that nobody has looked at
-    path: str = ""  # how the current state came: submit, callback, poll, sweep, operator
+    path: MovePath = ""  # how the current state came
     generated_by: str = ""  # how the video was learned of: callback or poll
     lease: str = ""
     lease_until: int | None = None
@@ -236,7 +236,7 @@ class Job:
             place=record.get("place", ""),
             waited_until=_instant(record, "waited_until"),
             call=record.get("call", ""),
-            path=record.get("path", ""),
+            path=cast("MovePath", record.get("path", "")),
             lease=record.get("lease", ""),
             lease_until=_instant(record, "lease_until"),
             leased_at=_instant(record, "leased_at"),

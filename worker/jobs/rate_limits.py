@@ -10,11 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from worker.jobs.durations import moment
 
 MILLION = 1_000_000
+
+
+Verdict = Literal["answered", "failed", "locked_out"]
+"""What a request's end says of its provider: it answers; it fails (of such the breaker opens when there are many);
+it refuses everybody (of these one opens it)."""
 
 
 class Operation(StrEnum):

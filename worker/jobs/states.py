@@ -7,6 +7,10 @@ names and the two cannot disagree (design section 3).
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+MovePath = Literal["submit", "callback", "poll", "sweep", "operator", ""]
+"""How a move came about; empty: a record does not tell."""
 
 
 class JobState(StrEnum):

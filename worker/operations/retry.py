@@ -16,7 +16,7 @@ from worker.jobs.job import Job
 from worker.jobs.states import RETRIES, UNPAID, JobState
 from worker.operations.outcome import Outcome, Pays, checked_id, found, price
 from worker.services import Services
-from worker.store import Reply
+from worker.store import Fields, Reply, Word
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def run(
         )
     else:
         # the end that the old link had says nothing about a fresh one
-        notes = {"link_expires_at": ""} if way is JobState.GENERATED else {}
+        notes: Fields = {"link_expires_at": ""} if way is JobState.GENERATED else {}
         reply = services.store.jobs.move(
             job_id, way, attempt=job.attempt, path="operator", notes=notes, detail="retried by an operator", by=by
         )
@@ -139,7 +139,7 @@ def _for_free(job: Job, way: JobState) -> str:
     return f"its video is archived again, with fresh links of {job.provider}; nothing is paid for that"
 
 
-def _undone(job: Job, word: str) -> Outcome:
+def _undone(job: Job, word: Word) -> Outcome:
     """The outcome for a job that stays as it is."""
     if word == "paid":
         code = "may_be_paid"

@@ -10,7 +10,7 @@ from typing import Any
 from worker.guard.text import clean
 from worker.jobs.durations import iso
 from worker.jobs.job import Job
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.store import StoredEvent, TimelineEntry
 
 STATUS_CHARACTERS = 40
@@ -24,7 +24,7 @@ class Happening:
     at: int
     kind: str
     words: str
-    path: str = ""
+    path: MovePath = ""
     attempt: int = 1
     actor: str = ""
     reason: str = ""

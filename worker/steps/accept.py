@@ -18,7 +18,7 @@ from worker.jobs.spec import JobSpec
 from worker.providers.choice import choose_provider, read_spec
 from worker.providers.model import ModelRules
 from worker.services import Services
-from worker.store import Reply
+from worker.store import Fields, Reply
 from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -84,13 +84,13 @@ def _record(
 ) -> Reply:
     cost = rules.cost(spec)
     begins_at = order_terms.instant(spec.not_before) if spec.not_before else None
-    facts = {
-        "cost": json.dumps(cost, separators=(",", ":")) if cost else None,
-        "kind": rules.kind(spec),
-        "tenant": spec.tenant,
+    facts: Fields = {
+        "cost": json.dumps(cost, separators=(",", ":")) if cost else "",
+        "kind": rules.kind(spec) or "",
+        "tenant": spec.tenant or "",
         "batch": batch,
-        "give_up_after": None if spec.give_up_after is None else str(spec.give_up_after),
-        "not_before": None if begins_at is None else str(begins_at),
+        "give_up_after": "" if spec.give_up_after is None else str(spec.give_up_after),
+        "not_before": "" if begins_at is None else str(begins_at),
     }
     return services.store.jobs.accept(
         job_id,
@@ -100,7 +100,7 @@ def _record(
         model=rules.name,
         request=request,
         due_in_ms=0 if begins_at is None else services.timing.rest_ms(services.store.clock.now(), begins_at),
-        facts={name: value for name, value in facts.items() if value},
+        facts=facts,
         notifies=services.notifications.wants(spec.notify_url),
     )
 

@@ -13,6 +13,7 @@ from worker.jobs import manifest
 from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.manifest import Restorable
+from worker.jobs.states import MovePath
 from worker.services import Services
 from worker.steps import Step
 from worker.store import Reply
@@ -34,7 +35,7 @@ def look(job: Job, begun_at: int, services: Services) -> Step | None:
     return None
 
 
-def adopt(job: Job, told: Restorable, services: Services, *, path: str, by: Actor | None = None) -> Reply:
+def adopt(job: Job, told: Restorable, services: Services, *, path: MovePath, by: Actor | None = None) -> Reply:
     """Record the videos of a manifest of the same spec as the job's; the words are `Store.manifests.adopt`'s."""
     reply = services.store.manifests.adopt(job, told, path=path, by=by)
     log.info("job.adopted", extra={"job_id": job.id, "outcome": reply.word})

@@ -24,14 +24,14 @@ from worker.errors import (
     StoreError,
 )
 from worker.jobs.job import Job, JobError, rows_json
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.jobs.timing import ARCHIVING, ms
 from worker.jobs.wait_codes import WaitCode
 from worker.services import Services
 from worker.steps import Step
 from worker.steps.copy_videos import Copied, copy_generated, find_copied
 from worker.steps.lease import Lease
-from worker.store import Claim
+from worker.store import Claim, Fields
 from worker.store.counters import Counter
 from worker.store.metrics import Histogram
 
@@ -110,7 +110,7 @@ def _no_film(claim: Claim, copied: Copied, services: Services) -> Step | None:
     return _fail(claim, "not_video", message, copied, services, path=claim.job.path)
 
 
-def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Services, *, path: str) -> Step | None:
+def _fail(claim: Claim, code: str, message: str, copied: Copied, services: Services, *, path: MovePath) -> Step | None:
     reply = services.store.jobs.move(
         claim.job.id,
         JobState.FAILED,
@@ -132,7 +132,7 @@ def make_room(claim: Claim, services: Services, err: SlowDownloadError) -> None:
     services.store.due.rest(claim, due_in_ms=0, notes={"waiting_for": f"a place to archive: {err}"[:200]}, behind=True)
 
 
-def finish(job: Job, copied: Copied, services: Services, *, path: str) -> Step | None:
+def finish(job: Job, copied: Copied, services: Services, *, path: MovePath) -> Step | None:
     """Record that the films are in the bucket; a fact, whoever holds the lease by now."""
     reply = services.store.jobs.move(
         job.id,
@@ -171,7 +171,7 @@ def not_now(claim: Claim, services: Services, err: DownloadError | BucketError) 
     services.store.counters.add(Counter.ARCHIVE_RETRIES)
     log.warning("archive.postponed", extra={"job_id": job.id, "reason": str(err)})
     delay = services.timing.archive_retry_seconds(job, claim.now, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
+    notes: Fields = {"failures": str(job.failures + 1), "waiting_for": f"another try to archive: {err}"[:200]}
     if isinstance(err, BucketError):
         notes["waits"] = str(WaitCode.BUCKET)
     if failing_since is not None:
@@ -212,7 +212,7 @@ def _verdict(claim: Claim, services: Services, err: DownloadError | BucketError)
         # without a look at the bucket there is no verdict
         delay = services.timing.retry_seconds(job.failures, services.rng)
         words = f"the bucket to answer: {unknown}"[:200]
-        notes = {"failures": str(job.failures + 1), "waiting_for": words, "waits": str(WaitCode.BUCKET)}
+        notes: Fields = {"failures": str(job.failures + 1), "waiting_for": words, "waits": str(WaitCode.BUCKET)}
         services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
         return None
     if copied.videos:

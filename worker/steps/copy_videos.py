@@ -30,6 +30,7 @@ from worker.providers.base import EventKind
 from worker.services import Services
 from worker.steps import provider_turns
 from worker.steps.lease import Lease
+from worker.store import Fields
 from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,10 @@ class Copied:
     videos: tuple[Video, ...]
     ignored: tuple[IgnoredLink, ...] = ()
 
-    def facts(self, job: Job, services: Services) -> dict[str, str]:
+    def facts(self, job: Job, services: Services) -> Fields:
         """The facts for the record, with the films' differences from *job*'s order; those are counted, too."""
         spec = parse_spec(json.loads(services.store.history.spec_json(job.id) or "{}"))
-        facts = {"videos": videos_json(self.videos)}
+        facts: Fields = {"videos": videos_json(self.videos)}
         if self.ignored or job.ignored:
             facts["ignored"] = rows_json(self.ignored)
         if differs := differences(spec, self.videos):

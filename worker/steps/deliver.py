@@ -8,6 +8,7 @@ pending whose video may still come (`revisit.py`).
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 from worker.errors import BucketError, ResultError
 from worker.jobs import notification
@@ -19,7 +20,8 @@ from worker.jobs.states import FINAL
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step
-from worker.store import Claim
+from worker.store import Claim, Fields
+from worker.store.jobs import Outputs
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ def _is_recorded(claim: Claim, delivered: str, services: Services) -> bool:
     """Mark as delivered what was made of the claimed record; False when that has moved on, so it is still pending."""
     rest_in_ms = ms(services.timing.look_again_seconds)
     reply = services.store.jobs.delivered(
-        claim.job.id, ver=claim.job.ver, outputs=delivered, rest_in_ms=rest_in_ms, lease=claim.token
+        claim.job.id, ver=claim.job.ver, outputs=cast("Outputs", delivered), rest_in_ms=rest_in_ms, lease=claim.token
     )
     return reply.word != "late"
 
@@ -96,7 +98,7 @@ def _is_recorded(claim: Claim, delivered: str, services: Services) -> bool:
 def _postpone(claim: Claim, services: Services, reason: str) -> None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
+    notes: Fields = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
     services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
 
 

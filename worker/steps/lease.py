@@ -18,7 +18,7 @@ from worker.errors import LeaseLostError, SlowDownloadError, StoreError
 from worker.jobs.durations import span
 from worker.jobs.timing import ms
 from worker.services import Services
-from worker.store import Claim
+from worker.store import Claim, Fields
 from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Lease:
             log.error("step.stalled", extra={"job_id": job.id, "reason": reason})
             self._on_stall()
         delay = services.timing.retry_seconds(job.failures, services.rng)
-        notes = {
+        notes: Fields = {
             "failures": str(job.failures + 1),
             "waiting_for": f"another try: {reason}, so the last one was given up",
         }

@@ -21,6 +21,7 @@ from worker.services import Services
 from worker.steps import Step
 from worker.store import Claim, Reply
 from worker.store.counters import Counter
+from worker.store.notifications import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def _record(claim: Claim, delivery: Delivery, services: Services) -> Reply:
     return reply
 
 
-def _planned(job: Job, delivery: Delivery, now: int, services: Services) -> tuple[Tries | None, str]:
+def _planned(job: Job, delivery: Delivery, now: int, services: Services) -> tuple[Tries | None, Outcome]:
     """The tries so far with the next one, and the outcome in the store's words."""
     if delivery.is_delivered:
         return None, "delivered"
@@ -100,7 +101,7 @@ def _planned(job: Job, delivery: Delivery, now: int, services: Services) -> tupl
     return (None, "dead") if wait is None else (Tries(count, first_at, now + ms(wait)), "again")
 
 
-def _tell(job: Job, delivery: Delivery, outcome: str, services: Services) -> None:
+def _tell(job: Job, delivery: Delivery, outcome: Outcome, services: Services) -> None:
     """A line in the log, and the counters."""
     facts = {"job_id": job.id, "ver": job.ver, "status": delivery.status, "ms": delivery.milliseconds}
     if outcome == "delivered":

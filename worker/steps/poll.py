@@ -18,7 +18,7 @@ from worker.jobs.error_codes import UNUSABLE, ErrorCode
 from worker.jobs.job import Job, JobError
 from worker.jobs.rate_limits import Operation
 from worker.jobs.spec import words_in
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.jobs.timing import ms
 from worker.jobs.wait_codes import WaitCode
 from worker.providers import event_json
@@ -26,7 +26,7 @@ from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
 from worker.settings.settings import KEY_NAMES
 from worker.steps import Step, provider_turns, reconcile
-from worker.store import Claim
+from worker.store import Claim, Fields
 from worker.store.counters import Counter
 from worker.store.metrics import Histogram
 
@@ -97,7 +97,7 @@ def _judge(claim: Claim, heard: Sequence[ProviderEvent], event: ProviderEvent, s
     return any(told.kind is event.kind for told in heard)
 
 
-def _apply(claim: Claim, event: ProviderEvent, path: str, services: Services) -> Step | None:
+def _apply(claim: Claim, event: ProviderEvent, path: MovePath, services: Services) -> Step | None:
     """Move the claimed job by what its provider said of it."""
     if event.kind is EventKind.GENERATED:
         return _generated(claim.job, event, services, path)
@@ -106,7 +106,7 @@ def _apply(claim: Claim, event: ProviderEvent, path: str, services: Services) ->
     return _pending(claim, event, services)
 
 
-def _generated(job: Job, event: ProviderEvent, services: Services, path: str) -> Step | None:
+def _generated(job: Job, event: ProviderEvent, services: Services, path: MovePath) -> Step | None:
     reply = services.store.jobs.move(
         job.id,
         JobState.GENERATED,
@@ -122,7 +122,7 @@ def _generated(job: Job, event: ProviderEvent, services: Services, path: str) ->
     return Step.ARCHIVE if reply.applied else None
 
 
-def _callback_in_ms(job: Job, path: str, services: Services) -> int | None:
+def _callback_in_ms(job: Job, path: MovePath, services: Services) -> int | None:
     """Until when a callback is awaited that tells what a poll has found; None: none is, or it came."""
     provider = services.providers.get(job.provider)
     if path != "poll" or job.state is not JobState.SUBMITTED or provider is None:
@@ -130,7 +130,7 @@ def _callback_in_ms(job: Job, path: str, services: Services) -> int | None:
     return ms(MISSED_SECONDS) if services.gets_callbacks(provider) else None
 
 
-def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
+def _learn(job: Job, path: MovePath, moved: Job | None, services: Services) -> None:
     """Keep how long the generation took, for the first poll of the next; a figure that can be missed."""
     services.store.metrics.observe(Histogram.GENERATION_POLLS, job.provider, job.polls + 1)
     if job.submitted_at is None or moved is None:
@@ -145,7 +145,7 @@ def _learn(job: Job, path: str, moved: Job | None, services: Services) -> None:
         log.warning("timing.unlearned", extra={"job_id": job.id, "reason": str(err)})
 
 
-def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -> Step | None:
+def _failed(claim: Claim, event: ProviderEvent, services: Services, path: MovePath) -> Step | None:
     """Believe that the generation has failed; for a day the provider is still asked, slowly: some finish it later."""
     job = claim.job
     hide = _prompts(job, services)
@@ -156,7 +156,7 @@ def _failed(claim: Claim, event: ProviderEvent, services: Services, path: str) -
     return _fail(claim, JobError("generate", code, told, event.provider_code), services, path, _usage(event))
 
 
-def _fail(claim: Claim, error: JobError, services: Services, path: str, facts: dict[str, str]) -> Step | None:
+def _fail(claim: Claim, error: JobError, services: Services, path: MovePath, facts: Fields) -> Step | None:
     job = claim.job
     reply = services.store.jobs.move(
         job.id,
@@ -191,7 +191,7 @@ def _prompts(job: Job, services: Services) -> list[str]:
 
 def _pending(claim: Claim, event: ProviderEvent, services: Services) -> Step | None:
     job, status = claim.job, event.status
-    notes: dict[str, str] = {}
+    notes: Fields = {}
     if event.kind is EventKind.UNKNOWN:
         status = clean(status, hide=_prompts(job, services))
         seen = {"job_id": job.id, "provider": job.provider, "status": status}
@@ -274,7 +274,8 @@ def _try_later(
         delay = services.timing.look_again_seconds
     else:
         delay = services.timing.retry_seconds(job.failures, services.rng, retry_after)
-    notes = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waiting_for": reason, "waits": str(waits)}
+    notes: Fields = {"polls": str(job.polls + 1), "failures": str(job.failures + 1), "waits": str(waits)}
+    notes["waiting_for"] = reason
     services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
     return None
 
@@ -292,5 +293,5 @@ def _waited_seconds(claim: Claim) -> float:
     return max(0.0, (claim.now - since) / 1000)
 
 
-def _usage(event: ProviderEvent) -> dict[str, str]:
+def _usage(event: ProviderEvent) -> Fields:
     return {"usage": json.dumps(event.usage)} if event.usage else {}

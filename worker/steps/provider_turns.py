@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, RefusedError, StoreError
 from worker.jobs.error_codes import ErrorCode
-from worker.jobs.rate_limits import Limits, Operation, Permit, Place, Refusal, in_words
+from worker.jobs.rate_limits import Limits, Operation, Permit, Place, Refusal, Verdict, in_words
 from worker.jobs.timing import ms
 from worker.jobs.wait_codes import OF_REFUSAL
 from worker.providers.diagnosis import LOCKS_OUT
 from worker.services import Services
-from worker.store import Claim
+from worker.store import Claim, Fields
 from worker.store.counters import Counter
 from worker.store.metrics import Histogram
 
@@ -57,7 +57,7 @@ def wait_in_line(
     since = 0 if is_urgent else (job.refused_at or job.accepted_at) if op is Operation.SUBMIT else claim.now
     seconds = services.timing.in_line_seconds * services.rng.uniform(0.9, 1.1)
     due_in_ms = services.timing.wait_ms(job, claim.now, seconds) if op is Operation.SUBMIT else ms(seconds)
-    notes = {"waiting_for": reason, "waits": str(OF_REFUSAL[why])}
+    notes: Fields = {"waiting_for": reason, "waits": str(OF_REFUSAL[why])}
     services.store.due.rest(claim, due_in_ms=due_in_ms, notes=notes, waits=Place(op, since))
     log.info("job.lined_up", extra={"job_id": job.id, "reason": reason})
 
@@ -81,6 +81,7 @@ def failed(job_id: str, limits: Limits, op: Operation, services: Services, err: 
     """Report what the provider's answer, or its silence, says of the provider."""
     asked_seconds = err.retry_after or (PAUSE_SECONDS if err.code == ErrorCode.RATE_LIMITED else 0.0)
     hold_seconds = min(MOST_HOLD_SECONDS, asked_seconds)
+    outcome: Verdict
     if is_locked_out(err):
         outcome = "locked_out"
     elif isinstance(err, RefusedError | NoSuchRequestError) or (err.status is not None and 400 <= err.status < 500):
@@ -110,7 +111,7 @@ def _begun(job_id: str, limits: Limits, permit: Permit, services: Services, requ
 
 
 def _report(
-    job_id: str, limits: Limits, op: Operation, services: Services, outcome: str, *, why: str = "", hold_ms: int = 0
+    job_id: str, limits: Limits, op: Operation, services: Services, outcome: Verdict, *, why: str = "", hold_ms: int = 0
 ) -> None:
     """Tell the store; what it cannot hear now is not worth failing a job for."""
     try:

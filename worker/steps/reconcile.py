@@ -28,7 +28,7 @@ from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
 from worker.steps import Step, adopt, provider_turns, rollback_guard
 from worker.steps.submit_images import as_sent
-from worker.store import Claim
+from worker.store import Claim, Fields
 from worker.store.counters import Counter
 
 T = TypeVar("T")
@@ -213,7 +213,7 @@ def _bound(job: Job, event: ProviderEvent, services: Services) -> bool:
     if reply.applied and reply.job is not None:
         log.info("request.bound", extra={"job_id": job.id, "request_id": event.request_id})
         services.results.started(reply.job)
-    return reply.word in ("applied", "repeat")
+    return reply.holds
 
 
 def _begun_at(job: Job, begun: Begun | None = None) -> int:
@@ -274,6 +274,6 @@ def _rest(
         left = timing.unconfirmed_deadline_seconds - (claim.now - _begun_at(job)) / 1000
         delay = left + 1 if left > 0 else timing.retry_seconds(job.failures, services.rng)
     waiting_for = f"{job.provider} to tell whether it took the request{f' (its list: {trouble})' if trouble else ''}"
-    notes = {"failures": str(job.failures + 1), "waiting_for": waiting_for}
+    notes: Fields = {"failures": str(job.failures + 1), "waiting_for": waiting_for}
     services.store.due.rest(claim, due_in_ms=ms(max(delay, asked_to_wait)), notes=notes)
     return None

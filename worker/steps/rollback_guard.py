@@ -16,7 +16,7 @@ import secrets
 from worker.bucket.intents import Begun
 from worker.jobs.actor import Actor
 from worker.jobs.job import Job
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.jobs.timing import ms
 from worker.services import Services
 from worker.steps import Step, submit_report
@@ -54,7 +54,7 @@ def rule_out(job: Job, services: Services, ended: str) -> Begun | None:
             return None
 
 
-def recover(job: Job, begun: Begun, services: Services, *, path: str, lease: str | None = None) -> Step | None:
+def recover(job: Job, begun: Begun, services: Services, *, path: MovePath, lease: str | None = None) -> Step | None:
     """Move a job on by what the bucket knows of it and Redis has lost."""
     detail = "the bucket knows of a POST that Redis has lost"
     step = believe(job, begun, services, detail, path=path, lease=lease)
@@ -65,7 +65,7 @@ def recover(job: Job, begun: Begun, services: Services, *, path: str, lease: str
 
 
 def believe(
-    job: Job, begun: Begun, services: Services, detail: str, *, path: str, lease: str | None = None
+    job: Job, begun: Begun, services: Services, detail: str, *, path: MovePath, lease: str | None = None
 ) -> Step | None:
     """Bind the job's request, end its attempt, or look for the request: as *begun* says. None: the job has moved on."""
     if begun.ended:
@@ -116,7 +116,7 @@ def bind(job: Job, begun: Begun, services: Services, by: Actor | None = None) ->
 
 
 def unconfirm(
-    job: Job, begun: Begun | None, services: Services, detail: str, *, path: str, lease: str | None = None
+    job: Job, begun: Begun | None, services: Services, detail: str, *, path: MovePath, lease: str | None = None
 ) -> Step | None:
     """Look for the job's request instead of sending another, by the time at which *begun* was begun."""
     begun_at = begun.at if begun else None

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import cast
+from typing import Unpack, cast
 
 from worker.bucket.intents import Begun
 from worker.errors import BucketError, NotTakenError, ProviderError, RefusedError, StoreError
@@ -23,7 +23,7 @@ from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits, Operation, Refusal, in_words
 from worker.jobs.spec import JobSpec, parse_spec
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.jobs.timing import ms
 from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Provider, Submission
@@ -31,7 +31,7 @@ from worker.services import Services
 from worker.settings.settings import KEY_NAMES
 from worker.steps import Step, provider_turns, rollback_guard, submit_report
 from worker.steps.submit_images import resolve_images
-from worker.store import Claim, Reply
+from worker.store import Claim, Fields, Reply
 from worker.store.metrics import Outcome
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def _abandoned(claim: Claim, services: Services) -> Step | None:
     return _unsent(claim, job, services, path="sweep")
 
 
-def _unsent(claim: Claim, job: Job, services: Services, *, path: str) -> Step | None:
+def _unsent(claim: Claim, job: Job, services: Services, *, path: MovePath) -> Step | None:
     """No process has sent this try, and by the bucket none can: another one follows."""
     reply = services.store.jobs.move(
         job.id,
@@ -253,10 +253,15 @@ def _outcome(err: ProviderError) -> Outcome:
     return Outcome.REFUSED if isinstance(err, RefusedError) else Outcome.UNCONFIRMED
 
 
-def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, **more: str) -> Step | None:
+def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, /, **more: Unpack[Fields]) -> Step | None:
     job = claim.job
     delay = services.timing.retry_seconds(job.failures, services.rng)
-    notes = {"failures": str(job.failures + 1), "waiting_for": reason[:200], "waits": str(waits), **more}
+    notes: Fields = {
+        "failures": str(job.failures + 1),
+        "waiting_for": reason[:200],
+        "waits": str(waits),
+        **(more or {}),
+    }
     services.store.due.rest(claim, due_in_ms=services.timing.wait_ms(job, claim.now, delay), notes=notes)
     log.warning("submit.postponed", extra={"job_id": job.id, "reason": reason})
     return None

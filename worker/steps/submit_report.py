@@ -18,13 +18,13 @@ from worker.errors import BucketError, NotTakenError, ProviderError, RefusedErro
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError
 from worker.jobs.spec import JobSpec
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.jobs.timing import ms
 from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Submission
 from worker.services import Services
 from worker.steps import Step, provider_turns
-from worker.store import Reply
+from worker.store import Fields, Reply
 from worker.store.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -150,9 +150,10 @@ def _first_poll_seconds(job: Job, services: Services, submission: Submission, sp
 def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
     """The provider surely does not have it: the job is sent again later, unless a later try is under way."""
     delay = services.timing.retry_seconds(job.try_no, services.rng, err.retry_after)
-    # behind all others in the line: the next probe is another job's
-    refused_at = {"refused_at": str(services.store.clock.now())} if provider_turns.is_locked_out(err) else {}
     waiting_for = f"{job.provider} to take it ({err.code}: {err.detail})"[:WAITING_CHARACTERS]
+    notes: Fields = {"waiting_for": waiting_for, "waits": str(WaitCode.PROVIDER)}
+    if provider_turns.is_locked_out(err):  # behind all others in the line: the next probe is another job's
+        notes["refused_at"] = str(services.store.clock.now())
     services.store.jobs.move(
         job.id,
         JobState.ACCEPTED,
@@ -160,7 +161,7 @@ def not_taken(job: Job, services: Services, err: ProviderError) -> Step | None:
         try_no=job.try_no,
         path="submit",
         due_in_ms=ms(delay),
-        notes={"waiting_for": waiting_for, "waits": str(WaitCode.PROVIDER), **refused_at},
+        notes=notes,
         detail=f"{err.code}: {err.detail}",
     )
     log.warning("submit.not_taken", extra={"job_id": job.id, "code": err.code, "reason": err.detail})
@@ -185,7 +186,7 @@ def unconfirmed(
     services: Services,
     detail: str,
     *,
-    path: str = "submit",
+    path: MovePath = "submit",
     lease: str | None = None,
     begun_at: int | None = None,
 ) -> Step | None:

@@ -7,12 +7,26 @@
 from __future__ import annotations
 
 from worker.store.connect import connect
-from worker.store.replies import Arrival, Claim, Nudge, Outline, Reply, ServerFacts, StoredEvent, TimelineEntry
+from worker.store.layout import Fields
+from worker.store.replies import (
+    Arrival,
+    ArrivalWord,
+    Claim,
+    Nudge,
+    Outline,
+    Reply,
+    ServerFacts,
+    StoredEvent,
+    TimelineEntry,
+    Word,
+)
 from worker.store.store import Store
 
 __all__ = [
     "Arrival",
+    "ArrivalWord",
     "Claim",
+    "Fields",
     "Nudge",
     "Outline",
     "Reply",
@@ -20,5 +34,6 @@ __all__ = [
     "Store",
     "StoredEvent",
     "TimelineEntry",
+    "Word",
     "connect",
 ]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job, Video, videos_json
 from worker.jobs.rate_limits import Limits, millionths
-from worker.jobs.states import MISSED, RETRIES, SOURCES, UNPAID, JobState
+from worker.jobs.states import MISSED, RETRIES, SOURCES, UNPAID, JobState, MovePath
 from worker.store.jobs import Jobs
+from worker.store.layout import Fields
 from worker.store.lifetimes import DAY_MS
 from worker.store.lists import RANKS
 from worker.store.move_arguments import ROOM, open_fields, read_reply
@@ -34,7 +35,7 @@ class Attempts:
         claim: Claim,
         *,
         lease_ms_left_needed: int = 0,
-        notes: Mapping[str, str] | None = None,
+        notes: Fields | None = None,
         limits: Limits | None = None,
         cost: Decimal = Decimal(0),
     ) -> Reply:
@@ -67,7 +68,7 @@ class Attempts:
         reply = read_reply(
             job.id, self._scripts.run_on_job("begin", job.id, given, durable=True, provider=job.provider)
         )
-        if reply.word not in ("applied", "repeat") and reserved == 1:
+        if not reply.holds and reserved == 1:
             self._limits.give_back(replace(job, try_no=job.try_no + 1, reserved=amount, reserved_on=day))
         return reply
 
@@ -78,12 +79,12 @@ class Attempts:
         attempt: int,
         provider: str,
         request_id: str,
-        path: str,
+        path: MovePath,
         due_in_ms: int = 0,
         try_no: int | None = None,
         lease: str | None = None,
-        facts: Mapping[str, str] | None = None,
-        notes: Mapping[str, str] | None = None,
+        facts: Fields | None = None,
+        notes: Fields | None = None,
         detail: str = "",
         by: Actor | None = None,
     ) -> Reply:
@@ -104,7 +105,8 @@ class Attempts:
             try_no=try_no,
             lease=lease,
             due_in_ms=due_in_ms,
-            facts={**(facts or {}), f"request_id.{attempt}": request_id},
+            facts=facts,
+            request_ids={attempt: request_id},
             notes=notes,
             detail=detail,
             request_id=request_id,
@@ -133,9 +135,7 @@ class Attempts:
         }
         return read_reply(job_id, self._scripts.run_on_job("attempt", job_id, given, durable=True))
 
-    def archive_earlier(
-        self, job: Job, earlier: int, videos: Sequence[Video], facts: Mapping[str, str] | None = None
-    ) -> Reply:
+    def archive_earlier(self, job: Job, earlier: int, videos: Sequence[Video], facts: Fields | None = None) -> Reply:
         """Record that *videos*, of an *earlier* attempt than *job*'s, which ended without one, are in the bucket, and
         *facts* about them."""
         return self._jobs.move(

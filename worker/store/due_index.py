@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from typing import cast
@@ -16,6 +16,7 @@ from worker.jobs.rate_limits import Place
 from worker.jobs.states import FINAL, JobState
 from worker.logs import bind
 from worker.store.counters import Counter
+from worker.store.layout import Fields
 from worker.store.move_arguments import open_fields, read_job, read_reply
 from worker.store.records import BATCH
 from worker.store.replies import Claim, Nudge, Reply
@@ -105,8 +106,8 @@ class DueIndex:
         claim: Claim,
         *,
         due_in_ms: int,
-        notes: Mapping[str, str] | None = None,
-        facts: Mapping[str, str] | None = None,
+        notes: Fields | None = None,
+        facts: Fields | None = None,
         waits: Place | None = None,
         behind: bool = False,
     ) -> Reply:

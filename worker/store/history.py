@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from worker.jobs.states import MovePath
 from worker.store.compression import unpack
 from worker.store.replies import TimelineEntry
 from worker.store.scripts import Scripts, store_errors
@@ -55,4 +56,4 @@ def _entry(line: str) -> TimelineEntry:
     at, source, target, path, attempt, detail = line.split(" ", 5)
     way, _, actor = path.partition(":")
     what, _, reason = detail.partition("\t")
-    return TimelineEntry(int(at), source, target, way, int(attempt), what, actor, reason)
+    return TimelineEntry(int(at), source, target, cast("MovePath", way), int(attempt), what, actor, reason)

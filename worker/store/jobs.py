@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, Unpack
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import SCHEMA_VERSION, Job, JobError, Link
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.store.compression import pack
+from worker.store.layout import Fields
 from worker.store.lifetimes import Lifetimes
 from worker.store.lists import RANKS
 from worker.store.move_arguments import move_given, open_fields, read_reply
 from worker.store.rate_limits import RateLimits
 from worker.store.replies import Reply
 from worker.store.scripts import Scripts, store_errors
+
+Outputs = Literal["", "result", "manifest", "result,manifest"]
+"""Outputs of a final job; none: it was looked at again."""
 
 FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
 """Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
@@ -55,12 +60,12 @@ class Jobs:
         model: str,
         request: str | None = None,
         due_in_ms: int = 0,
-        facts: Mapping[str, str] | None = None,
+        facts: Fields | None = None,
         notifies: bool = False,
     ) -> Reply:
         """Record a job, once. `repeat`: that very job exists (or did: a tombstone); *request* is kept (`save_request`).
 
-        With *notifies* a notification is pending once the job is final.
+        With *notifies* a notification is pending once the job is final. An empty fact is none.
 
         `conflict`: the id belongs to another spec.
         """
@@ -73,7 +78,7 @@ class Jobs:
             "provider": provider,
             "model": model,
             "due_in_ms": due_in_ms,
-            "facts": open_fields(facts),
+            "facts": {name: value for name, value in open_fields(facts).items() if value},
             **({"notifies": True} if notifies else {}),
         }
         return read_reply(
@@ -86,12 +91,12 @@ class Jobs:
         to: JobState,
         *,
         attempt: int,
-        path: str,
+        path: MovePath,
         try_no: int | None = None,
         lease: str | None = None,
         due_in_ms: int = 0,
-        facts: Mapping[str, str] | None = None,
-        notes: Mapping[str, str] | None = None,
+        facts: Fields | None = None,
+        notes: Fields | None = None,
         links: Sequence[Link] | None = None,
         error: JobError | None = None,
         look_until: int | None = None,
@@ -101,11 +106,12 @@ class Jobs:
         by: Actor | None = None,
         sources: Collection[str] | None = None,
         request_id: str | None = None,
+        request_ids: Mapping[int, str] | None = None,
     ) -> Reply:
         """Move the job to *to* if the table of moves allows it from where it is.
 
-        *facts* are public and kept whatever the word (an older attempt's `usage`
-        and request ids under that attempt); *notes* and the rest only when applied,
+        *facts* and *request_ids* (by attempt) are public and kept whatever the word, an older attempt's
+        `usage` under that attempt; *notes* and the rest only when applied,
         *links* (with the instant their first one ends) also on `repeat`.
         A verdict needs *lease*: it holds only while the claim that led to it does.
         A report of what has happened gives none; "not taken" gives *try_no*.
@@ -130,6 +136,7 @@ class Jobs:
             detail=detail,
             sources=sources,
             request_id=request_id,
+            request_ids=request_ids,
             **given_by(by),
         )
         reply = read_reply(job_id, self._scripts.run_on_job("move", job_id, given, durable=True))
@@ -137,10 +144,8 @@ class Jobs:
             self._limits.give_back(reply.job)
         return reply
 
-    def delivered(self, job_id: str, *, ver: int, outputs: str, rest_in_ms: int, lease: str | None = None) -> Reply:
+    def delivered(self, job_id: str, *, ver: int, outputs: Outputs, rest_in_ms: int, lease: str | None = None) -> Reply:
         """Mark *outputs* as delivered that were made of *ver*, and close the job if that was all.
-
-        *outputs* is `result`, `manifest`, both with a comma between, or "" after another look.
 
         `late`: the record is no longer *ver*, so they are still pending. A job that may
         be looked at again rests for *rest_in_ms* instead of closing, unless a lease
@@ -156,7 +161,7 @@ class Jobs:
         }
         return read_reply(job_id, self._scripts.run_on_job("delivered", job_id, given, durable=True))
 
-    def note(self, job_id: str, **notes: str) -> bool:
+    def note(self, job_id: str, **notes: Unpack[Fields]) -> bool:
         """Write internal fields of a record; False when there is none."""
         return bool(self._scripts.run_on_job("note", job_id, {"notes": open_fields(notes)}, ""))
 

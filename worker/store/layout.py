@@ -8,70 +8,90 @@ is another number: a record of a number that this version does not know is left 
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Annotated, TypedDict, get_type_hints
 
+
+class OwnFields(TypedDict, total=False):
+    """The fields that only the scripts write."""
+
+    v: Annotated[str, "number of the layout of all the job's keys"]
+    ver: Annotated[str, "version of the record: grows with everything that is told"]
+    state: Annotated[str, "where the job stands"]
+    state_at: Annotated[str, "since when; never before the last move, whatever the clock was set to"]
+    path: Annotated[str, "how the state came: submit, callback, poll, sweep, operator"]
+    attempt: Annotated[str, "number of the current attempt, from 1"]
+    try_no: Annotated[str, "POSTs begun in the attempt"]
+    accepted_at: Annotated[str, "when the job was recorded"]
+    submitted_at: Annotated[str, "since when the attempt's request id is known"]
+    error_stage: Annotated[str, "what the job failed at"]
+    error_code: Annotated[str, "why, in a word"]
+    error_message: Annotated[str, "why, in a sentence"]
+    lease: Annotated[str, "who may act: a nonce of the claim"]
+    error_provider_code: Annotated[str, "why, in the provider's own word"]
+    lease_until: Annotated[str, "until when"]
+    leased_at: Annotated[str, "and since when, however often it was renewed"]
+    nudges: Annotated[str, "nudges since the job was last serviced"]
+    place: Annotated[str, "where it stands in a line of its provider: <op>:<since>"]
+    reserved: Annotated[str, "what its last POST reserved of the budget, millionths of USD"]
+    reserved_on: Annotated[str, "of which UTC day"]
+    call: Annotated[str, "a callback that nobody has looked at: new, or seen by the step that holds the lease"]
+    woken_at: Annotated[str, "when a callback last made the job due; may lie ahead: a look that is promised"]
+    contradictions: Annotated[str, "callbacks that the provider's own answer denied"]
+    final_at: Annotated[str, "told from here on"]
+    look_until: Annotated[str, "a final job is looked at again until then"]
+    closed_at: Annotated[str, "nothing more to do"]
+    told_ver: Annotated[str, "which version was told"]
+    manifest_ver: Annotated[str, "which version was written to job.json; absent: no manifest is wanted"]
+    notified_ver: Annotated[str, "which version was taken by the receiver of notifications; absent: none is wanted"]
+    notify_tries: Annotated[str, "<ver>:<tries that failed>:<first try at>:<next one at>"]
+    notify_dead: Annotated[str, "the version whose notification was given up"]
+    tombstone: Annotated[str, "1 in a tombstone, which keeps some of these fields as JSON"]
+
+
+class Fields(TypedDict, total=False):
+    """The fields that callers hand to the scripts, as facts or as notes."""
+
+    begun_at: Annotated[str, "when the last of them was"]
+    kept_in: Annotated[str, "which bucket is told of it"]
+    unsent_by: Annotated[str, "by which name the bucket may have been told of a POST that was not sent"]
+    provider: Annotated[str, "who makes the video"]
+    model: Annotated[str, "the provider's own name of the model"]
+    spec_sha256: Annotated[str, "digest of the spec in its canonical form"]
+    tenant: Annotated[str, "for whom, as the spec says"]
+    batch: Annotated[str, "the batch that it was ordered in"]
+    kind: Annotated[str, "seconds and resolution that are made and billed: 5/720p"]
+    not_before: Annotated[str, "the instant before which nothing is submitted, as the spec says"]
+    give_up_after: Annotated[str, "seconds from acceptance after which nothing is submitted any more, as the spec says"]
+    cost: Annotated[str, "JSON: by the price known when it was accepted"]
+    usage: Annotated[str, "JSON: as the provider billed the attempt"]
+    progress: Annotated[str, "0..100, as the provider told"]
+    generated_by: Annotated[str, "how the video was learned of: callback or poll"]
+    link_expires_at: Annotated[str, "when the first of the video's links ends"]
+    videos: Annotated[str, "JSON: the videos in the bucket"]
+    ignored: Annotated[str, "JSON: links of the result that led to no video"]
+    differs: Annotated[str, "JSON: what the videos have otherwise than was asked for"]
+    failing_since: Annotated[str, "when the first try past the link's end failed"]
+    videos_attempt: Annotated[str, "whose they are, where that is an older attempt"]
+    polls: Annotated[str, "GETs since the attempt was submitted"]
+    failures: Annotated[str, "tries in a row that the present step could not finish"]
+    waiting_for: Annotated[str, "in words: what the last step left the job waiting for"]
+    waits: Annotated[str, "the code of that, where the state does not tell it (`wait_codes.py`)"]
+    refused_at: Annotated[
+        str, "when its provider last refused it as it refuses everybody: it then stands behind all others"
+    ]
+    unusable: Annotated[
+        str, "the code of a success that cannot be used, while the provider says so: no_video, bad_link"
+    ]
+    unusable_at: Annotated[str, "since when it says so"]
+    waited_until: Annotated[str, "when the POST it waited for was begun"]
+    told: Annotated[str, "the word whose callbacks were sent, and for which Celery requests: success 1f3a -"]
+
+
+OWN_FIELDS = frozenset(OwnFields.__annotations__)
 FIELDS = {
-    "v": "number of the layout of all the job's keys",
-    "ver": "version of the record: grows with everything that is told",
-    "state": "where the job stands",
-    "state_at": "since when; never before the last move, whatever the clock was set to",
-    "path": "how the state came: submit, callback, poll, sweep, operator",
-    "attempt": "number of the current attempt, from 1",
-    "try_no": "POSTs begun in the attempt",
-    "begun_at": "when the last of them was",
-    "kept_in": "which bucket is told of it",
-    "unsent_by": "by which name the bucket may have been told of a POST that was not sent",
-    "provider": "who makes the video",
-    "model": "the provider's own name of the model",
-    "spec_sha256": "digest of the spec in its canonical form",
-    "accepted_at": "when the job was recorded",
-    "tenant": "for whom, as the spec says",
-    "batch": "the batch that it was ordered in",
-    "kind": "seconds and resolution that are made and billed: 5/720p",
-    "not_before": "the instant before which nothing is submitted, as the spec says",
-    "give_up_after": "seconds from acceptance after which nothing is submitted any more, as the spec says",
-    "cost": "JSON: by the price known when it was accepted",
-    "submitted_at": "since when the attempt's request id is known",
-    "usage": "JSON: as the provider billed the attempt",
-    "progress": "0..100, as the provider told",
-    "generated_by": "how the video was learned of: callback or poll",
-    "link_expires_at": "when the first of the video's links ends",
-    "videos": "JSON: the videos in the bucket",
-    "ignored": "JSON: links of the result that led to no video",
-    "differs": "JSON: what the videos have otherwise than was asked for",
-    "failing_since": "when the first try past the link's end failed",
-    "videos_attempt": "whose they are, where that is an older attempt",
-    "error_stage": "what the job failed at",
-    "error_code": "why, in a word",
-    "error_message": "why, in a sentence",
-    "lease": "who may act: a nonce of the claim",
-    "error_provider_code": "why, in the provider's own word",
-    "lease_until": "until when",
-    "leased_at": "and since when, however often it was renewed",
-    "nudges": "nudges since the job was last serviced",
-    "polls": "GETs since the attempt was submitted",
-    "failures": "tries in a row that the present step could not finish",
-    "waiting_for": "in words: what the last step left the job waiting for",
-    "waits": "the code of that, where the state does not tell it (`wait_codes.py`)",
-    "refused_at": "when its provider last refused it as it refuses everybody: it then stands behind all others",
-    "unusable": "the code of a success that cannot be used, while the provider says so: no_video, bad_link",
-    "unusable_at": "since when it says so",
-    "place": "where it stands in a line of its provider: <op>:<since>",
-    "waited_until": "when the POST it waited for was begun",
-    "reserved": "what its last POST reserved of the budget, millionths of USD",
-    "reserved_on": "of which UTC day",
-    "call": "a callback that nobody has looked at: new, or seen by the step that holds the lease",
-    "woken_at": "when a callback last made the job due; may lie ahead: a look that is promised",
-    "contradictions": "callbacks that the provider's own answer denied",
-    "final_at": "told from here on",
-    "look_until": "a final job is looked at again until then",
-    "closed_at": "nothing more to do",
-    "told_ver": "which version was told",
-    "manifest_ver": "which version was written to job.json; absent: no manifest is wanted",
-    "notified_ver": "which version was taken by the receiver of notifications; absent: none is wanted",
-    "notify_tries": "<ver>:<tries that failed>:<first try at>:<next one at>",
-    "notify_dead": "the version whose notification was given up",
-    "told": "the word whose callbacks were sent, and for which Celery requests: success 1f3a -",
-    "tombstone": "1 in a tombstone, which keeps some of these fields as JSON",
+    name: str(hint.__metadata__[0])
+    for table in (OwnFields, Fields)
+    for name, hint in get_type_hints(table, include_extras=True).items()
 }
 """Every field of a record and what it is; all are text, instants are Unix ms by the server's clock."""
 

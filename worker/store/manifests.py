@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job
 from worker.jobs.manifest import Restorable
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.store.compression import pack
 from worker.store.jobs import Jobs
+from worker.store.layout import Fields
 from worker.store.lifetimes import Lifetimes
 from worker.store.lists import RANKS
 from worker.store.replies import Reply
 from worker.store.request_ids import RequestIds
 from worker.store.scripts import Scripts
+
+Restored = Literal["applied", "repeat", "taken"]
+PROVED = ("videos", "ignored", "differs", "usage")
+"""Fields of a record that a manifest proves."""
 
 
 class Manifests:
@@ -24,7 +31,7 @@ class Manifests:
         self._jobs = jobs
         self._request_ids = request_ids
 
-    def restore(self, told: Restorable, by: Actor | None = None) -> str:
+    def restore(self, told: Restorable, by: Actor | None = None) -> Restored:
         """Record an archived job that nothing is known of, closed: `applied`, `repeat` (it is known), or `taken`
         (one of its request ids belongs to another job)."""
         for request_id in told.request_ids.values():
@@ -39,9 +46,10 @@ class Manifests:
             "tombstone_ms": self._lifetimes.tombstone_ms,
             **given_by(by),
         }
-        return str(self._scripts.run_on_job("restore", told.job_id, given, pack(told.spec_json), durable=True)[0])
+        reply = self._scripts.run_on_job("restore", told.job_id, given, pack(told.spec_json), durable=True)
+        return cast("Restored", reply[0])
 
-    def adopt(self, job: Job, told: Restorable, *, path: str, by: Actor | None = None) -> Reply:
+    def adopt(self, job: Job, told: Restorable, *, path: MovePath, by: Actor | None = None) -> Reply:
         """Record the videos that a manifest in the bucket proves, with the requests that made them.
 
         `late`: a request of the job is under way, and its own video will come. `taken`: one of the manifest's request
@@ -50,17 +58,19 @@ class Manifests:
         for request_id in told.request_ids.values():
             if self._request_ids.own(job.id, told.provider, request_id) != job.id:
                 return Reply("taken", job)
-        kept = {name: told.fields[name] for name in ("videos", "ignored", "differs", "usage") if name in told.fields}
-        requests = {f"request_id.{attempt}": request_id for attempt, request_id in told.request_ids.items()}
-        made_in = {} if told.made_in == job.attempt else {"videos_attempt": str(told.made_in)}
+        kept = {name: told.fields[name] for name in PROVED if name in told.fields}
+        notes: Fields = {"generated_by": told.fields["generated_by"], "progress": "100"}
+        if told.made_in != job.attempt:
+            notes["videos_attempt"] = str(told.made_in)
         return self._jobs.move(
             job.id,
             JobState.ARCHIVED,
             attempt=job.attempt,
             path=path,
             sources=told.ends(job),
-            facts={**requests, **kept},
-            notes={"generated_by": told.fields["generated_by"], "progress": "100", **made_in},
+            facts=cast("Fields", kept),
+            request_ids=told.request_ids,
+            notes=notes,
             detail="by the manifest in the bucket",
             by=by,
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from worker.jobs.job import Job, JobError, Link
 from worker.jobs.rate_limits import Refusal
 from worker.jobs.states import DOUBTED, FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
 from worker.jobs.timing import DOUBT_SECONDS, ms
-from worker.store.layout import is_field
+from worker.store.layout import OWN_FIELDS, Fields, is_field
 from worker.store.lists import RANKS
 from worker.store.replies import Reply
 from worker.store.scripts import to_json
@@ -35,18 +35,6 @@ OCCUPYING = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED)
 
 LISTENING = (*BINDING, *REVIVING, "submitted")
 
-OWN_FIELDS = frozenset(
-    {
-        *("v", "state", "ver", "attempt", "try_no", "spec_sha256", "accepted_at", "state_at", "submitted_at", "path"),
-        *("lease", "lease_until", "leased_at", "call", "woken_at", "nudges", "contradictions", "told_ver"),
-        *("manifest_ver", "notified_ver", "notify_tries", "notify_dead"),
-        *("place", "reserved", "reserved_on"),
-        *("final_at", "closed_at", "look_until", "tombstone"),
-        *("error_stage", "error_code", "error_message", "error_provider_code"),
-    }
-)
-"""Fields that only the scripts write."""
-
 
 def move_given(
     to: JobState,
@@ -54,13 +42,14 @@ def move_given(
     look_back_ms: int,
     error: JobError | None = None,
     links: Sequence[Link] | None = None,
-    facts: Mapping[str, str] | None = None,
-    notes: Mapping[str, str] | None = None,
+    facts: Fields | None = None,
+    notes: Fields | None = None,
     detail: str = "",
     due_in_ms: int = 0,
     lease: str | None = None,
     look_until: int | None = None,
     sources: Collection[str] | None = None,
+    request_ids: Mapping[int, str] | None = None,
     **rest: Any,
 ) -> dict[str, Any]:
     """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count.
@@ -79,7 +68,7 @@ def move_given(
         "sources": ",".join(sources or _sources(to, error, by_operator=rest.get("path") == "operator")),
         "look_back_ms": dict.fromkeys(REVISITED, look_back_ms) | dict.fromkeys(DOUBTED, ms(DOUBT_SECONDS)),
         "marks": ",".join(_marks(to, error, is_verdict=lease is not None)),
-        "facts": open_fields(facts),
+        "facts": open_fields(facts) | {f"request_id.{number}": found for number, found in (request_ids or {}).items()},
         "notes": open_fields(notes),
         "detail": detail[:MAX_DETAIL],
         "due_in_ms": due_in_ms,
@@ -118,7 +107,7 @@ def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[st
     return [mark for mark, is_so in marks.items() if is_so]
 
 
-def open_fields(fields: Mapping[str, str] | None) -> dict[str, str]:
+def open_fields(fields: Fields | None) -> dict[str, str]:
     """*fields*, all of the layout, none of which the scripts keep themselves."""
     if not fields:
         return {}
@@ -126,7 +115,7 @@ def open_fields(fields: Mapping[str, str] | None) -> dict[str, str]:
         raise ValueError(f"no fields of the layout: {', '.join(unknown)}")
     if not OWN_FIELDS.isdisjoint(fields):
         raise ValueError(f"only the store writes {', '.join(sorted(OWN_FIELDS.intersection(fields)))}")
-    return dict(fields)
+    return cast("dict[str, str]", dict(fields))
 
 
 def read_reply(job_id: str, answer: Sequence[Any]) -> Reply:

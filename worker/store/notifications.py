@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job
@@ -14,6 +14,7 @@ from worker.store.move_arguments import read_reply
 from worker.store.replies import Reply
 from worker.store.scripts import Scripts, store_errors, to_json
 
+Outcome = Literal["delivered", "again", "dead", "manual"]
 MOST_DELIVERIES = 20
 """Tries that are kept of one job, the latest."""
 
@@ -29,7 +30,7 @@ class Notifications:
     def notified(
         self,
         job: Job,
-        outcome: str,
+        outcome: Outcome,
         tried: Mapping[str, Any],
         *,
         rest_in_ms: int,

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.jobs.job import Job
-from worker.jobs.rate_limits import Lane, Limits, Operation, Permit, Refusal, Standing, from_millionths, millionths
+from worker.jobs.rate_limits import (
+    Lane,
+    Limits,
+    Operation,
+    Permit,
+    Refusal,
+    Standing,
+    Verdict,
+    from_millionths,
+    millionths,
+)
 from worker.store.lifetimes import DAY_MS
 from worker.store.move_arguments import read_refusal
 from worker.store.pauses import Pauses
@@ -38,7 +48,7 @@ class RateLimits:
         return _permit(self._run_for(limits, "ask", self._keys.shard_of(prober), op=op, prober=prober))
 
     def report(
-        self, limits: Limits, op: Operation, *, prober: str, outcome: str, why: str = "", hold_ms: int = 0
+        self, limits: Limits, op: Operation, *, prober: str, outcome: Verdict, why: str = "", hold_ms: int = 0
     ) -> tuple[bool, bool]:
         """Hear how *prober*'s request went; whether it was an open breaker's probe, and whether it opened the breaker.
 

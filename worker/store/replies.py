@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Refusal
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
+
+Word = Literal[
+    "applied", "repeat", "late", "missing", "taken", "paid", "gone", "full", "asking", "unknown", "busy", "conflict"
+]
+"""The words of a `Reply`, explained there."""
+ArrivalWord = Literal["stored", "noted", "unread", "repeat", "late", "missing", "mismatch", "full"]
+"""The words of an `Arrival`, explained there."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Reply:
     conflict  (accept only) the job id belongs to another spec; the first job is untouched
     """
 
-    word: str
+    word: Word
     job: Job | None  # the record as it is now
     due_now: bool = False  # applied, and somebody should look at once (after `bind`: a callback came early)
     is_probe: bool = False  # (begin only) the one POST that an open breaker lets through
@@ -36,6 +44,11 @@ class Reply:
     @property
     def applied(self) -> bool:
         return self.word == "applied"
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has taken effect, now or before."""
+        return self.word == "applied" or self.word == "repeat"
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Arrival:
     due at most once a minute.
     """
 
-    word: str
+    word: ArrivalWord
     state: JobState | None
     provider: str = ""
     is_due: bool = False  # it has made the job due now, and a step is worth starting
@@ -114,7 +127,7 @@ class TimelineEntry:
     at: int
     source: str
     target: str
-    path: str
+    path: MovePath
     attempt: int
     detail: str = ""
     actor: str = ""  # of an operator's

@@ -18,7 +18,7 @@ from worker.jobs.job import Job, JobError, Video, videos_json
 from worker.jobs.states import JobState
 from worker.services import open_store
 from worker.settings.settings import Settings
-from worker.store import Store
+from worker.store import Fields, Store
 
 ROOT = Path(__file__).parents[3]
 LEASE_MS = 60_000
@@ -165,7 +165,7 @@ class Lives:
 
     def archive(self, job_id: str) -> Job:
         self.store.jobs.move(job_id, JobState.GENERATED, attempt=1, path="poll", facts={"generated_by": "poll"})
-        facts = {"videos": videos_json((VIDEO,))}
+        facts: Fields = {"videos": videos_json((VIDEO,))}
         return self._moved(self.store.jobs.move(job_id, JobState.ARCHIVED, attempt=1, path="poll", facts=facts).job)
 
     def fail(self, job_id: str, error: JobError) -> None:

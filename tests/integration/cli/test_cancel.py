@@ -10,7 +10,7 @@ import pytest
 from tests.integration.cli.conftest import Lives, Run, is_one_clear_line
 from worker.jobs.job import JobError
 from worker.jobs.states import JobState
-from worker.store import Store
+from worker.store import Fields, Store
 
 
 def test_a_job_that_nobody_heard_of_is_cancelled(callsheet: Run, store: Store, lives: Lives) -> None:
@@ -35,7 +35,7 @@ def test_cancelling_twice_says_so_and_is_no_error(callsheet: Run, lives: Lives) 
 
 
 def test_too_late_names_who_has_it_and_that_the_cost_stands(callsheet: Run, store: Store, lives: Lives) -> None:
-    cost = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
+    cost: Fields = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
     store.jobs.accept("j1", spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=cost)
     lives.submit("j1")
 

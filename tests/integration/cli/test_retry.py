@@ -9,11 +9,11 @@ import pytest
 from tests.integration.cli.conftest import Lives, Run, is_one_clear_line
 from worker.jobs.job import Job, JobError
 from worker.jobs.states import JobState
-from worker.store import Store
+from worker.store import Fields, Store
 
 REFUSED = JobError("submit", "refused", "no")
 FAILED = JobError("generate", "nsfw", "no")
-COST = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
+COST: Fields = {"cost": json.dumps({"amount": "0.56", "currency": "USD", "basis": "list"})}
 
 
 def priced(store: Store, lives: Lives) -> Job:

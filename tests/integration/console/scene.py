@@ -10,13 +10,14 @@ from typing import Any
 from deploy.sandbox import mp4
 from worker.bucket.bucket import Bucket
 from worker.jobs.job import Difference, Job, JobError, Link, Video, rows_json, videos_json
-from worker.jobs.states import JobState
+from worker.jobs.states import JobState, MovePath
 from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import open_store
 from worker.settings.settings import Settings
-from worker.store import Store
+from worker.store import Fields, Store
 from worker.store.connect import connect
+from worker.store.notifications import Outcome
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 LEASE_MS = 600_000
@@ -77,7 +78,11 @@ class Scene:
             **({"tenant": tenant} if tenant else {}),
             **fields,
         }
-        facts = {"cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}', "kind": "5/720p", "tenant": tenant}
+        facts: Fields = {
+            "cost": '{"amount":"0.56","currency":"USD","basis":"list_price"}',
+            "kind": "5/720p",
+            "tenant": tenant,
+        }
         self.store.jobs.accept(
             job_id,
             spec_json=json.dumps(spec),
@@ -86,7 +91,7 @@ class Scene:
             model=MODELS[provider],
             request=None,
             due_in_ms=HOUR,
-            facts={name: value for name, value in facts.items() if value},
+            facts=facts,
             notifies="notify_url" in fields,
         )
 
@@ -125,7 +130,7 @@ class Scene:
             event_json=event_json.dump(event),
         )
 
-    def generate(self, job_id: str, *, took_ms: int, path: str = "callback", link_left_ms: int = DAY) -> None:
+    def generate(self, job_id: str, *, took_ms: int, path: MovePath = "callback", link_left_ms: int = DAY) -> None:
         self.clock.forward(took_ms)
         if path == "callback":
             self.call_back(job_id, EventKind.GENERATED, "succeed")
@@ -150,10 +155,10 @@ class Scene:
         job = self.store.jobs.get(job_id)
         assert job is not None
         video = self.film(job, n)
-        facts = {"videos": videos_json((video,))}
+        facts: Fields = {"videos": videos_json((video,))}
         if differs:
             facts["differs"] = rows_json((Difference("seconds", 8, 5),))
-        moved = self.store.jobs.move(job_id, JobState.ARCHIVED, attempt=1, path="archive", facts=facts).job
+        moved = self.store.jobs.move(job_id, JobState.ARCHIVED, attempt=1, path="poll", facts=facts).job
         assert moved is not None
         return moved
 
@@ -168,7 +173,7 @@ class Scene:
         self.clock.forward(150)
         assert self.store.jobs.delivered(job.id, ver=job.ver, outputs="result", rest_in_ms=0).applied
 
-    def notify(self, job: Job, outcome: str, status: int | None) -> None:
+    def notify(self, job: Job, outcome: Outcome, status: int | None) -> None:
         self.clock.forward(400)
         tried = {"at": self.clock.at, "ver": job.ver, "path": "sweep", "status": status, "ms": 38, "words": "ok"}
         if outcome != "delivered":
@@ -204,7 +209,7 @@ def _finished(scene: Scene) -> None:
         url = {"notify_url": "https://backend.example.com/hook"} if n % 4 == 0 else {}
         scene.accept(job_id, provider, ago=(24 - n) * 37 * MINUTE, tenant=tenant, n=n, **url)
         scene.submit(job_id)
-        path = "poll" if provider == "apimart" else "callback"
+        path: MovePath = "poll" if provider == "apimart" else "callback"
         scene.generate(job_id, took_ms=41_000 + 7_300 * (n % 9), path=path)
         job = scene.archive(job_id, n, differs=n == 17)
         scene.close(job)

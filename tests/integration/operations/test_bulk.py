@@ -23,6 +23,7 @@ from worker.operations.search import Filter
 from worker.operations.view import Reader
 from worker.services import Services
 from worker.settings.settings import Settings
+from worker.store import Fields
 
 __all__ = ["environment", "lives", "start_callsheet", "store"]  # fixtures
 
@@ -43,7 +44,7 @@ def reader(services: Services) -> Reader:
 
 
 def accept(lives: Lives, job_id: str, cost: str = COST) -> None:
-    facts = {"cost": cost} if cost else {}
+    facts: Fields = {"cost": cost} if cost else {}
     lives.store.jobs.accept(job_id, spec_json="{}", spec_sha256="0" * 64, provider="evolink", model="m", facts=facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Unpack
 
 import pytest
 
@@ -15,7 +16,7 @@ from worker.jobs.wait_codes import WaitCode
 from worker.operations import search
 from worker.operations.search import Filter, page, read_cursor, write_cursor
 from worker.operations.view import Reader
-from worker.store import Store
+from worker.store import Fields, Store
 from worker.store.lists import Position
 
 __all__ = ["environment", "lives", "store"]  # fixtures
@@ -28,7 +29,7 @@ def reader(environment: dict[str, str]) -> Reader:
     return Reader.from_env(environment)
 
 
-def accept(store: Store, job_id: str, *, spec: dict[str, object] | None = None, **facts: str) -> None:
+def accept(store: Store, job_id: str, *, spec: dict[str, object] | None = None, **facts: Unpack[Fields]) -> None:
     store.jobs.accept(
         job_id, spec_json=json.dumps(spec or {}), spec_sha256="0" * 64, provider="evolink", model="m", facts=facts
     )
@@ -86,7 +87,7 @@ def test_each_filter_finds_its_jobs(reader: Reader, store: Store, lives: Lives) 
     lives.fail("bad", JobError("submit", "moderation", "no"))
     lives.accept("unlike")
     lives.submit("unlike")
-    differs = {"differs": '[{"field":"seconds","asked":5,"made":3}]'}
+    differs: Fields = {"differs": '[{"field":"seconds","asked":5,"made":3}]'}
     store.jobs.move("unlike", S.GENERATED, attempt=1, path="poll", facts=differs)
 
     expected: dict[str, Filter] = {

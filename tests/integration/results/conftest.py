@@ -20,7 +20,7 @@ from tests.integration.store.conftest import OUTCOME_UNKNOWN, RETENTION, VIDEO, 
 from worker.jobs.job import Job, JobError, Link, videos_json
 from worker.jobs.states import JobState
 from worker.messaging.results import GENERATE, CeleryResults, capture
-from worker.store import Reply, Store, connect
+from worker.store import Fields, Reply, Store, connect
 
 S = JobState
 JOB = "job-1"
@@ -94,7 +94,7 @@ class Studio:
         if self.job(job_id).state is S.ACCEPTED:
             self.store.attempts.bind(job_id, attempt=1, provider="gmicloud", request_id=f"r-{job_id}", path="submit")
         self.store.jobs.move(job_id, S.GENERATED, attempt=1, path="poll", links=(Link("https://cdn.example.com/v"),))
-        facts = {"videos": videos_json((VIDEO,))}
+        facts: Fields = {"videos": videos_json((VIDEO,))}
         return self._moved(
             self.store.jobs.move(job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=True)
         )

@@ -10,7 +10,7 @@ import redis
 
 from worker.jobs.job import Job, JobError, Link, Video, videos_json
 from worker.jobs.states import JobState
-from worker.store import Arrival, Claim, Reply, Store, connect
+from worker.store import Arrival, Claim, Fields, Reply, Store, connect
 
 S = JobState
 MINUTE = 60_000
@@ -116,7 +116,7 @@ class Lives:
         return self._moved(self.store_archived(job_id, owes_manifest=owes_manifest))
 
     def store_archived(self, job_id: str = JOB, *, owes_manifest: bool = False) -> Reply:
-        facts = {"videos": videos_json((VIDEO,))}
+        facts: Fields = {"videos": videos_json((VIDEO,))}
         return self.store.jobs.move(
             job_id, S.ARCHIVED, attempt=1, path="poll", facts=facts, owes_manifest=owes_manifest
         )

@@ -9,12 +9,13 @@ from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, Clock, 
 from worker.jobs.job import Job
 from worker.jobs.states import FINAL, JobState
 from worker.store import Reply, Store
+from worker.store.jobs import Outputs
 
 S = JobState
 FINAL_WORDS = [word for word in BRINGS if word.partition("(")[0] in FINAL]
 
 
-def _delivered(store: Store, job: Job, outputs: str) -> Reply:
+def _delivered(store: Store, job: Job, outputs: Outputs) -> Reply:
     return store.jobs.delivered(JOB, ver=job.ver, outputs=outputs, rest_in_ms=MINUTE)
 
 

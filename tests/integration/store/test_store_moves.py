@@ -22,7 +22,7 @@ from tests.integration.store.conftest import (
 )
 from worker.jobs.job import JobError, Link, videos_json
 from worker.jobs.states import FAILS, SOURCES, STAGES, JobState
-from worker.store import Reply, Store, TimelineEntry
+from worker.store import Fields, Reply, Store, TimelineEntry
 
 S = JobState
 
@@ -220,7 +220,7 @@ def test_no_post_begins_while_a_callback_tells_of_one_that_is_not_on_record(stor
 def test_no_post_begins_for_an_attempt_whose_request_is_known(store: Store, lives: Lives) -> None:
     lives.accepted()
     claim = lives.claimed()
-    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", facts={"request_id.1": "r1"})
+    store.jobs.move(JOB, S.GENERATED, attempt=1, path="poll", request_ids={1: "r1"})
 
     assert store.attempts.begin(claim).word == "late"
 
@@ -327,7 +327,7 @@ def test_progress_never_falls(store: Store, lives: Lives) -> None:
 def test_a_request_id_is_never_replaced_by_a_fact(store: Store, lives: Lives) -> None:
     lives.submitted()
 
-    store.jobs.move(JOB, S.SUBMITTED, attempt=1, path="poll", facts={"request_id.1": "r2"})
+    store.jobs.move(JOB, S.SUBMITTED, attempt=1, path="poll", request_ids={1: "r2"})
 
     assert lives.job().request_id == "r1"
 
@@ -337,9 +337,11 @@ def test_an_answer_for_another_attempt_keeps_its_id_and_usage_and_moves_nothing(
     store: Store, lives: Lives, attempt: int
 ) -> None:
     lives.accepted()
-    facts = {f"request_id.{attempt}": "r9", "usage": "{}", "progress": "50"}
+    facts: Fields = {"usage": "{}", "progress": "50"}
 
-    reply = store.jobs.move(JOB, S.UNCONFIRMED, attempt=attempt, path="submit", facts=facts)
+    reply = store.jobs.move(
+        JOB, S.UNCONFIRMED, attempt=attempt, path="submit", facts=facts, request_ids={attempt: "r9"}
+    )
 
     job = lives.job()
     assert reply.word == "late"
@@ -377,9 +379,9 @@ def test_fields_of_the_store_cannot_be_written_as_facts_or_notes(store: Store, l
     lives.accepted()
 
     with pytest.raises(ValueError, match="ver"):
-        store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="x", facts={"ver": "99"})
+        store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="poll", facts={"ver": "99"})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lease"):
-        store.jobs.note(JOB, lease="mine")
+        store.jobs.note(JOB, lease="mine")  # type: ignore[call-arg]
 
 
 def test_text_that_utf8_cannot_hold_is_no_reason_to_lose_a_report(store: Store, lives: Lives) -> None:

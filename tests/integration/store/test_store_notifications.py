@@ -12,7 +12,7 @@ from worker.jobs.job import Job, JobError
 from worker.jobs.notification import Tries
 from worker.jobs.states import JobState
 from worker.store import Reply, Store
-from worker.store.notifications import MOST_DELIVERIES
+from worker.store.notifications import MOST_DELIVERIES, Outcome
 
 HOUR = 60 * MINUTE
 
@@ -37,7 +37,7 @@ def _job(store: Store) -> Job:
     return job
 
 
-def _tried(store: Store, job: Job, outcome: str, **options: Any) -> Reply:
+def _tried(store: Store, job: Job, outcome: Outcome, **options: Any) -> Reply:
     return store.notifications.notified(job, outcome, {"at": 1, "ver": job.ver}, rest_in_ms=MINUTE, **options)
 
 

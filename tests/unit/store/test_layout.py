@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from typing import cast
 
 import pytest
 
 from worker.jobs.job import SCHEMA_VERSION
-from worker.store.layout import FIELDS, OF_ATTEMPTS, is_field, shape
-from worker.store.move_arguments import OWN_FIELDS, open_fields
+from worker.store.layout import FIELDS, OF_ATTEMPTS, OWN_FIELDS, Fields, is_field, shape
+from worker.store.move_arguments import open_fields
 
 SHAPES = {1: "fc30d49dcd67c694"}
 """Number of a layout -> its shape. That of a number that was released never changes: another layout is a new line here
@@ -36,7 +37,7 @@ def test_what_stands_in_the_table_is_a_field(name: str) -> None:
 def test_a_misspelt_name_is_none_and_no_script_is_asked_to_write_it(name: str) -> None:
     assert not is_field(name)
     with pytest.raises(ValueError, match="no fields of the layout"):
-        open_fields({name: "told"})
+        open_fields(cast("Fields", {name: "told"}))
 
 
 def test_only_fields_are_kept_from_callers() -> None:
