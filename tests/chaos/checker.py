@@ -60,6 +60,7 @@ def timeline_of(job_id: str, told: JobHistory) -> list[str]:
     rows += [(call["at"], f"call      {call['method']} {call['path']} -> {call.get('answer')}") for call in told.calls]
     rows += [(entry["at"], f"callback  {entry.get('letter', '')} -> {entry.get('status')} {entry.get('error') or ''}")
              for entry in told.callbacks]  # fmt: skip
+    rows += [(0.0, f"notified  {one.webhook_id} {one.type}") for one in told.notified]
     rows += [(call.at, f"s3        {call.method} {call.key}?{call.query[:20]} -> {call.status}") for call in told.puts]
     end = f"now       {told.job}" if told.job else "now       no record"
     return [f"--- {job_id}", *(f"{at:.3f} {text}" for at, text in sorted(rows)), end]
@@ -72,6 +73,7 @@ def _judged(told: JobHistory, history: History) -> Iterator[str]:
     yield from _moves(told)
     yield from _payments(told.job, told)
     yield from _ends(told.job, told)
+    yield from _notifications(told.job, told)
     yield from _objects(told.job, told)
     yield from _answers(told, history)
 
@@ -126,6 +128,33 @@ def _ends(job: Job, told: JobHistory) -> Iterator[str]:
         request.outcome == "completed" and request.id == job.request_id for request in told.requests
     ):
         yield f"its video was made and paid for, and it is {held(job)}"
+
+
+def _notifications(job: Job, told: JobHistory) -> Iterator[str]:
+    """Told at least once, of the last version in the end, under one id and with one body for each version."""
+    if not told.wants_notification:
+        if told.notified:
+            yield "a notification came that nobody wanted"
+        return
+    bodies: dict[str, bytes] = {}
+    for one in told.notified:
+        if not one.is_genuine:
+            yield f"the notification {one.webhook_id} is not genuine"
+        if one.webhook_id != f"{job.id}.{one.ver}":
+            yield f"version {one.ver} was notified as {one.webhook_id}"
+        if one.type != f"job.{one.state}":
+            yield f"a job that is {one.state} was notified as {one.type}"
+        if one.ver > job.ver:
+            yield f"version {one.ver} was notified before it was durable"
+        if bodies.setdefault(one.webhook_id, one.body) != one.body:
+            yield f"the notification {one.webhook_id} was sent with two bodies"
+    if not job.is_final:
+        return
+    last = max(told.notified, key=lambda one: one.ver, default=None)
+    if last is None or last.ver != job.ver:
+        yield f"version {job.ver} was not notified (only {last.ver if last else 'none'})"
+    elif last.state != job.state or last.digests != tuple(video.sha256 for video in job.videos):
+        yield "the last notification is not what is on record"
 
 
 def held(job: Job) -> str:

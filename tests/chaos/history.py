@@ -28,6 +28,19 @@ class Request:
     ended_at: float = 0.0
 
 
+@dataclass(frozen=True)
+class Notified:
+    """One POST that the backend's receiver got about a job."""
+
+    webhook_id: str
+    type: str
+    ver: int
+    state: str
+    digests: tuple[str, ...]  # SHA-256 of each video that it names
+    body: bytes
+    is_genuine: bool = True
+
+
 @dataclass
 class JobHistory:
     """Everything that anybody wrote down about one job. `told` is the result backend's entry."""
@@ -40,6 +53,8 @@ class JobHistory:
     puts: Sequence[S3Call] = ()
     objects: Mapping[str, str] = field(default_factory=dict)  # key -> SHA-256 now
     told: Mapping[str, Any] = field(default_factory=dict)
+    wants_notification: bool = False
+    notified: Sequence[Notified] = ()  # in the order they came
     kept_events: int = 0
     versions: Sequence[int] = ()  # as they were seen during the run
 

@@ -20,6 +20,7 @@ import redis
 
 from tests.chaos.sampler import children_of
 from tests.chaos.system import System
+from tests.integration.notifications.receiver import Answer
 
 QUEUES = ("callsheet", "callsheet.archive", "callsheet.sweep")
 LOADING_SECONDS = 60.0
@@ -269,6 +270,16 @@ def put_garbage(system: System, queue: str = "callsheet") -> int:
 
 
 # --- lines
+
+
+@contextlib.contextmanager
+def notified_sick(system: System) -> Iterator[None]:
+    """The backend's receiver of notifications answers 500."""
+    system.notified.answer = Answer(500)
+    try:
+        yield
+    finally:
+        system.notified.answer = Answer()
 
 
 @contextlib.contextmanager

@@ -15,12 +15,14 @@ import boto3
 import redis
 import urllib3
 from botocore.config import Config
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.chaos.checker import attempt_of
-from tests.chaos.history import History, JobHistory, Request, Sample
+from tests.chaos.history import History, JobHistory, Notified, Request, Sample
 from tests.chaos.promises import redis_bytes_for
 from tests.chaos.sampler import arguments, sample
 from tests.chaos.system import BUCKET, CANARIES, System
+from tests.integration.notifications.receiver import Received
 from worker.jobs.rate_limits import Limits
 from worker.jobs.states import JobState
 
@@ -64,6 +66,8 @@ class Recorder:
                 puts=[call for call in system.gate.of(job_id) if call.method in ("PUT", "POST")],
                 objects=objects.get(job_id, {}),
                 told=system.told(job_id),
+                wants_notification="notify_url" in json.loads(system.store.history.spec_json(job_id) or "{}"),
+                notified=[_notified(one) for one in system.notifications(job_id)],
                 kept_events=len(system.store.callbacks.events(job_id)) + len(system.store.callbacks.candidates(job_id)),
                 versions=self.versions[job_id],
             )
@@ -192,3 +196,17 @@ class Recorder:
         finally:
             client.close()
         return found
+
+
+def _notified(received: Received) -> Notified:
+    try:
+        received.verified()
+        is_genuine = True
+    except WebhookVerificationError:
+        is_genuine = False
+    content = json.loads(received.body)
+    data = content["data"]
+    digests = tuple(video["sha256"] for video in data["videos"])
+    return Notified(
+        received.webhook_id, content["type"], data["ver"], data["state"], digests, received.body, is_genuine
+    )

@@ -65,7 +65,10 @@ POINTS = (
     "after bucket.videos.store",
     "after store.jobs.move.archived",
     "after results.tell",
+    "before store.notifications.notified",
 )
+DOORS = ("store", "nudged", "http")
+"""The ways in: recorded, recorded and nudged, ordered over HTTP."""
 
 
 def _instantly(operation: Callable[[System], object]) -> Callable[[System], AbstractContextManager[None]]:
@@ -80,6 +83,8 @@ FAULTS: dict[str, Callable[[System], AbstractContextManager[None]]] = {
     "kill worker": _instantly(lambda system: do.kill(system, "worker")),
     "kill archiver": _instantly(lambda system: do.kill(system, "archiver")),
     "kill sweeper": _instantly(lambda system: do.kill(system, "sweeper")),
+    "kill console": _instantly(lambda system: do.kill(system, "console")),
+    "end console in order": _instantly(lambda system: do.end_in_order(system, "console")),
     "kill receiver": _instantly(lambda system: do.kill(system, "web")),
     "end receiver in order": _instantly(lambda system: do.end_in_order(system, "web")),
     "kill redis": _instantly(do.kill_redis),
@@ -94,6 +99,7 @@ FAULTS: dict[str, Callable[[System], AbstractContextManager[None]]] = {
     "redis loading": do.redis_loading,
     "redis out of memory": do.out_of_memory,
     "redis read-only": do.read_only,
+    "notifications refused": do.notified_sick,
     "evolink refused": lambda system: do.provider_unreachable(system, "evolink", "refused"),
     "gmicloud speaks no tls": lambda system: do.provider_unreachable(system, "gmicloud", "no-tls"),
     "s3 slow down": _instantly(lambda system: system.gate.answer("PUT", "", 503, "SlowDown", times=10)),
@@ -106,6 +112,8 @@ class Report:
 
     seed: int
     jobs: int = 0
+    doors: Counter[str] = field(default_factory=Counter)
+    notifications: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     recovery_seconds: float = 0.0
@@ -116,10 +124,12 @@ class Report:
 
     def lines(self) -> list[str]:
         faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        doors = ", ".join(f"{name} {count}" for name, count in sorted(self.doors.items()))
         ends = ", ".join(f"{name} {count}" for name, count in sorted(self.ends.items()))
         memory = ", ".join(f"{name} {held / MIB:.1f}" for name, held in sorted(self.most_bytes.items()))
         return [
             f"seed {self.seed}: {self.jobs} jobs, {sum(self.faults.values())} faults, {self.seconds:.0f} s",
+            f"orders: {doors}; {self.notifications} notifications",
             f"faults: {faults}",
             f"ends: {ends}",
             f"at most, in MiB: {memory}",
@@ -130,13 +140,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Start:
-    """A job of the schedule: its provider's *trouble*, what befalls its step at a point, and whether it is nudged."""
+    """A job of the schedule: its provider's *trouble*, what befalls its step at a point, by which door it comes, and
+    whether its end is notified."""
 
     job_id: str
     provider: str
     trouble: tuple[dict[str, Any], ...]
     at_point: tuple[str, str] | None  # the point, and the deed
-    is_nudged: bool
+    door: str
+    is_notified: bool
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ def _drawn(rng: random.Random, job_id: str) -> Start:
     if rng.random() < 0.1:
         deed = rng.choice([KILL_CHILD, LOSE, freeze(8)])
         at_point = (rng.choice(POINTS), deed)
-    return Start(job_id, rng.choice(PROVIDERS), trouble, at_point, rng.random() >= 0.5)
+    return Start(job_id, rng.choice(PROVIDERS), trouble, at_point, rng.choice(DOORS), rng.random() < 0.5)
 
 
 def soak(system: System, *, jobs: int, seed: int) -> Report:
@@ -181,6 +193,7 @@ def soak(system: System, *, jobs: int, seed: int) -> Report:
     report.last_open = _wait_for_calm(system, job_ids, recorder)
     report.recovery_seconds = time.monotonic() - began
     history = recorder.history(job_ids)
+    report.notifications = sum(len(told.notified) for told in history.jobs.values())
     report.most_bytes = peaks(history.samples)
     report.seconds = time.monotonic() - started
     report.ends.update(str(told.job.state) if told.job else "gone" for told in history.jobs.values())
@@ -197,8 +210,10 @@ def _begun(system: System, start: Start, report: Report) -> str:
         system.rig.arm(point, start.job_id, deed)
         report.faults[f"at a point: {deed}"] += 1
     report.faults.update(f"provider: {rule['on']}" for rule in start.trouble)
-    begin = system.start_job if start.is_nudged else system.record
-    return begin(start.provider, *start.trouble, job_id=start.job_id)
+    report.doors[start.door] += 1
+    begin = {"store": system.record, "nudged": system.start_job, "http": system.order}[start.door]
+    wish = {"notify_url": system.notified.url()} if start.is_notified else {}
+    return begin(start.provider, *start.trouble, job_id=start.job_id, **wish)
 
 
 def _wait_for_calm(system: System, job_ids: list[str], recorder: Recorder) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 import redis
 from celery import Celery
 
+from callsheet_client import Callsheet, Unreachable
 from deploy.local.s3 import S3Server
 from deploy.local.stack import Stack
 from deploy.local.valkey import Valkey
@@ -51,9 +52,10 @@ T = TypeVar("T")
 BUCKET = "chaos"
 API_KEY = "canary-api-key-9b1d5f"
 SECRET = "canary-callback-secret-5c0ffee-5c0ffee"
+API_TOKEN = "canary-api-token-0ff1ce-0ff1ce-0ff1ce"
 PROMPT = "canary prompt: a corgi called Zwiebelchen"
 FRAME = "https://cdn.example.com/frame-640x640.png?Signature=canary-signature"
-CANARIES = (API_KEY, SECRET, PROMPT, "canary-signature")
+CANARIES = (API_KEY, SECRET, API_TOKEN, NOTIFY_SECRET, PROMPT, "canary-signature")
 GENERATION_SECONDS = 0.5
 PATIENCE_SECONDS = 90.0
 
@@ -140,6 +142,7 @@ class System:
             "CALLSHEET_REDIS_URL": _through(self.redis_wire, self.redis),
             "CALLSHEET_BROKER_URL": self._broker_url or _through(self.broker_wire, self.broker),
             "CALLSHEET_CALLBACK_SECRETS": SECRET,
+            "CALLSHEET_API_TOKENS": f"backend:submit+read:{API_TOKEN}",
             "CALLSHEET_NOTIFY_SECRETS": NOTIFY_SECRET,
             "CALLSHEET_NOTIFY_HOSTS": self.notified.url(""),
         }
@@ -191,6 +194,24 @@ class System:
         if rules:
             self.control.script(*({**rule, "match": {"contains": f"take {job_id}."}} for rule in rules))
         self.send("callsheet.generate", "callsheet", self.spec(job_id, provider), task_id=job_id)
+        self.jobs.append(job_id)
+        return job_id
+
+    def order(self, provider: str, *rules: Mapping[str, Any], job_id: str | None = None, **fields: Any) -> str:
+        """A job as a backend orders it over HTTP: the same order again until it is taken."""
+        job_id = job_id or self.new_id()
+        if rules:
+            self.control.script(*({**rule, "match": {"contains": f"take {job_id}."}} for rule in rules))
+        spec = self.spec(job_id, provider, **fields)
+        with Callsheet(f"http://127.0.0.1:{self.stack.env['CALLSHEET_CONSOLE_PORT']}", API_TOKEN) as api:
+
+            def is_taken() -> bool:
+                try:
+                    return api.order(spec, job_id).job_id == job_id
+                except Unreachable:
+                    return False
+
+            self.wait(is_taken, f"the order {job_id} to be taken")
         self.jobs.append(job_id)
         return job_id
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.checker import assert_sound, judge
 from tests.chaos.ear import Ear
-from tests.chaos.history import History, JobHistory, Outage, Request, Sample
+from tests.chaos.history import History, JobHistory, Notified, Outage, Request, Sample
 from tests.chaos.promises import MIB
 from tests.chaos.s3_gate import S3Call
 from worker.jobs.job import Job, Video
@@ -26,6 +26,9 @@ pytestmark = pytest.mark.subset
 JOB, KEY, DIGEST, TOKEN = "job-1", "2026/11/20/job-1/1-1.mp4", "ab" * 32, "t" * 43
 VIDEO = Video(f"s3://bucket/{KEY}", 1000, DIGEST, 3.0, 640, 640)
 MOVES = ("", "accepted", "submitting", "submitted", "generated", "archived")
+
+
+TOLD = Notified(f"{JOB}.5", "job.archived", 5, "archived", (DIGEST,), b"{}")
 
 
 def put(key: str = KEY, *, is_conditional: bool = True) -> S3Call:
@@ -62,6 +65,8 @@ def sound() -> History:
                 puts=[put()],
                 objects={KEY: DIGEST, "2026/11/20/job-1/job.json": "x"},
                 told=told,
+                wants_notification=True,
+                notified=[TOLD, TOLD],
                 versions=[1, 2, 5],
             )
         },
@@ -114,6 +119,18 @@ DOCTORED: dict[str, tuple[Callable[[History], object], str]] = {
         of_job(told={"status": "SUCCESS", "result": {"videos": [{"sha256": DIGEST}], "request_id": "r2"}}),
         "the told request is not the one on record",
     ),
+    "never notified": (of_job(notified=[]), "version 5 was not notified (only none)"),
+    "notified too early": (of_job(notified=[replace(TOLD, ver=6)]), "version 6 was notified before it was durable"),
+    "notified of an older version": (of_job(notified=[replace(TOLD, ver=4)]), "version 5 was not notified (only 4)"),
+    "notified under another id": (
+        of_job(notified=[TOLD, replace(TOLD, webhook_id="job-1.4")]),
+        "version 5 was notified as job-1.4",
+    ),
+    "notified with two bodies": (of_job(notified=[TOLD, replace(TOLD, body=b"[]")]), "was sent with two bodies"),
+    "notified as another end": (of_job(notified=[replace(TOLD, type="job.failed")]), "was notified as job.failed"),
+    "notified without its video": (of_job(notified=[replace(TOLD, digests=())]), "is not what is on record"),
+    "notified by a stranger": (of_job(notified=[replace(TOLD, is_genuine=False)]), "is not genuine"),
+    "notified unasked": (of_job(wants_notification=False), "a notification came that nobody wanted"),
     "unlisted move": (
         of_job(
             timeline=[TimelineEntry(1, "", "accepted", "submit", 1), TimelineEntry(2, "accepted", "archived", "", 1)]

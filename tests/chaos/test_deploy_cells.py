@@ -52,7 +52,7 @@ def assert_paid_once(system: System, job_ids: list[str]) -> None:
 def test_x1_every_process_replaced_under_load_loses_nothing_and_refuses_no_callback(system: System) -> None:
     with load(system) as job_ids:
         do.reload_receiver(system)
-        for name in ("worker", "archiver", "sweeper", "beat", "flower"):
+        for name in ("worker", "archiver", "sweeper", "beat", "flower", "console"):
             do.replace_in_order(system, name)
 
     assert_paid_once(system, job_ids)

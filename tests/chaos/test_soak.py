@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.soak import FAULTS, POINTS, PROVIDERS, TROUBLE, schedule
+from tests.chaos.soak import DOORS, FAULTS, POINTS, PROVIDERS, TROUBLE, schedule
 
 pytestmark = pytest.mark.subset
 
@@ -30,5 +30,6 @@ def test_two_thousand_jobs_meet_every_fault_point_provider_and_trouble() -> None
     assert {start.at_point[0] for start in starts if start.at_point} == set(POINTS)
     assert {start.provider for start in starts} == set(PROVIDERS)
     assert all(any(rule in start.trouble for start in starts) for rule in TROUBLE)
-    assert any(start.is_nudged for start in starts)
-    assert not all(start.is_nudged for start in starts)
+    assert {(start.door, start.is_notified) for start in starts} == {
+        (door, is_notified) for door in DOORS for is_notified in (True, False)
+    }
