@@ -58,7 +58,7 @@ lock: ## (maintainers) renew constraints.txt; needs uv
 	@! grep -n '://' constraints.txt || { echo "constraints.txt must hold no URL" >&2; exit 1; }
 
 clean: ## remove the set-up, the caches and the data of `make up`
-	rm -rf .venv .callsheet build .pytest_cache .mypy_cache .ruff_cache .hypothesis callsheet.egg-info
+	rm -rf .venv .callsheet build deploy/client/build .pytest_cache .mypy_cache .ruff_cache .hypothesis callsheet.egg-info deploy/client/callsheet_client.egg-info
 
 # The stamp comes last: a set-up that was interrupted is begun again.
 $(STAMP): pyproject.toml constraints.txt
@@ -72,5 +72,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@echo "set-up: installing $$(grep -c '^[a-z].*==' constraints.txt) packages, every one checked against its hash"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable . --editable deploy/client
 	@touch $@
