@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from worker.providers.answer_reader import AnswerReader, document_of
 from worker.providers.base import Ask, CallbackTrust, Cancelled, EventKind, ProviderEvent, Submission, at_once
 from worker.providers.catalogue.entries import ProviderEntry
 from worker.providers.catalogue.files import shipped
-from worker.providers.http import ANSWER_BYTES, Api
+from worker.providers.http import ANSWER_BYTES, Answer, Api
 from worker.providers.model import IMAGE_FIELDS, LINK_LISTS, ModelRules, find_rules, similar
 from worker.providers.payload import is_echo, payload
 from worker.providers.reasons import reason_in
@@ -58,7 +59,9 @@ class Adapter(AnswerReader):
     can_find: bool = False
     cancel_method: str | None = None  # of a call of <request_path>/<request id>/cancel; None: nothing can be cancelled
     submit_path: str
-    request_path: str  # a request is read at <request_path>/<request id>
+    request_path: str  # a request is read at <request_path>/<request id><request_suffix>
+    request_paths: tuple[str, ...] = ()  # where it can be at several: each is tried
+    request_suffix: str = ""
     account_path: str  # a GET that needs our key and costs nothing
     account_query: Mapping[str, str] | None = None
     balance_fields: tuple[str, ...] = ()  # where its answer tells what is left, as paths
@@ -156,7 +159,20 @@ class Adapter(AnswerReader):
     def fetch(self, request_id: str) -> ProviderEvent:
         if answers.request_id(request_id) != request_id:
             raise NoSuchRequestError(self.name, "not_an_id", "no request can have this id")
-        answer = self.api.get(f"{self.request_path}/{quote(request_id, safe='')}")
+        missing = NoSuchRequestError(self.name, "no_path", "no model of it is known")
+        for path in self._paths(request_id):
+            try:
+                return self._event_at(f"{path}{self.request_suffix}", request_id)
+            except NoSuchRequestError as err:
+                missing = err
+        raise missing
+
+    def _paths(self, request_id: str) -> list[str]:
+        return [f"{path}/{quote(request_id, safe='')}" for path in self.request_paths or (self.request_path,)]
+
+    def _event_at(self, path: str, request_id: str) -> ProviderEvent:
+        """The event that a GET of *path* tells of the request; raises as `fetch`."""
+        answer = self.api.get(path)
         document = self._learned(answer, request_id)
         record = self._record(document, request_id)
         if record is None:
@@ -192,10 +208,16 @@ class Adapter(AnswerReader):
     def cancel(self, request_id: str) -> Cancelled:
         if self.cancel_method is None:
             return Cancelled.UNKNOWN
-        try:
-            answer = self.api.act(self.cancel_method, f"{self.request_path}/{quote(request_id, safe='')}/cancel")
-        except ProviderError:
-            return Cancelled.UNKNOWN
+        for path in self._paths(request_id):
+            try:
+                answer = self.api.act(self.cancel_method, f"{path}/cancel")
+            except ProviderError:
+                return Cancelled.UNKNOWN
+            if answer.status != HTTPStatus.NOT_FOUND:
+                return self._cancelled(request_id, answer)
+        return Cancelled.UNKNOWN
+
+    def _cancelled(self, request_id: str, answer: Answer) -> Cancelled:
         if answer.status in TOO_LATE:
             return Cancelled.TOO_LATE
         if not 200 <= answer.status < 300:

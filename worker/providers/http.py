@@ -18,6 +18,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -76,7 +77,7 @@ class Api:
         self.clock_ms: int | None = None  # the clock of the last answer, Unix ms; None: it told none
         self.provider = provider
         self.api_key = api_key
-        self._base_url = base_url
+        self.base_url = base_url
         self._tls = tls
         self._session = session or new_session(tls)
         self._answer_bytes = answer_bytes
@@ -89,6 +90,12 @@ class Api:
             "Accept-Encoding": "identity",
             "User-Agent": "callsheet",
         }
+
+    def at(self, base_url: str) -> Api:
+        """The same provider's API at another host, with the same key and connections' trust."""
+        other = copy(self)
+        other.base_url = base_url
+        return other
 
     def post(
         self,
@@ -147,7 +154,7 @@ class Api:
     ) -> Answer:
         # Straight to the adapter: no cookies, redirects, hooks or environment are wanted, and `Session.request`
         # takes a fifth of a poll to find that out.
-        request = requests.Request(method, self._base_url + path, **options).prepare()
+        request = requests.Request(method, self.base_url + path, **options).prepare()
         with session.get_adapter(str(request.url)).send(request, stream=True, timeout=timeout) as response:
             body = self._read(response)
         told_at = http_date(response.headers.get("Date", ""))

@@ -28,6 +28,7 @@ KEY_NAMES = {
     "gmicloud": "GMICLOUD_API_KEY",
     "evolink": "EVOLINK_API_KEY",
     "apimart": "APIMART_API_KEY",
+    "fal": "FAL_KEY",
     "replicate": "REPLICATE_API_TOKEN",
 }
 """The variable of each provider's key, by the name that its own documents use."""
@@ -63,7 +64,8 @@ class ProviderSettings:
     max_concurrent: int | None = None
     requests_per_minute: int | None = None
     prices: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
-    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # empty: its callbacks are not verified
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # empty: its callbacks are not verified by any
+    key_set_url: str | None = None  # of the keys that verify its callbacks, where they are public; None: its own
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class _Reader:
         self.problems: list[str] = []
         self.bad: set[str] = set()
         self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
-        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE, *KEY_NAMES.values(), *SECRET_NAMES.values()}
+        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE, *KEY_NAMES.values(), *SECRET_NAMES.values(), "FAL_JWKS_URL"}
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
         self.known.add(name)
@@ -246,6 +248,7 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
                 requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),
                 prices=read.optional(f"{upper}_PRICES", values.prices, {}),
                 webhook_secrets=secrets,
+                key_set_url=read.optional("FAL_JWKS_URL", values.https_url, None) if name == "fal" else None,
             )
         elif explicit and KEY_NAMES[name] not in read.bad:
             read.problems.append(f"{KEY_NAMES[name]} is not set, but CALLSHEET_PROVIDERS names {name}")

@@ -40,6 +40,7 @@ def connect(trusting: ssl.SSLContext) -> Callable[..., Adapter]:
             "post_seconds": (0.5, 0.5),
             "get_seconds": (0.5, 0.5),
             "answer_bytes": adapter_class.answer_bytes,
+            "auth": adapter_class.auth(KEY),
             **options,
         }
         return adapter_class(Api(provider, base_url, KEY, trusting, **options))

@@ -18,9 +18,9 @@ from worker.settings.settings import SECRET_NAMES
 from worker.steps import Step, deliver
 
 S = JobState
-PROVIDERS = ("replicate",)
-LISTING = ("replicate",)
-CANCELLING = ("replicate",)
+PROVIDERS = ("fal", "replicate")
+LISTING = ("fal", "replicate")
+CANCELLING = ("fal", "replicate")
 
 every = pytest.mark.parametrize("provider", PROVIDERS)
 
