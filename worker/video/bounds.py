@@ -1,4 +1,4 @@
-"""Bounds on the work that one film may cause, whatever its tables announce."""
+"""Bounds on the work that one film may cause, whatever its tables announce, and the oddities met on the way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUND = 1024
 
 
 class Budget:
-    """Counts the rows, boxes and CPU seconds that checking one film costs.
+    """Counts the rows, boxes and CPU seconds that checking one film costs, and keeps what was odd about it.
 
     Every method raises `NotAVideoError("unchecked")` where a bound is passed: the film may be whole, but it is
     not found out here. *clock* tells seconds of CPU time of the calling thread; only what passes within a `with`
@@ -33,6 +33,7 @@ class Budget:
         self._boxes = 0
         self._spent_seconds = 0.0
         self._began_at = 0.0
+        self.notes: list[str] = []
 
     def __enter__(self) -> None:
         self._began_at = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from array import array
@@ -15,6 +16,17 @@ MOST_CHILDREN = 10_000  # of one box
 SHORT_HEADER, LONG_HEADER = 8, 16
 TO_END, LONG_SIZE = 0, 1
 """Values of a size field that are no size [4.2]: to the end of what holds the box; the size follows, in 64 bits."""
+
+PARTS = re.compile(
+    b"trak|tkhd|mdia|mdhd|hdlr|minf|stbl|stsd|stts|ctts|stsc|stsz|stz2|stco|co64|mvhd|mvex|trex|traf|tfhd|trun"
+)
+"""Found in what is no whole box, these kinds show that a part of the film is lost there."""
+
+TOLD_TWICE = (b"edts", b"elst", b"dinf", b"dref", b"stss", b"mehd")
+"""Boxes that do not tell where samples lie: of two, the first is taken."""
+
+THE_SAME_TWICE = (b"mvhd", b"hdlr", b"mvex", b"stts", b"stsc", b"stsz", b"stz2", b"stco", b"co64")
+"""Of these, the first is taken where both say the same; decoders refuse a film with two of any other."""
 
 UINT32, UINT64 = "I", "Q"
 """Type codes of `array` for the two widths of numbers."""
@@ -38,11 +50,19 @@ class Boxes:
             elif size == TO_END:
                 size = len(parent) - at
             if not header <= size <= len(parent) - at:
-                raise NotAVideoError("corrupt", "a box does not fit in the one around it")
+                self._pass_over(parent[at:])
+                return
             self._found.setdefault(kind, []).append(parent[at + header : at + size])
             at += size
         if len(parent) - at >= SHORT_HEADER:
             raise NotAVideoError("unchecked", f"a box holds more boxes than a film needs, over {MOST_CHILDREN}")
+
+    def _pass_over(self, rest: memoryview) -> None:
+        """Note that *rest* is no whole box; raises where a part of the film seems to lie in it."""
+        self.budget.look_at_clock()
+        if PARTS.search(rest):
+            raise NotAVideoError("corrupt", "a box does not fit in the one around it")
+        self.budget.notes.append("a box of the film's description does not fit in the one around it")
 
     def __len__(self) -> int:
         return sum(map(len, self._found.values()))
@@ -52,12 +72,19 @@ class Boxes:
         return self._found.get(kind, [])
 
     def only(self, kind: bytes) -> memoryview | None:
-        """The body of the only box of this *kind*, or None; raises where there are more."""
+        """The body of the only box of this *kind*, or None.
+
+        Of two that do no harm, the first, which is noted; raises where there are more in which samples may differ.
+        """
         found = self._found.get(kind)
         if found is None:
             return None
         if len(found) > 1:
-            raise NotAVideoError("corrupt", f"the film's description has two {kind.decode()} boxes in one place")
+            words = f"the film's description has two {kind.decode()} boxes in one place"
+            is_same = kind in THE_SAME_TWICE and all(other == found[0] for other in found[1:])
+            if not is_same and kind not in TOLD_TWICE:
+                raise NotAVideoError("corrupt", words)
+            self.budget.notes.append(words)
         return found[0]
 
     def needed(self, kind: bytes) -> memoryview:
@@ -98,6 +125,14 @@ def rows(form: str, table: memoryview, offset: int, count: int, budget: Budget) 
     check_length(table, end)
     budget.take_rows(count)
     return struct.iter_unpack(form, table[offset:end])
+
+
+def rows_there(kind: str, table: memoryview, offset: int, width: int, count: int, budget: Budget) -> int:
+    """How many of *count* rows of *width* bytes the *table* really has from *offset* on; fewer are noted."""
+    there = min(count, max(0, len(table) - offset) // width)
+    if there < count:
+        budget.notes.append(f"the {kind} table of a track is shorter than it says")
+    return there
 
 
 def check_length(table: memoryview, end: int) -> None:

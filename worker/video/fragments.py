@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from worker.errors import NotAVideoError
 from worker.video.bounds import Budget
-from worker.video.boxes import UINT32, UINT64, Boxes, is_long, numbers, rows, unpack
+from worker.video.boxes import UINT32, UINT64, Boxes, is_long, numbers, rows, rows_there, unpack
 from worker.video.moov import Movie
 from worker.video.tables import MediaData
 
@@ -23,6 +23,9 @@ TFHD_OPTIONAL = ((TFHD_BASE, ">Q"), (TFHD_ENTRY, ">I"), (TFHD_DURATION, ">I"), (
 TRUN_OFFSET, TRUN_FIRST_FLAGS, TRUN_DURATION, TRUN_SIZE = 0x1, 0x4, 0x100, 0x200
 TRUN_COLUMNS = (TRUN_DURATION, TRUN_SIZE, 0x400, 0x800)
 """Flags of each sample's fields in a run [8.8.8]."""
+
+SIDX_ROW, TFRA_AT, MEHD_AT = 12, 16, 4
+"""Bytes of a row of `sidx`; where the rows of `tfra`, and the length in `mehd`, begin [8.16.3, 8.8.10, 8.8.2]."""
 
 SLACK_SECONDS = 0.1
 """Indexes are rounded, and sound and pictures do not end at the same instant."""
@@ -48,6 +51,7 @@ class Fragments:
         self._defaults: dict[int, dict[int, int]] = {}
         self._entries: dict[int, int] = {}
         self._run_starts, self._run_lengths = array("q"), array(UINT64)
+        self._places: set[int] = set()
         self._last_at = 0
         self._covered_to = 0
         self._is_indexed_ahead = False
@@ -69,6 +73,7 @@ class Fragments:
     def add(self, body: memoryview, moof_at: int) -> None:
         """Take a `moof` box whose header begins at *moof_at*."""
         self.count += 1
+        self._places.add(moof_at)
         self._last_at = moof_at
         place = moof_at
         for traf in Boxes(body, self._budget).all(b"traf"):
@@ -125,6 +130,7 @@ class Fragments:
         """Take a segment index that *ends_at* this place [8.16.3]."""
         form, rows_at = (">QQ2xH", 32) if is_long(body) else (">II2xH", 24)
         _, first_offset, count = unpack(form, body, 12)
+        count = rows_there("sidx", body, rows_at, SIDX_ROW, count, self._budget)
         references = rows(">I8x", body, rows_at, count, self._budget)
         covered = ends_at + first_offset + sum(size & 0x7FFFFFFF for (size,) in references)
         self._covered_to = max(self._covered_to, covered)
@@ -135,10 +141,14 @@ class Fragments:
         """Take the random access index that ends a file [8.8.9]."""
         self._indexed = self._indexed or set()
         for tfra in Boxes(body, self._budget).all(b"tfra"):
+            if len(tfra) < TFRA_AT:
+                self._budget.notes.append("the film's index of fragments is shorter than it says")
+                continue
             widths, count = unpack(">II", tfra, 8)
             rest = sum((widths >> shift & 3) + 1 for shift in (0, 2, 4))
             form = f">8xQ{rest}x" if is_long(tfra) else f">4xI{rest}x"
-            self._indexed.update(place for (place,) in rows(form, tfra, 16, count, self._budget))
+            count = rows_there("tfra", tfra, TFRA_AT, struct.calcsize(form), count, self._budget)
+            self._indexed.update(place for (place,) in rows(form, tfra, TFRA_AT, count, self._budget))
 
     def check(self, movie: Movie, media: MediaData, file_bytes: int) -> None:
         """Raise unless each run lies in the *media* data and the film is as long as its own indexes say."""
@@ -146,13 +156,17 @@ class Fragments:
             raise NotAVideoError("truncated", "some of the fragments' samples lie outside the film's media data")
         if self._covered_to > file_bytes:
             raise NotAVideoError("truncated", f"the film's index covers {self._covered_to} bytes, {file_bytes} came")
-        if self._indexed and len(self._indexed) > self.count:
-            raise NotAVideoError(
-                "truncated", f"the film's index names {len(self._indexed)} fragments, {self.count} came"
-            )
+        self._check_index(self._indexed or set())
         told, came = self._told_seconds(movie), self._seconds(movie)
         if told and came + SLACK_SECONDS < told:
             raise NotAVideoError("truncated", f"the film's index tells {told:.1f} s, {came:.1f} s came")
+
+    def _check_index(self, indexed: set[int]) -> None:
+        """Raise where the last index names all fragments that came, and more behind them; note one that is stale."""
+        if len(indexed) > self.count and self._places <= indexed and max(indexed) > self._last_at:
+            raise NotAVideoError("truncated", f"the film's index names {len(indexed)} fragments, {self.count} came")
+        if not indexed <= self._places:
+            self._budget.notes.append("the film's index names fragments where there are none")
 
     def is_proven_whole(self, movie: Movie) -> bool:
         """Whether an index, checked before, shows that no fragment can be missing at the end."""
@@ -165,7 +179,11 @@ class Fragments:
         mehd = movie.extension.only(b"mehd") if movie.extension else None
         if mehd is None or not movie.timescale:
             return 0.0
-        (duration,) = unpack(">Q" if is_long(mehd) else ">I", mehd, 4)
+        form = ">Q" if is_long(mehd) else ">I"
+        if len(mehd) < MEHD_AT + struct.calcsize(form):
+            self._budget.notes.append("the film's length with its fragments is cut short")
+            return 0.0
+        (duration,) = unpack(form, mehd, MEHD_AT)
         return float(duration / movie.timescale)
 
     def _seconds(self, movie: Movie) -> float:

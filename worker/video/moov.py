@@ -6,12 +6,13 @@ read. Section numbers are those of ISO/IEC 14496-12.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.errors import NotAVideoError
 from worker.video.bounds import Budget
-from worker.video.boxes import Boxes, is_long, rows, unpack
+from worker.video.boxes import Boxes, is_long, rows, rows_there, unpack
 from worker.video.tables import SampleTables
 
 MOST_TRACKS = 64
@@ -19,6 +20,9 @@ UNKNOWN_DURATIONS = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 VIDEO, SOUND = b"vide", b"soun"
 CONFIGURATIONS = {b"avc1": b"avcC", b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
 """The box that a sample entry of a codec holds, without which most decoders give up [14496-15]."""
+
+EDITS_AT = 8
+"""The place of the first edit in its list."""
 
 NO_MEDIA = -1
 """The media time of an edit that shows nothing [8.6.6]."""
@@ -90,13 +94,18 @@ class Movie:
         if moov.only(b"cmov") is not None:
             raise NotAVideoError("unchecked", "the film's description is compressed")
         mvhd = moov.needed(b"mvhd")
-        self.timescale, duration = times(mvhd)
+        self.timescale, duration = 0, 0
+        if bytes(mvhd[:1]) > b"\1":
+            budget.notes.append("the film's header is of a version that there is not")
+        else:
+            self.timescale, duration = times(mvhd)
         self.seconds = duration / self.timescale if self.timescale else 0.0
         self.is_turned = is_turned(mvhd, 48 if is_long(mvhd) else 36)
         if len(moov.all(b"trak")) > MOST_TRACKS:
             raise NotAVideoError("unchecked", f"there are more than {MOST_TRACKS} tracks")
         self.tracks: list[Track] = []
         self.other_ids: set[int] = set()
+        self._ids: set[int] = set()
         for body in moov.all(b"trak"):
             self._read_track(Boxes(body, budget))
         mvex = moov.only(b"mvex")
@@ -104,13 +113,27 @@ class Movie:
         """The announcement of fragments [8.8.1]."""
 
     def _read_track(self, trak: Boxes) -> None:
-        """Take the track of video or sound; of any other, the id alone."""
-        mdia = trak.inside(b"mdia")
+        """Take the track of video or sound; of any other, the id alone. One without media is noted."""
+        found = trak.only(b"mdia")
+        mdia = Boxes(found, trak.budget) if found is not None else None
+        if mdia is None or not (mdia.all(b"hdlr") or mdia.all(b"minf")):
+            trak.budget.notes.append("a track of the film has no media")
+            return
         (handler,) = unpack(">4s", mdia.needed(b"hdlr"), 8)
         if handler in (VIDEO, SOUND):
-            self.tracks.append(Track(trak, mdia, handler))
+            track = Track(trak, mdia, handler)
+            self.tracks.append(track)
+            self._take_id(track.id)
         elif (tkhd := trak.only(b"tkhd")) is not None:
-            self.other_ids.update(unpack(">I", tkhd, 20 if is_long(tkhd) else 12))
+            (track_id,) = unpack(">I", tkhd, 20 if is_long(tkhd) else 12)
+            self.other_ids.add(track_id)
+            self._take_id(track_id)
+
+    def _take_id(self, track_id: int) -> None:
+        """Raise where another track has that id: no fragment, reference or edit could tell them apart [8.3.2]."""
+        if track_id in self._ids:
+            raise NotAVideoError("corrupt", f"the film has two tracks of the id {track_id}")
+        self._ids.add(track_id)
 
 
 def times(header: memoryview) -> tuple[int, int]:
@@ -139,5 +162,10 @@ def _check_references(minf: Boxes) -> None:
 
 def _edits(elst: memoryview, budget: Budget) -> Iterator[tuple[int, int]]:
     """The edits of a track: how long each lasts, and where in the media it begins [8.6.6]."""
+    if len(elst) < EDITS_AT:
+        budget.notes.append("the edit list of a track is cut short")
+        return iter(())
+    form = ">Qq4x" if is_long(elst) else ">Ii4x"
     (count,) = unpack(">I", elst, 4)
-    return rows(">Qq4x" if is_long(elst) else ">Ii4x", elst, 8, count, budget)
+    count = rows_there("elst", elst, EDITS_AT, struct.calcsize(form), count, budget)
+    return rows(form, elst, EDITS_AT, count, budget)

@@ -77,6 +77,11 @@ class Mp4Walk:
         is_quicktime = self._brand == QUICKTIME_BRAND or (self._brand is None and self._has_begun)
         return MOV if is_quicktime else MP4
 
+    @property
+    def is_fragmented(self) -> bool:
+        """Whether fragments may describe some of the samples, or nothing has described any yet."""
+        return self._movie is None or self._movie.extension is not None
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes; raises `NotAVideoError` as soon as they cannot belong to a film."""
         view = memoryview(data)
@@ -95,7 +100,7 @@ class Mp4Walk:
         whole: by the tables of all its samples, or by an index of its fragments.
         """
         with self._budget:
-            trailing = self._end_of_boxes()
+            trailing = self._end_of_boxes(is_end_certain=is_end_certain)
             if self._movie is None:
                 raise self._without_movie()
             if trailing is not None and trailing.holds_film:
@@ -182,7 +187,7 @@ class Mp4Walk:
         elif box.kind == MFRA:
             self._fragments.take_mfra(body)
 
-    def _end_of_boxes(self) -> Trailing | None:
+    def _end_of_boxes(self, *, is_end_certain: bool) -> Trailing | None:
         """Close the last box; gives what stands behind the film, if it is no box or not a whole one."""
         box = self._box
         if box is None:
@@ -192,7 +197,11 @@ class Mp4Walk:
         if box.trailing is not None and (box.left is not None or not box.kind):
             return box.trailing
         if box.left is not None:
-            raise NotAVideoError("truncated", f"the file ends inside a box, after {self._position} bytes")
+            is_samples_only = box.kind == MDAT and not self._media.bytes and not self.is_fragmented
+            if not is_samples_only or not is_end_certain:
+                raise NotAVideoError("truncated", f"the file ends inside a box, after {self._position} bytes")
+            # all that was sent came: the samples' tables tell whether the box's size or its content is wrong
+            self._notes.append("the film's media data are shorter than their box says")
         self._close(box)
         return None
 
@@ -221,7 +230,9 @@ class Mp4Walk:
         seconds = round(self._seconds(movie, video), 3)
         if not seconds:
             raise NotAVideoError("corrupt", "the film lasts no time")
-        return VideoFacts(seconds, width, height, picture.codec, tuple(dict.fromkeys(self._notes)))
+        return VideoFacts(
+            seconds, width, height, picture.codec, tuple(dict.fromkeys((*self._notes, *self._budget.notes)))
+        )
 
     def _video(self, movie: Movie) -> Track:
         """The first video track that moves, or else that has a picture at all."""

@@ -14,13 +14,13 @@ from itertools import accumulate, chain, islice, repeat, tee
 from operator import add, le, lt, mul, sub
 
 from worker.errors import NotAVideoError
-from worker.video.boxes import UINT32, UINT64, Boxes, check_length, numbers, unpack
+from worker.video.boxes import UINT32, UINT64, Boxes, check_length, numbers, rows_there, unpack
 
 BLOCK = 65_536
 """So many chunks are checked between two looks at the clock."""
 
-UNREAD = ((b"stss", 4), (b"ctts", 8))
-"""Tables whose length alone is checked, and the width of their rows [8.6.1.3, 8.6.2]."""
+SYNC_ROW, OFFSET_ROW, FULL_BOX = 4, 8, 4
+"""Bytes of a row of `stss` and of `ctts` [8.6.2, 8.6.1.3], and of the head of a box that has a version."""
 
 NO_SIZE = 1
 """QuickTime's tables give each sample of sound this size, whatever it takes."""
@@ -54,11 +54,13 @@ class SampleTables:
         self._stbl = stbl
         self._is_sound = is_sound
         self._budget = stbl.budget
+        self._is_short = False
         self._each, self.count = 0, 0
         self._sizes: array[int] = array(UINT32)
         if (stsz := stbl.only(b"stsz")) is not None:
             self._each, self.count = unpack(">II", stsz, 4)
             if not self._each:
+                self.count = self._rows_there("stsz", stsz, 12, 4, self.count)
                 self._sizes = numbers(UINT32, stsz, 12, self.count, self._budget)
         elif (stz2 := stbl.only(b"stz2")) is not None:
             bits, self.count = unpack(">3xBI", stz2, 4)
@@ -70,15 +72,22 @@ class SampleTables:
         self.duration = sum(map(mul, times[0::2], times[1::2]))
         self._runs = self._rows(b"stsc", 3)
         self._chunks = self._chunk_offsets()
-        for kind, width in UNREAD:
-            if (table := stbl.only(kind)) is not None:
-                check_length(table, 8 + width * unpack(">I", table, 4)[0])
+        if (stss := stbl.only(b"stss")) is not None:
+            rows_there("stss", stss, 8, SYNC_ROW, unpack(">I", stss, 4)[0], self._budget)
+        if (ctts := stbl.only(b"ctts")) is not None:
+            check_length(ctts, 8 + OFFSET_ROW * unpack(">I", ctts, 4)[0])
+        for sdtp in stbl.all(b"sdtp"):
+            check_length(sdtp, FULL_BOX)
 
     def check(self, media: MediaData) -> Iterator[str]:
         """Raise unless each sample lies in the *media* data; gives what is odd, in words."""
         if not self.count:
+            if self._is_short and (self._timed or self._chunks or self._runs):
+                raise NotAVideoError("corrupt", "a table is shorter than it says")
             return
         per_chunk, described = self._samples_per_chunk()
+        if self._is_short and not self.count == self._timed == described:
+            raise NotAVideoError("corrupt", "a table is shorter than it says, and its samples are told elsewhere")
         if described < self.count or not self._timed:
             raise NotAVideoError("corrupt", "some of the film's samples have no place in the file, or no time")
         if described > self.count:
@@ -119,6 +128,7 @@ class SampleTables:
         for kind, width in ((b"stco", UINT32), (b"co64", UINT64)):
             if (table := self._stbl.only(kind)) is not None:
                 (count,) = unpack(">I", table, 4)
+                count = self._rows_there(kind.decode(), table, 8, array(width).itemsize, count)
                 return numbers(width, table, 8, count, self._budget)
         return array(UINT32)
 
@@ -128,7 +138,14 @@ class SampleTables:
         if table is None:
             return array(UINT32)
         (count,) = unpack(">I", table, 4)
+        count = self._rows_there(kind.decode(), table, 8, 4 * columns, count)
         return numbers(UINT32, table, 8, count * columns, self._budget)
+
+    def _rows_there(self, kind: str, table: memoryview, offset: int, width: int, count: int) -> int:
+        """As `rows_there`; where rows are missing, all tables must agree on the number of samples."""
+        there = rows_there(kind, table, offset, width, count, self._budget)
+        self._is_short = self._is_short or there < count
+        return there
 
     def _packed(self, bits: int, table: memoryview) -> array[int]:
         """The sizes in a compact table, of 4, 8 or 16 bits each [8.7.3.3]."""

@@ -49,8 +49,8 @@ def deep_tracks(tracks: int, children: int) -> bytes:
     padding = box(b"free") * children
     stbl = box(b"stbl", padding, full_box(b"stsd", ">I", 1))
     mdia = box(b"mdia", padding, full_box(b"mdhd", ">IIIII", 0, 0, 1, 1, 0), VIDEO, box(b"minf", padding, stbl))
-    trak = box(b"trak", padding, full_box(b"tkhd", ">III68x", 0, 0, 1), mdia)
-    return box(b"ftyp", b"isom") + box(b"moov", full_box(b"mvhd", ">IIII", 0, 0, 1, 1), trak * tracks)
+    traks = (box(b"trak", padding, full_box(b"tkhd", ">III68x", 0, 0, 1 + index), mdia) for index in range(tracks))
+    return box(b"ftyp", b"isom") + box(b"moov", full_box(b"mvhd", ">IIII", 0, 0, 1, 1), *traks)
 
 
 def one_chunk_per_sample(samples: int) -> bytes:

@@ -202,7 +202,9 @@ def still(samples: int, width: int) -> bytes:
     film = replaced(film, f"{TABLES}/stsz", struct.pack(">III", 0, 1, samples))
     film = replaced(film, f"{TABLES}/stts", struct.pack(">IIII", 0, 1, samples, 1))
     film = replaced(film, f"{TABLES}/stsc", struct.pack(">IIIII", 0, 1, 1, samples, 1))
-    return box(b"trak", body_at(film, "moov/trak"))
+    tkhd = bytearray(body_at(film, "moov/trak/tkhd"))
+    tkhd[12:16] = struct.pack(">I", 2)  # an id of its own
+    return box(b"trak", body_at(replaced(film, "moov/trak/tkhd", bytes(tkhd)), "moov/trak"))
 
 
 @pytest.mark.parametrize("samples", [0, 1])

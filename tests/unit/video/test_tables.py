@@ -30,14 +30,14 @@ WRONG = {
     "samples of a second description": ("stsc", table(1, 1, SAMPLES, 2)),
     "no runs": ("stsc", table(0)),
     "no chunks": ("stco", table(0)),
-    "more chunks than are listed": ("stco", table(2, 48)),
+    "more chunks than are listed, and more samples": ("stco", table(2)),
     "more samples than sizes": ("stsz", table(0, SAMPLES, 1)),
     "more samples than have a place": ("stsz", table(10, SAMPLES + 1)),
     "samples without bytes": ("stsz", table(0, SAMPLES, *[0] * SAMPLES)),
     "no samples": ("stsz", table(0, 0)),
     "no times": ("stts", table(0)),
-    "more times than are listed": ("stts", table(2, SAMPLES, 1)),
-    "more key pictures than are listed": ("stss", table(SAMPLES, 1)),
+    "more times than are listed, and too few": ("stts", table(2, SAMPLES - 1, 1)),
+    "more sizes than are listed": ("stsz", table(0, SAMPLES, *[1] * (SAMPLES - 1))),
     "nothing described": ("stsd", table(0)),
 }
 
@@ -61,6 +61,12 @@ def test_samples_outside_the_media_are_missed(kind: str, body: bytes) -> None:
     assert refusal(replaced(CLIP, f"{STBL}/{kind}", body)) == "truncated"
 
 
+def test_offsets_in_time_that_are_not_listed_are_missed() -> None:
+    stbl = body_at(CLIP, STBL) + box(b"ctts", table(2, SAMPLES, 1))
+
+    assert refusal(replaced(CLIP, STBL, stbl)) == "corrupt"
+
+
 def test_media_in_another_place_are_missed() -> None:
     ftyp, mdat, moov = (box(kind, body) for kind, body in split_boxes(CLIP))
 
@@ -76,7 +82,7 @@ def test_a_track_outside_the_description_is_missed() -> None:
     assert refusal(without, trak) == "no_video"
 
 
-@pytest.mark.parametrize("path", ["moov/trak/tkhd", "moov/trak/mdia", "moov/trak/mdia/minf", STBL, f"{STBL}/stsz"])
+@pytest.mark.parametrize("path", ["moov/trak/tkhd", "moov/trak/mdia", "moov/trak/mdia/minf", STBL, f"{STBL}/stsd"])
 def test_a_part_that_is_there_twice_is_refused(path: str) -> None:
     parent, _, kind = path.rpartition("/")
     again = body_at(CLIP, parent) + box(kind.encode(), body_at(CLIP, path))
@@ -84,11 +90,32 @@ def test_a_part_that_is_there_twice_is_refused(path: str) -> None:
     assert refusal(replaced(CLIP, parent, again)) == "corrupt"
 
 
-@pytest.mark.parametrize("path", ["moov/mvhd", "moov/trak/mdia/mdhd"])
-def test_a_header_of_an_unknown_version_is_refused(path: str) -> None:
-    header = body_at(CLIP, path)
+@pytest.mark.parametrize("kind", ["stsz", "stsc", "stco", "stts"])
+def test_a_table_that_is_there_twice_and_contradicts_itself_is_refused(kind: str) -> None:
+    other = bytearray(body_at(CLIP, f"{STBL}/{kind}"))
+    other[-1] ^= 1
 
-    assert refusal(replaced(CLIP, path, b"\2" + header[1:])) == "corrupt"
+    assert refusal(replaced(CLIP, STBL, body_at(CLIP, STBL) + box(kind.encode(), bytes(other)))) == "corrupt"
+
+
+def test_a_doubled_track_is_refused() -> None:
+    """Two tracks of one id: no fragment and no edit could tell which of them it is about."""
+    trak = body_at(CLIP, "moov/trak")
+
+    assert refusal(replaced(CLIP, "moov", body_at(CLIP, "moov") + box(b"trak", trak))) == "corrupt"
+
+
+def test_a_track_of_text_with_the_videos_id_is_refused() -> None:
+    mdia = box(b"mdia", full_box(b"hdlr", ">I4s12x", 0, b"text"))
+    text = box(b"trak", box(b"tkhd", body_at(CLIP, "moov/trak/tkhd")), mdia)
+
+    assert refusal(replaced(CLIP, "moov", body_at(CLIP, "moov") + text)) == "corrupt"
+
+
+def test_a_track_header_of_an_unknown_version_is_refused() -> None:
+    path = "moov/trak/mdia/mdhd"
+
+    assert refusal(replaced(CLIP, path, b"\2" + body_at(CLIP, path)[1:])) == "corrupt"
 
 
 @pytest.mark.parametrize("count", [0, 2, 0xFFFFFFFF])
