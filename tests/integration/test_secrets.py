@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\nX-Injected: 1 <script>alert(1)</script> %s
 PROCESSES = tuple(read_procfile(Path(__file__).parents[2] / "Procfile"))
 SECRET_NAMES = re.compile(r".*(_API_KEY|_API_TOKEN|FAL_KEY|_SECRETS|SECRET_ACCESS_KEY|BASIC_AUTH)")
 PATIENCE_SECONDS = 120
+FAILING = ("failed", "refused", "misspelt", "as-a-name", "as-a-name-within", "by-position", "in-a-header")
 
 pytestmark = pytest.mark.timeout(400)  # a whole system is started first
 
@@ -158,6 +160,9 @@ def _play(run: Run, wait_until: WaitUntil) -> None:
     forged = {"on": "callback", "forged": ["wrong_token", "contradiction"]}
     run.ask("sent-elsewhere", {"on": "download", "redirect_to": f"https://169.254.169.254/{SIGNATURE}"}, forged)
     run.ask("misspelt", duratoin=5, prompt=f"{PROMPT}, take misspelt.")
+    run.ask("as-a-name", **{f"{PROMPT}, take as-a-name.": 5})
+    run.ask("as-a-name-within", shots=[{"seconds": 3, f"{PROMPT}, take as-a-name-within.": "x"}])
+    _ask_in_other_words(run)
     run.app.send_task("callsheet.genrate", kwargs={"prompt": PROMPT}, task_id="unknown", queue="callsheet")
     run.redis.lpush("callsheet", f"{PROMPT}{HOSTILE}")
     run.app.send_task(
@@ -168,11 +173,20 @@ def _play(run: Run, wait_until: WaitUntil) -> None:
     )
     _lie_to_the_receiver(run)
     run.stack.kill("web")  # a worker would be waited for until its leases end
-    wanted = {name: "FAILURE" if name in ("failed", "refused", "misspelt") else "SUCCESS" for name in run.asked}
+    wanted = {name: "FAILURE" if name in FAILING else "SUCCESS" for name in run.asked}
     end = time.monotonic() + PATIENCE_SECONDS
     while (found := {name: run.state(name) for name in run.asked}) != wanted and time.monotonic() < end:
         time.sleep(0.1)
     assert found == wanted
+
+
+def _ask_in_other_words(run: Run) -> None:
+    """The prompt where Celery's own senders put what they show of a message: its arguments, described."""
+    told: dict[str, Any] = {"argsrepr": f"({PROMPT!r},)", "kwargsrepr": f"{{{PROMPT!r}: 5}}"}
+    send = partial(run.app.send_task, "callsheet.generate", queue="callsheet")
+    send(args=[PROMPT], task_id="by-position", **told)
+    send(kwargs={PROMPT: PROMPT}, task_id="in-a-header", shadow=PROMPT, headers={PROMPT: PROMPT}, **told)
+    run.asked += ["by-position", "in-a-header"]
 
 
 def _lie_to_the_receiver(run: Run) -> None:
@@ -214,7 +228,8 @@ def test_no_message_event_or_result_holds_a_secret(run: Run) -> None:
 def _tells_others(command: str) -> bool:
     """Whether *command* sends a message or an event, but for the callers' own asking."""
     verb = command.partition(" ")[0].upper()
-    return verb in ("LPUSH", "PUBLISH") and "callsheet.gen" not in command and PROMPT + "\\" not in command
+    is_asking = "callsheet.gen" in command or PROMPT + "\\" in command
+    return verb == "PUBLISH" or (verb == "LPUSH" and not is_asking)
 
 
 def _unfolded(command: str) -> str:
