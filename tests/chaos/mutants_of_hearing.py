@@ -63,21 +63,21 @@ HEARING = (
         f"{LUA}/_record.lua",
         "if woken_at + WAKE_MS <= now then",
         "if true then",
-        f"{STORE}/test_store_callbacks.py::test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute",
+        f"{STORE}/test_store_wakes.py::test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute",
     ),
     _m(
         "a look that a callback was promised is put off",
         f"{LUA}/_record.lua",
         "and not leased() then due_at = woken_at end",
         "and false then due_at = woken_at end",
-        f"{STORE}/test_store_callbacks.py::test_a_callback_that_comes_during_a_look_is_looked_at_after_the_minute_too",
+        f"{STORE}/test_store_wakes.py::test_a_callback_that_comes_during_a_look_is_looked_at_after_the_minute_too",
     ),
     _m(
         "nobody looks for a callback that cannot be read",
         f"{LUA}/arrive.lua",
         'return answer_nothing_new(is_listening and "unread" or "late")',
         'return answer(is_listening and "unread" or "late")',
-        "tests/integration/webhook/test_receiver_arrivals.py"
+        "tests/integration/webhook/test_receiver_bodies.py"
         "::test_a_delivery_that_cannot_be_read_makes_its_job_due_at_once",
     ),
     _m(
@@ -85,7 +85,7 @@ HEARING = (
         "webhook/callbacks.py",
         "        address = receiver.check(provider, job_id, attempt, token)\n        body, fault = _body(request)\n",
         "        body, fault = _body(request)\n        address = receiver.check(provider, job_id, attempt, token)\n",
-        "tests/integration/webhook/test_receiver_arrivals.py::test_without_a_token_the_body_is_not_even_read",
+        "tests/integration/webhook/test_receiver_bodies.py::test_without_a_token_the_body_is_not_even_read",
     ),
     _m(
         "other candidates not discarded by the submit answer",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import redis
 
-from tests.integration.store.conftest import BRINGS, DAY, JOB, LEASE, MINUTE, OUTCOME_UNKNOWN, RETENTION, Clock, Lives
+from tests.integration.store.conftest import BRINGS, JOB, LEASE, MINUTE, Clock, Lives
 from worker.jobs.states import JobState
 from worker.store import Arrival, Store
 
 FAR = 120 * MINUTE
 S = JobState
-
 BINDING = ["accepted", "submitting", "unconfirmed", "failed(confirm)"]
-LATE = ["generated", "archived", "failed(submit)", "cancelled"]
 REVIVING = ["expired", "failed(archive)", "failed(generate)"]
 
 
@@ -47,83 +44,6 @@ def test_a_redelivered_callback_is_a_repeat(store: Store, lives: Lives) -> None:
     assert len(store.callbacks.events(JOB)) == 1
 
 
-def test_of_callbacks_that_tell_nothing_new_each_job_has_one_look_a_minute(
-    store: Store, lives: Lives, clock: Clock
-) -> None:
-    lives.submitted(due_in_ms=FAR)
-    looks = 0
-    lives.called()
-
-    for n in range(601):
-        if store.due.ids():
-            looks += 1
-            store.due.rest(lives.claimed(), due_in_ms=FAR)
-        lives.called(text=f"another {n}")
-        clock.advance(1_000)
-
-    assert looks == 11
-
-
-def test_a_callback_within_the_minute_is_looked_at_when_the_minute_is_over(
-    store: Store, lives: Lives, clock: Clock
-) -> None:
-    lives.submitted(due_in_ms=FAR)
-    lives.called()
-    store.due.rest(lives.claimed(), due_in_ms=FAR)
-    clock.advance(10_000)
-
-    arrivals = [lives.called(), lives.called(text="another")]
-
-    assert [(arrival.word, arrival.is_due) for arrival in arrivals] == [("repeat", False), ("stored", False)]
-    assert (store.due.ids(), store.due.next_at()) == ([], clock.now + 50_000)
-
-
-def test_a_callback_that_comes_during_a_look_is_looked_at_after_the_minute_too(
-    store: Store, lives: Lives, clock: Clock
-) -> None:
-    lives.submitted(due_in_ms=FAR)
-    lives.called()
-    claim = lives.claimed()
-    lives.called(text="another")
-
-    store.due.rest(claim, due_in_ms=FAR)
-
-    assert store.due.next_at() == clock.now + MINUTE
-
-
-def test_a_callback_after_one_that_was_denied_is_looked_at_at_once(store: Store, lives: Lives) -> None:
-    lives.submitted(due_in_ms=FAR)
-    lives.called(text="forged")
-    store.callbacks.contradict(JOB)
-    store.due.rest(lives.claimed(), due_in_ms=FAR)
-
-    assert lives.called().is_due
-
-    assert store.due.ids() == [JOB]
-
-
-@pytest.mark.parametrize("word", ["submitted", "unconfirmed", "failed(confirm)", *REVIVING])
-def test_a_delivery_of_which_only_the_url_can_be_read_makes_its_job_due(store: Store, lives: Lives, word: str) -> None:
-    BRINGS[word](lives)
-
-    arrival = store.callbacks.arrive(JOB, attempt=1)
-
-    assert (arrival.word, arrival.is_due) == ("unread", True)
-    assert (store.due.ids(), store.callbacks.events(JOB), dict(store.callbacks.candidates(JOB))) == ([JOB], (), {})
-
-
-def test_of_deliveries_that_cannot_be_read_each_job_has_one_look_a_minute(
-    store: Store, lives: Lives, clock: Clock
-) -> None:
-    lives.submitted(due_in_ms=FAR)
-    store.callbacks.arrive(JOB, attempt=1)
-    store.due.rest(lives.claimed(), due_in_ms=FAR)
-
-    assert not store.callbacks.arrive(JOB, attempt=1).is_due
-
-    assert store.due.next_at() == clock.now + MINUTE
-
-
 def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: Store, lives: Lives) -> None:
     lives.unconfirmed()
     for n in range(8):
@@ -135,63 +55,6 @@ def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: S
 
     assert (arrival.word, arrival.is_due, store.due.ids()) == ("stored", False, [])
     assert store.due.next_at() == store.clock.now() + MINUTE
-
-
-def test_a_minute_written_by_a_clock_that_was_ahead_holds_nothing_up(store: Store, lives: Lives, clock: Clock) -> None:
-    lives.submitted(due_in_ms=FAR)
-    clock.advance(DAY)
-    lives.called()
-    store.due.rest(lives.claimed(), due_in_ms=FAR)
-    clock.advance(-DAY)
-
-    assert store.callbacks.arrive(JOB, attempt=1).is_due
-
-
-@pytest.mark.parametrize("word", LATE)
-def test_a_delivery_that_cannot_be_read_changes_nothing_for_a_job_that_needs_none(
-    store: Store, lives: Lives, word: str
-) -> None:
-    BRINGS[word](lives)
-    before, due_at = lives.job(), store.due.next_at()
-
-    assert store.callbacks.arrive(JOB, attempt=1).word == "late"
-
-    assert (lives.job(), store.due.next_at()) == (before, due_at)
-
-
-def test_a_non_terminal_word_for_the_current_request_is_worth_one_look(store: Store, lives: Lives) -> None:
-    lives.submitted(due_in_ms=FAR)
-
-    assert lives.called(terminal=False).word == "noted"
-
-    assert (store.callbacks.events(JOB), store.due.ids(10)) == ((), [JOB])
-
-
-def test_a_callback_starts_the_nudges_anew(store: Store, lives: Lives, clock: Clock) -> None:
-    lives.submitted(due_in_ms=0)
-    store.due.nudge([JOB])
-
-    lives.called()
-
-    assert lives.job().nudges == 0
-
-
-@pytest.mark.parametrize("word", LATE)
-def test_a_callback_for_a_job_that_needs_none_is_late(store: Store, lives: Lives, word: str) -> None:
-    BRINGS[word](lives)
-    before = lives.job()
-
-    assert lives.called().word == "late"
-
-    assert lives.job() == before
-
-
-def test_failed_after_completed_and_completed_after_failed_move_nothing(store: Store, lives: Lives) -> None:
-    lives.generated()
-
-    assert lives.called(text="failed").word == "late"
-
-    assert lives.job().state is S.GENERATED
 
 
 @pytest.mark.parametrize("word", ["submitted", *REVIVING])
@@ -214,71 +77,6 @@ def test_a_callback_with_another_request_id_changes_nothing_for_a_job_that_needs
     assert lives.called(request_id="another").word == "mismatch"
 
     assert (lives.job(), store.due.next_at(), store.callbacks.events(JOB)) == (before, due_at, ())
-
-
-def test_the_callbacks_of_a_lost_job_are_its_own_when_it_is_accepted_again(
-    store: Store, lives: Lives, client: redis.Redis, clock: Clock
-) -> None:
-    lives.submitted()
-    client.flushdb()
-    assert lives.called().word == "missing"
-    assert lives.called().word == "missing"
-    seen_at = clock.now
-    assert 0 < client.pttl(f"callsheet:{{0}}:candidates:{JOB}") <= 30 * DAY
-    assert 0 < client.pttl(f"callsheet:{{0}}:events:{JOB}") <= 30 * DAY
-    clock.advance(DAY)
-
-    assert lives.accepted(due_in_ms=MINUTE).word == "applied"
-
-    assert store.callbacks.candidates(JOB) == {"r1": seen_at}
-    assert [(event.request_id, event.is_terminal) for event in store.callbacks.events(JOB)] == [("r1", True)]
-    assert store.due.ids() == [JOB]
-    assert client.pttl(f"callsheet:{{0}}:candidates:{JOB}") == -1
-    assert store.attempts.begin(lives.claimed()).word == "late", "a POST is on record that this record does not know"
-    assert lives.bound().due_now
-
-
-def test_a_flood_to_one_lost_job_pushes_out_no_id_of_another(store: Store, lives: Lives, client: redis.Redis) -> None:
-    for n in range(60):
-        lives.submitted(f"lost-{n}", f"r{n}")
-    client.flushdb()
-    for n in range(60):
-        lives.called(f"lost-{n}", f"r{n}")
-
-    for n in range(300):
-        assert lives.called("lost-0", f"junk-{n}").word == "missing"
-
-    assert all(f"r{n}" in store.callbacks.candidates(f"lost-{n}") for n in range(60))
-    assert len(store.callbacks.candidates("lost-0")) == 8
-    assert len(store.callbacks.events("lost-0")) <= 16
-
-
-def test_a_delivery_of_which_only_the_url_can_be_read_keeps_nothing_of_a_lost_job(
-    store: Store, client: redis.Redis
-) -> None:
-    assert store.callbacks.arrive(JOB, attempt=1).word == "missing"
-
-    assert list(client.scan_iter(match=f"*:{JOB}")) == []
-
-
-def test_a_job_nobody_called_back_about_begins_with_nothing(store: Store, lives: Lives, client: redis.Redis) -> None:
-    client.hset(f"callsheet:{{0}}:events:{JOB}", "left over", '1 1 1 "r0"\n{}')
-
-    lives.accepted()
-
-    assert store.callbacks.events(JOB) == ()
-    assert store.callbacks.candidates(JOB) == {}
-
-
-def test_a_callback_for_no_job_is_missing(lives: Lives) -> None:
-    assert lives.called("nobody") == Arrival("missing", None)
-
-
-def test_a_callback_for_a_tombstone_is_late(store: Store, lives: Lives, client: redis.Redis) -> None:
-    lives.closed(lives.archived())
-    client.delete(f"callsheet:{{0}}:job:{JOB}")
-
-    assert lives.called() == Arrival("late", S.ARCHIVED, "evolink")
 
 
 @pytest.mark.parametrize("word", BINDING)
@@ -433,44 +231,6 @@ def test_a_job_with_a_waiting_candidate_is_not_closed(store: Store, lives: Lives
     assert store.due.ids(10) == [JOB]
 
 
-def test_a_callback_reopens_a_closed_job_whose_outcome_was_unknown(
-    store: Store, lives: Lives, client: redis.Redis
-) -> None:
-    lives.closed(lives.outcome_unknown())
-
-    assert lives.called().word == "stored"
-
-    assert lives.job().is_open
-    assert store.due.ids(10) == [JOB]
-    assert client.exists(f"callsheet:{{0}}:tombstone:{JOB}") == 0
-    assert [client.pttl(key) for key in client.scan_iter(f"*:{JOB}")] == [-1] * 4
-
-
-@pytest.mark.parametrize("word", REVIVING)
-def test_a_late_callback_with_the_right_id_reopens_a_job_whose_video_may_still_come(
-    store: Store, lives: Lives, word: str
-) -> None:
-    BRINGS[word](lives)
-    lives.closed(lives.job())
-
-    assert lives.called().word == "stored"
-
-    assert lives.job().is_open
-    assert store.due.ids(10) == [JOB]
-
-
-@pytest.mark.parametrize("word", REVIVING)
-def test_a_replayed_callback_does_not_reopen_it_again_and_again(store: Store, lives: Lives, word: str) -> None:
-    BRINGS[word](lives)
-    lives.called()
-    store.due.rest(lives.claimed(), due_in_ms=MINUTE)
-    lives.closed(lives.job())
-
-    assert lives.called().word == "repeat"
-
-    assert not lives.job().is_open
-
-
 def test_a_contradicted_callback_is_counted_and_forgotten(store: Store, lives: Lives, clock: Clock) -> None:
     lives.submitted()
     lives.called()
@@ -493,19 +253,6 @@ def test_a_callback_that_came_after_the_answer_is_not_contradicted_by_it(
     assert store.callbacks.contradict(JOB, seen_until=claim.now) == 0
 
     assert len(store.callbacks.events(JOB)) == 1
-
-
-def test_after_three_contradictions_a_callback_no_longer_makes_the_job_due(store: Store, lives: Lives) -> None:
-    lives.submitted()
-    for n in range(3):
-        lives.called(text=f"forged {n}")
-        claim = lives.claimed()
-        store.callbacks.contradict(JOB, seen_until=claim.now)
-        store.due.rest(claim, due_in_ms=MINUTE)
-
-    assert lives.called(text="forged again").word == "stored"
-
-    assert store.due.ids(10) == []
 
 
 def test_a_callback_of_another_attempt_is_kept_and_moves_nothing(store: Store, lives: Lives) -> None:
@@ -547,28 +294,6 @@ def test_a_callback_of_the_current_attempt_stays_whatever_is_told_of_others(
     assert {event.fingerprint for event in store.callbacks.events(JOB) if event.attempt == 1} == {
         f"r1/done {n}" for n in range(16)
     }
-
-
-def test_what_is_kept_for_a_closed_job_dies_with_its_record(store: Store, lives: Lives, client: redis.Redis) -> None:
-    lives.closed(lives.archived())
-
-    lives.called(request_id="older", attempt=2)
-
-    assert 0 < client.pttl(f"callsheet:{{0}}:events:{JOB}") <= RETENTION
-
-
-def test_an_outcome_unknown_that_learns_its_candidate_meanwhile_is_looked_at_after_it_is_told(
-    store: Store, lives: Lives
-) -> None:
-    lives.unconfirmed()
-    claim = lives.claimed()
-    lives.called()
-
-    reply = store.jobs.move(JOB, S.FAILED, attempt=1, path="sweep", lease=claim.token, error=OUTCOME_UNKNOWN)
-
-    assert reply.applied
-    assert store.callbacks.candidates(JOB)
-    assert store.due.ids(10) == [JOB]
 
 
 @pytest.mark.parametrize("request_id", ['a "quoted" id', "two words", "new\nline", "ümläut", "x" * 200])

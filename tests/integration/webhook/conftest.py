@@ -112,3 +112,10 @@ def app(redis_url: str, store: Store, publisher: Publisher) -> Flask:
 @pytest.fixture
 def client(app: Flask) -> Client:
     return Client(app)
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis.Redis]:
+    """A client that does not decode, for `snapshot`."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
