@@ -20,11 +20,14 @@ from worker.providers.evolink import EvoLink
 from worker.providers.fal import Fal
 from worker.providers.gmicloud import GmiCloud
 from worker.providers.http import Api, trust
+from worker.providers.kling import Kling
 from worker.providers.model import ASKABLE, priced, renamed
 from worker.providers.replicate import Replicate
 from worker.settings.settings import Settings
 
-ADAPTERS: dict[str, type[Adapter]] = {adapter.name: adapter for adapter in (GmiCloud, EvoLink, ApiMart, Fal, Replicate)}
+ADAPTERS: dict[str, type[Adapter]] = {
+    adapter.name: adapter for adapter in (GmiCloud, EvoLink, ApiMart, Kling, Fal, Replicate)
+}
 
 
 KEY_SET_BYTES = 64 * 1024

@@ -37,6 +37,7 @@ class AnswerReader(ABC):
     link_starts: str | None = None  # or to when its life of so many seconds begins
     link_seconds: int | None = None  # by the catalogue; None: not known
     payload_field: str | None = None  # where a request's fields stand in its body, and a record echoes them
+    reference_echo: str | None = None  # where a record echoes our own name for the request
     code_field: str | None = None  # where a body has a status of its own, which may contradict HTTP's 200
     estimate_field: tuple[str, ...] = ()  # the way to the provider's own estimate, in seconds
     usage_fields: tuple[str, ...] = ()  # what is kept of a record's billing
@@ -63,6 +64,7 @@ class AnswerReader(ABC):
             model=clean(record.get("model"), MODEL_CHARACTERS, hide=hide) or None,
             created_at=next(filter(None, (answers.instant(record.get(name)) for name in CREATED_NAMES)), None),
             payload=payload if isinstance(payload, Mapping) else None,
+            reference=answers.request_id(record.get(self.reference_echo)) or "" if self.reference_echo else "",
         )
         if event.kind is EventKind.GENERATED:
             return self._generated(event, record)

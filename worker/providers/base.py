@@ -50,6 +50,7 @@ class ProviderEvent:
     model: str | None = None  # echoed
     created_at: int | None = None
     payload: Mapping[str, Any] | None = field(default=None, repr=False)  # our own request, where it is echoed
+    reference: str = ""  # our own name for it, where it is echoed
     is_verified: bool = False  # told by a callback whose signature holds: it needs no GET to be believed
 
     @property

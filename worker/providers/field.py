@@ -18,7 +18,7 @@ class FieldType(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
-    ON_OFF = "on_off"  # true and false as the words "on" and "off"
+    ON_OFF = "on_off"  # true and false as words, "on" and "off" unless the model has others
     URL = "url"
     URL_LIST = "url_list"
     STRING_INTEGER = "string_integer"  # a whole number within quotes
@@ -73,7 +73,6 @@ _WANTED: Mapping[FieldType, str] = {
     T.NUMBERED_SHOTS: "a list of shots",
 }
 _ENCODE: Mapping[FieldType, Callable[[Any], Any]] = {
-    T.ON_OFF: lambda value: "on" if value else "off",
     T.STRING_INTEGER: str,
     T.URL_LIST: list,
     T.SHOTS: lambda shots: [{"prompt": shot.prompt, "duration": shot.seconds} for shot in shots],
@@ -98,6 +97,7 @@ class Field:
     items: tuple[int, int] | None = None
     default: Any = None  # of the provider, where the field is left out
     is_required: bool = False
+    words: tuple[str, str] = ("on", "off")  # of an on_off field, for true and false
     takes_inline: bool = False  # an image's content, as a data: URI
     not_with: tuple[str, ...] = ()
     only_with: tuple[str, ...] = ()
@@ -110,6 +110,8 @@ class Field:
 
     def encoded(self, value: Any) -> Any:
         """A neutral value as it stands on the wire."""
+        if self.type is T.ON_OFF:
+            return self.words[0] if value else self.words[1]
         encode = _ENCODE.get(self.type)
         return encode(value) if encode else value
 

@@ -28,6 +28,7 @@ KEY_NAMES = {
     "gmicloud": "GMICLOUD_API_KEY",
     "evolink": "EVOLINK_API_KEY",
     "apimart": "APIMART_API_KEY",
+    "kling": "KLING_API_KEY",
     "fal": "FAL_KEY",
     "replicate": "REPLICATE_API_TOKEN",
 }
@@ -35,7 +36,7 @@ KEY_NAMES = {
 
 PROVIDER_NAMES: tuple[str, ...] = tuple(KEY_NAMES)
 
-SECRET_NAMES = {"replicate": "REPLICATE_WEBHOOK_SECRETS"}
+SECRET_NAMES = {"kling": "KLING_WEBHOOK_SECRETS", "replicate": "REPLICATE_WEBHOOK_SECRETS"}
 """The variable of the secrets with which a provider signs its callbacks, where those are of the account."""
 
 OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")

@@ -123,6 +123,8 @@ def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[P
     begun_at = older.begun.get(older.attempt, older.accepted_at)
 
     def fits(event: ProviderEvent) -> bool:
+        if event.reference:
+            return event.reference == older.reference
         return any(provider.fits(form, event, begun_at=begun_at) for form in (spec, sent))
 
     named = [event.request_id for event in services.store.callbacks.events(older.id) if event.attempt == older.attempt]

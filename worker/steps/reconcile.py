@@ -127,8 +127,10 @@ class _Inquiry:
         return {event.request_id for event in own if event_json.load(event.text).is_verified}
 
     def _fits(self, event: ProviderEvent) -> bool:
-        """Whether *event* is of our POST, by our clock or by the provider's: Redis' host may be wrong by more than
-        `fits` allows for."""
+        """Whether *event* is of our POST: by our name for it where it bears one, else by our clock or by the
+        provider's: Redis' host may be wrong by more than `fits` allows for."""
+        if event.reference:
+            return event.reference == self._job.reference
         possible = {self._begun_at, self._begun_at + self._skew_ms}
         forms = (self._spec, self._as_sent)
         return any(self._provider.fits(form, event, begun_at=at) for form in forms for at in possible)

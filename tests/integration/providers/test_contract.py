@@ -118,6 +118,31 @@ CASES = [
         {"model": "kling-3.0-turbo", "prompt": f"Shot 1, 2, {PROMPT}; Shot 2, 3, rain;", "duration": 5},
     ),
     Case(
+        "kling",
+        JobSpec(model="kling-3.0-turbo", prompt=PROMPT, resolution="1080p", aspect_ratio="9:16", duration=6),
+        {"prompt": PROMPT, "settings": {"duration": 6, "resolution": "1080p", "aspect_ratio": "9:16"}},
+    ),
+    Case(
+        "kling",
+        JobSpec(
+            model="kling-3.0",
+            prompt=PROMPT,
+            first_frame=FRAME,
+            last_frame=FRAME,
+            sound=True,
+            watermark=False,
+        ),
+        {
+            "contents": [
+                {"type": "prompt", "text": PROMPT},
+                {"type": "first_frame", "url": FRAME},
+                {"type": "last_frame", "url": FRAME},
+            ],
+            "settings": {"audio": "native"},
+            "options": {"watermark_info": {"enabled": False}},
+        },
+    ),
+    Case(
         "fal",
         JobSpec(model="kling-3.0", prompt=PROMPT, first_frame=FRAME, last_frame=FRAME, duration=8, sound=False),
         {
@@ -156,6 +181,7 @@ CASES = [
 ASKED: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "evolink": lambda url: {"callback_url": url},
     "apimart": lambda url: {"webhook": url},
+    "kling": lambda url: {"options": {"callback_url": url}},
     "fal": lambda _: {},  # in the query
     "replicate": lambda url: {"webhook": url, "webhook_events_filter": ["completed"]},
 }
@@ -464,7 +490,10 @@ def test_a_callback_is_asked_for_only_where_it_is_known_to_come(
     submit(provider, case, callback_url=url)
 
     (call,) = playground.calls()
-    asked = {**case.sent, **ASKED[provider.name](url)} if provider.trust is not CallbackTrust.NONE else case.sent
+    more = ASKED[provider.name](url) if provider.trust is not CallbackTrust.NONE else {}
+    asked = {**case.sent, **more}
+    if isinstance(options := case.sent.get("options"), Mapping):
+        asked["options"] = {**options, **more["options"]}
     assert call["body"] == asked
     assert call["query"] == ({"fal_webhook": url} if provider.name == "fal" else {})
 

@@ -23,6 +23,7 @@ SPECS = {
     "gmicloud": JobSpec(model="kling-3.0-turbo-t2v", prompt="a dragon takes flight", duration=5),
     "evolink": JobSpec(model="kling-v3-turbo-image-to-video", first_frame="https://example.com/start.png"),
     "apimart": JobSpec(model="kling-3.0-turbo", prompt="a corgi on the beach"),
+    "kling": JobSpec(model="kling-3.0-turbo-text-to-video", prompt="a corgi on the beach"),
     "fal": JobSpec(model="kling-v3-pro-text-to-video", prompt="a corgi on the beach"),
     "replicate": JobSpec(model="kling-v2.6", prompt="a corgi on the beach", duration=5),
 }

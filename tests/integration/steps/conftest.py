@@ -58,6 +58,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "gmicloud": {"provider": "gmicloud", "model": "kling-3.0-turbo-t2v", "duration": 3},
     "evolink": {"provider": "evolink", "model": "kling-v3-turbo-image-to-video", "first_frame": FRAME, "duration": 3},
     "apimart": {"provider": "apimart", "model": "kling-3.0-turbo", "duration": 3},
+    "kling": {"provider": "kling", "model": "kling-3.0-turbo-text-to-video", "duration": 3},
     "fal": {"provider": "fal", "model": "kling-v3-standard-text-to-video", "duration": 3},
     "replicate": {"provider": "replicate", "model": "kling-v2.6", "duration": 5},
 }

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, SECRET, Scene
 from webhook.callbacks import Address, Receiver
 from worker.errors import ForgedCallbackError
+from worker.jobs.spec import parse_spec
 from worker.jobs.states import JobState
 from worker.operations import cancel
 from worker.providers import build
@@ -18,8 +19,8 @@ from worker.settings.settings import SECRET_NAMES
 from worker.steps import Step, deliver
 
 S = JobState
-PROVIDERS = ("fal", "replicate")
-LISTING = ("fal", "replicate")
+PROVIDERS = ("kling", "fal", "replicate")
+LISTING = ("kling", "fal", "replicate")
 CANCELLING = ("fal", "replicate")
 
 every = pytest.mark.parametrize("provider", PROVIDERS)
@@ -244,3 +245,44 @@ def test_a_signed_job_is_told(scene: Scene, sent: Sent) -> None:
     deliver.run(JOB, scene.services)
 
     assert scene.told.states == ["archived"]
+
+
+def test_kling_finds_a_lost_post_by_our_name_alone(scene: Scene) -> None:
+    scene.unconfirmed("kling")
+    other = scene.strangers("kling")
+
+    scene.look_when_due()
+
+    (ours,) = [item["request_id"] for item in scene.control.requests() if item["request_id"] != other.request_id]
+    assert scene.job().request_id == ours
+    assert [entry["query"] for entry in scene.calls("GET")][-1] == {"external_task_ids": "job-1-1"}
+
+
+def test_a_name_that_kling_has_already_is_no_refusal_but_our_own_earlier_try(scene: Scene) -> None:
+    spec = parse_spec(scene.spec("kling"))
+    earlier = scene.services.providers["kling"].submit(spec, images={}, callback_url=None, reference="job-1-1")
+    scene.accepted("kling")
+
+    scene.run(Step.SUBMIT)
+    held = scene.job().state
+    scene.look_when_due()
+
+    assert (held, scene.job().request_id) == (S.UNCONFIRMED, earlier.request_id)
+    assert creates(scene) == 1
+
+
+def test_no_room_at_kling_waits_and_no_money_there_opens_the_breaker(scene: Scene) -> None:
+    full = {"code": 1303, "message": "parallel task over resource pack limit", "request_id": "r"}
+    empty = {"code": 1102, "message": "Resource pack exhausted or expired", "request_id": "r"}
+    scene.rule("submit", status=429, body=full)
+    scene.accepted("kling")
+    scene.run(Step.SUBMIT)
+    waiting = scene.job().state
+    scene.rule("submit", status=429, body=empty)
+    scene.accepted("kling", "job-2")
+    scene.advance(HOUR)
+
+    scene.run(Step.SUBMIT, "job-2")
+
+    assert waiting is S.ACCEPTED
+    assert scene.counter("providers_locked_out") == 1

@@ -31,6 +31,7 @@ def test_each_provider_has_its_own_marker() -> None:
         "gmicloud": "Shot 1, 2, a door opens, slowly; Shot 2, 3, rain;",
         "evolink": "镜头 1, 2, a door opens, slowly; 镜头 2, 3, rain;",
         "apimart": "Shot 1, 2, a door opens, slowly; Shot 2, 3, rain;",
+        "kling": "shot 1, 2, a door opens, slowly; shot 2, 3, rain;",
     }
 
 

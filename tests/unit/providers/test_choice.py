@@ -255,6 +255,7 @@ def test_an_inline_picture_is_taken_by_those_that_document_it() -> None:
         "gmicloud": True,
         "evolink": False,
         "apimart": True,
+        "kling": False,
         "fal": False,
         "replicate": False,
     }

@@ -39,7 +39,7 @@ def test_a_variable_of_ours_that_is_like_no_other_is_refused_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["OPENAI_API_KEY", "CALLSHEET_XYZ", "KLING_API_KEY", "BUCKET", "PATH", "evolink_price"]
+    "name", ["OPENAI_API_KEY", "CALLSHEET_XYZ", "RUNWAY_API_KEY", "BUCKET", "PATH", "evolink_price"]
 )
 def test_what_is_empty_or_not_ours_is_left_alone(name: str) -> None:
     env = {**ENV, name: "" if name.startswith("CALLSHEET") else "1"}

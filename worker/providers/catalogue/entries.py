@@ -68,6 +68,7 @@ class FieldEntry(_Entry):
     characters: Annotated[int, Field(ge=1)] | None = None
     items: Annotated[tuple[int, int], Field(strict=False)] | None = None
     default: Values | None = None
+    words: Annotated[tuple[str, str], Field(strict=False)] = ("on", "off")
     required: bool = False
     inline: bool = False
     not_with: Annotated[Names, Field(strict=False)] = ()
@@ -83,6 +84,7 @@ class FieldEntry(_Entry):
             characters=self.characters,
             items=self.items,
             default=self.default,
+            words=self.words,
             is_required=self.required,
             takes_inline=self.inline,
             not_with=self.not_with,
