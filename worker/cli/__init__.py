@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "deploy.local.commands:demo",
     "sandbox": "deploy.local.commands:sandbox",
     "submit": "worker.cli.submit:submit",
+    "quote": "worker.cli.quote:quote",
     "show": "worker.cli.show:show",
     "list": "worker.cli.listing:list_jobs",
     "watch": "worker.cli.watch:watch",

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -64,6 +64,19 @@ def spec_options(verb: F) -> F:
     for option in reversed(FIELDS):
         verb = option(verb)
     return verb
+
+
+def given_spec(document: BinaryIO | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a command line, from the document or from the options, never mixed."""
+    from_options = spec_from_options(options)
+    if document is None:
+        if not from_options:
+            raise click.UsageError("give a spec: --model and what it is to show, or --spec FILE")
+        return from_options
+    if from_options:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in from_options)
+        raise click.UsageError(f"--spec gives the whole spec; leave out {given}")
+    return spec_from_json(document.read(SPEC_BYTES + 1))
 
 
 def spec_from_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -18,9 +20,10 @@ from worker.console.openapi import document as openapi
 from worker.console.requests import BODY_BYTES
 from worker.console.watcher import Watcher
 from worker.errors import CallsheetError
+from worker.heartbeat import Heart
 from worker.logs import bound, configure
 from worker.operations.view import Reader
-from worker.services import Services
+from worker.services import Services, open_store
 from worker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 APP_LOAD_ERROR = 4
 """The exit status of a worker after which gunicorn ends as well, instead of trying again for ever."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+HEARTBEAT_SECONDS = 1.0
+"""The longest time that a silent Redis holds up one sign of life."""
 ID_IN_ENVIRON = "callsheet.request_id"
 
 
@@ -43,6 +48,9 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     configure(logging.getLogger(), settings.log_format)
     if not settings.api_tokens:
         log.warning("console.closed", extra={"reason": "CALLSHEET_API_TOKENS is not set: nobody is served"})
+    heart = Heart(["console"], partial(open_store, settings, timeout_seconds=HEARTBEAT_SECONDS))
+    atexit.register(heart.stop)
+    heart.start_thread()
     return create_app(reader=reader, services=services, env=env)
 
 

@@ -15,6 +15,7 @@ REPLACED_SECONDS = HOUR
 """One that fell silent longer ago, while others of its kind live, is held to be out of service."""
 
 WITHOUT = {
+    "console": "the HTTP API and the pages are not served",
     "web": "callbacks are not taken, and every job waits for its poll",
     "worker": "nothing is submitted, polled or told",
     "archiver": "no video is copied to the bucket, and the providers' links end",
@@ -43,11 +44,13 @@ def alive(beats: Sequence[Heartbeat], now: int) -> dict[str, list[Heartbeat]]:
     return found
 
 
-def troubles(beats: Sequence[Heartbeat], now: int, *, takes_callbacks: bool) -> Iterator[Trouble]:
+def troubles(
+    beats: Sequence[Heartbeat], now: int, *, takes_callbacks: bool, serves_api: bool = False
+) -> Iterator[Trouble]:
     """Find missing processes: a whole kind, one of several, or the ticks between beat and the sweeper."""
     living = alive(beats, now)
     for kind, without in WITHOUT.items():
-        if kind == "web" and not takes_callbacks:
+        if (kind == "web" and not takes_callbacks) or (kind == "console" and not serves_api):
             continue
         if not living[kind]:
             yield Trouble(kind, f"no {kind} is alive{_last(beats, kind, now)}: {without}", _start(kind))

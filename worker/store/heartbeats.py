@@ -16,7 +16,7 @@ KEPT_MS = 24 * 60 * 60 * 1000
 class Heartbeat:
     """The latest sign of one process in one role. `started_at` and `at` are Unix ms by the clock of Redis."""
 
-    kind: str  # web, worker, archiver, sweeper, beat; tick: a tick of beat's that reached a sweeper
+    kind: str  # console, web, worker, archiver, sweeper, beat; tick: a tick of beat's that reached a sweeper
     host: str
     pid: int
     version: str

@@ -76,6 +76,14 @@ def test_200_long_polls_wait_at_once_and_all_are_woken(served: Served, lives: Li
     assert {answer.headers["ETag"] for answer in answers} != {etag}
 
 
+def test_the_console_shows_that_it_lives_until_it_ends(served: Served, lives: Lives, wait_until: WaitUntil) -> None:
+    wait_until(lambda: [beat.kind for beat in lives.store.heartbeats.all()] == ["console"], 30)
+    findings = served.ask("GET", "/v1/doctor").json()["findings"]
+
+    assert "console" not in {finding["what"] for finding in findings}
+    assert "alive: console 1" in next(finding["seen"] for finding in findings if finding["what"] == "processes")
+
+
 def test_no_secret_nor_prompt_is_logged_and_a_request_is_found_by_its_id(served: Served, wait_until: WaitUntil) -> None:
     served.ask("POST", "/v1/jobs", json=SPEC, headers={"X-Request-Id": "mine-1"})
     served.ask("GET", "/v1/jobs/secret-of-a-path", "x" * 40)

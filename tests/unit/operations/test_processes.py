@@ -39,6 +39,14 @@ def test_without_callbacks_no_receiver_is_missed() -> None:
     assert "web" not in told([], takes_callbacks=False)
 
 
+def test_the_console_is_missed_where_tokens_are_set_alone() -> None:
+    beats = [beat(kind) for kind in ALL]
+
+    served = {trouble.kind for trouble in troubles(beats, NOW, takes_callbacks=True, serves_api=True)}
+
+    assert (served, told(beats)) == ({"console"}, {})
+
+
 def test_one_frozen_worker_of_two_is_told() -> None:
     beats = [*(beat(kind) for kind in ALL), beat("worker", pid=2, ago=15 * MINUTE)]
 

@@ -110,7 +110,8 @@ def eviction(facts: ServerFacts) -> Finding:
 def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
     """Check that each kind of process lives."""
     beats, now = store.heartbeats.all(), store.clock.now()
-    for trouble in processes.troubles(beats, now, takes_callbacks=settings.public_url is not None):
+    expected = {"takes_callbacks": settings.public_url is not None, "serves_api": bool(settings.api_tokens)}
+    for trouble in processes.troubles(beats, now, **expected):
         yield warn(trouble.kind, trouble.seen, trouble.advice)
     living = {kind: found for kind, found in processes.alive(beats, now).items() if found}
     if living:
