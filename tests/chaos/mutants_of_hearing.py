@@ -28,7 +28,7 @@ HEARING = (
         "worker/steps/poll.py",
         "(event for event in heard if event.is_verified or not services.settings.confirm_callbacks)",
         "iter(heard)",
-        f"{STEPS}/test_poll.py::test_a_forged_callback_moves_nothing",
+        f"{STEPS}/test_forged_callbacks.py::test_a_forged_callback_moves_nothing",
     ),
     _m(
         "signature not looked at",
@@ -42,7 +42,7 @@ HEARING = (
         "worker/steps/reconcile.py",
         "return any(self._provider.fits(form, event, begun_at=at) for form in forms for at in possible)",
         "return True",
-        f"{STEPS}/test_reconcile.py::test_a_candidate_of_another_time_is_refused",
+        f"{STEPS}/test_candidates.py::test_a_candidate_of_another_time_is_refused",
     ),
     _m(
         "one slot for candidates",

@@ -19,7 +19,8 @@ import redis
 from tests.conftest import WaitUntil
 from tests.integration import failover
 from tests.integration.failover import Failover
-from tests.integration.steps.conftest import Scene, meddled_store, once
+from tests.integration.steps.conftest import Scene
+from tests.integration.steps.meddling import meddled_store, once
 from worker.errors import CallsheetError, StoreError
 from worker.jobs.states import JobState
 from worker.services import Services

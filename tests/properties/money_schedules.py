@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from tests.integration.steps.conftest import HOUR, MINUTE, Meddler, Scene, killed
+from tests.integration.steps.conftest import HOUR, MINUTE, Scene
+from tests.integration.steps.meddling import Meddler, killed
 from tests.integration.steps.rollbacks import MeddledIntents, Rollback, snapshot, with_intents
 from worker.errors import BucketError, CallsheetError, StoreError
 from worker.jobs.states import FINAL, JobState

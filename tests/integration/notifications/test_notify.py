@@ -7,7 +7,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.integration.notifications.conftest import Notified
 from tests.integration.notifications.receiver import OLDER_SECRET, Answer
-from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, killed
+from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE
+from tests.integration.steps.meddling import killed
 from worker.jobs.states import JobState
 from worker.steps import Step
 

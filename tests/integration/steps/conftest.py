@@ -6,7 +6,6 @@ After every test the scene is judged: whatever happened, the invariants hold.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import random
@@ -25,19 +24,20 @@ from deploy.sandbox.clock import Clock
 from deploy.sandbox.sandbox import Options
 from deploy.sandbox.server import SandboxServer
 from deploy.sandbox.signing import WEBHOOK_SECRET
+from tests.integration.steps.meddling import Hook, Meddler, _nothing, meddled_store
 from webhook.callbacks import Address, Receiver
 from worker import providers as provider_adapters
 from worker.bucket import client as s3_client
 from worker.bucket.bucket import Bucket
-from worker.errors import ResultError, StoreError
+from worker.errors import ResultError
 from worker.guard.download import Downloader
 from worker.jobs.job import Job
-from worker.jobs.spec import JobSpec, parse_spec
+from worker.jobs.spec import parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import DAY, HOUR, MINUTE, ms
 from worker.notifications.delivery import Notifications
 from worker.operations.overdue import step_of
-from worker.providers.base import Provider, ProviderEvent, Submission
+from worker.providers.base import Provider, ProviderEvent
 from worker.providers.http import new_session, trust
 from worker.services import Services
 from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, SECRET_NAMES, ProviderSettings, Settings
@@ -99,12 +99,6 @@ class StepClock:
         self._clock.advance(seconds)
 
 
-Hook = Callable[[], object]
-
-
-def _nothing() -> None: ...
-
-
 @dataclass
 class Told:
     """Takes results down instead of writing them to Celery's backend; `is_down` refuses them."""
@@ -126,81 +120,6 @@ class Told:
     @property
     def states(self) -> list[str]:
         return [str(job.state) for job in self.told_jobs]
-
-
-def meddled_store(like: Store, before: Mapping[str, Hook], after: Mapping[str, Hook]) -> Store:
-    """A store with something happening before or after every call of the named methods: `jobs.move`."""
-    store = copy.copy(like)
-    for name in {*before, *after}:
-        part_name, _, method_name = name.partition(".")
-        part = copy.copy(getattr(store, part_name))
-        method = getattr(part, method_name)
-        setattr(part, method_name, _meddled(method, before.get(name, _nothing), after.get(name, _nothing)))
-        setattr(store, part_name, part)
-    return store
-
-
-def _meddled(method: Callable[..., Any], before: Hook, after: Hook) -> Callable[..., Any]:
-    def meddled(*args: Any, **options: Any) -> Any:
-        before()
-        answer = method(*args, **options)
-        after()
-        return answer
-
-    return meddled
-
-
-def failing(times: int = 1) -> Hook:
-    """A Redis that is away so many times: before a method the write is lost, after it only the answer."""
-    left = iter(range(times))
-
-    def fail() -> None:
-        if next(left, None) is not None:
-            raise StoreError("Redis is away")
-
-    return fail
-
-
-def once(happening: Hook) -> Hook:
-    """*happening*, the first time only: it may itself use what it meddles with."""
-    left = iter([happening])
-    return lambda: next(left, _nothing)()
-
-
-class Meddler:
-    """A provider with something happening before or after its POST is sent, or before a GET."""
-
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        before_submit: Hook = _nothing,
-        after_submit: Callable[[Submission], object] = lambda _: None,
-        after_fetch: Hook = _nothing,
-    ) -> None:
-        self._provider = provider
-        self._before_submit = before_submit
-        self._after_submit = after_submit
-        self._after_fetch = after_fetch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._provider, name)
-
-    def submit(self, spec: JobSpec, **given: Any) -> Submission:
-        self._before_submit()
-        submission = self._provider.submit(spec, **given)
-        self._after_submit(submission)
-        return submission
-
-    def fetch(self, request_id: str) -> ProviderEvent:
-        event = self._provider.fetch(request_id)
-        self._after_fetch()
-        return event
-
-
-def killed(*_: object) -> None:
-    """Kill the process here: it does nothing more."""
-    raise KeyboardInterrupt
 
 
 @dataclass

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-from tests.integration.steps.conftest import JOB, Hook, Scene
+from tests.integration.steps.conftest import JOB, Scene
+from tests.integration.steps.meddling import Hook
 from worker.bucket.bucket import Bucket
 from worker.bucket.intents import Begun, Intents
 from worker.errors import BucketError

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.integration.steps.conftest import DAY, JOB, Scene, failing
+from tests.integration.steps.conftest import DAY, JOB, Scene
+from tests.integration.steps.meddling import failing
 from worker.errors import SpecConflict, SpecError, StoreError
 from worker.jobs.states import JobState
 from worker.steps import accept

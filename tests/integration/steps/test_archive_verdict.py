@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
+from tests.integration.steps.buckets import without_s3
 from tests.integration.steps.conftest import DAY, HOUR, MINUTE, Scene
-from tests.integration.steps.test_archive import without_s3
 from worker.bucket.bucket import Bucket
 from worker.bucket.videos import Videos
 from worker.errors import BucketError

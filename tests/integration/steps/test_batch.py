@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from tests.integration.steps.conftest import JOB, Scene, failing
+from tests.integration.steps.conftest import JOB, Scene
+from tests.integration.steps.meddling import failing
 from worker.jobs.states import JobState
 from worker.logs import configure
 from worker.steps import NAMELESS, Step, batch

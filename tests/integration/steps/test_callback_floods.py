@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.steps.conftest import Scene
-from tests.integration.steps.test_limits import tick
+from tests.integration.steps.limited import tick
 from worker.jobs.states import JobState
 from worker.providers.base import EventKind, ProviderEvent
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, JOB, Scene, once
+from tests.integration.steps.conftest import HOUR, JOB, Scene
+from tests.integration.steps.meddling import once
 from tests.integration.steps.rollbacks import snapshot, with_bucket
 from worker.jobs.states import JobState
 from worker.operations import cancel, retry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene
-from tests.integration.steps.test_limits import tick
+from tests.integration.steps.limited import tick
 from worker.jobs.states import JobState
 
 S = JobState

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene, failing, killed, once
-from tests.integration.steps.test_archive import without_s3
+from tests.integration.steps.buckets import without_s3
+from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene
+from tests.integration.steps.meddling import failing, killed, once
 from worker.bucket.manifests import Manifests
 from worker.jobs.job import JobError
 from worker.jobs.manifest import manifest_of

@@ -13,8 +13,8 @@ import urllib3
 
 from deploy.local.s3 import S3Server
 from deploy.local.tls import LocalTls
+from tests.integration.steps.buckets import without_s3
 from tests.integration.steps.conftest import FRAME, JOB, Scene
-from tests.integration.steps.test_archive import without_s3
 from worker.bucket import client as s3
 from worker.bucket.bucket import Bucket
 from worker.jobs.job import JobError

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, JOB, Scene, failing, killed
+from tests.integration.steps.conftest import HOUR, JOB, Scene
+from tests.integration.steps.meddling import failing, killed
 from tests.integration.steps.rollbacks import followed_to_its_end, refuse, snapshot, with_bucket, without_s3
 from worker.errors import StoreError
 from worker.jobs.states import JobState

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.conftest import WaitUntil
+from tests.integration.steps.buckets import held_up_bucket
 from tests.integration.steps.conftest import HOUR, JOB, Scene
-from tests.integration.steps.test_archive import held_up_bucket
 from worker.errors import SlowDownloadError
 from worker.jobs.states import JobState
 from worker.services import Services

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import NotFound
 
-from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene, once
+from tests.integration.steps.conftest import DAY, HOUR, JOB, MINUTE, Scene
+from tests.integration.steps.meddling import once
 from worker.jobs.job import JobError
 from worker.jobs.states import JobState
 from worker.steps import Step

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import WaitUntil
+from tests.integration.steps.buckets import held_up_bucket
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
-from tests.integration.steps.test_archive import held_up_bucket
 from worker.errors import LeaseLostError
 from worker.jobs.states import JobState
 from worker.jobs.timing import Timing

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import WaitUntil
+from tests.integration.steps.buckets import held_up_bucket
 from tests.integration.steps.conftest import JOB, MINUTE, Scene
-from tests.integration.steps.test_archive import held_up_bucket
 from worker.errors import DownloadError, SlowDownloadError
 from worker.jobs.states import JobState
 from worker.steps import Step, archive

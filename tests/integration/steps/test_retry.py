@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, Scene, once
+from tests.integration.steps.conftest import HOUR, Scene
+from tests.integration.steps.meddling import once
 from worker.jobs.states import JobState
 from worker.operations import retry
 from worker.steps import Step

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene, failing, killed, meddled_store, once
+from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
+from tests.integration.steps.meddling import failing, killed, meddled_store, once
 from tests.integration.steps.rollbacks import another_process, followed_to_its_end, refuse, snapshot, with_bucket
 from worker.errors import StoreError
 from worker.jobs.states import JobState

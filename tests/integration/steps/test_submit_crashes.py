@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import WaitUntil
-from tests.integration.steps.conftest import HOUR, JOB, Scene, failing, killed
+from tests.integration.steps.conftest import HOUR, JOB, Scene
+from tests.integration.steps.meddling import failing, killed
 from tests.integration.steps.rollbacks import refuse, with_bucket
 from worker.bucket.bucket import Bucket
 from worker.errors import StoreError

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import ServiceUnavailable
 
-from tests.integration.steps.conftest import HOUR, Scene, killed
+from tests.integration.steps.conftest import HOUR, Scene
+from tests.integration.steps.meddling import killed
 from worker.errors import CallbackError, StoreError
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
