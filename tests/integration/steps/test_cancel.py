@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.steps.conftest import HOUR, JOB, Scene
+from tests.integration.steps.conftest import DAY, HOUR, JOB, Scene
 from tests.integration.steps.meddling import once
 from tests.integration.steps.rollbacks import snapshot, with_bucket
 from worker.jobs.states import JobState
@@ -93,6 +93,8 @@ def test_a_second_attempt_that_waits_is_cancelled_and_the_first_ones_cost_stands
     reply = cancel.run(JOB, scene.services)
 
     assert reply.applied
+    scene.follow()
+    scene.advance(DAY)  # so long the first one is asked again
     assert scene.follow().closed_at is not None
     assert (scene.job().state, scene.job().attempt, scene.posts()) == (S.CANCELLED, 2, 1)
     assert retry.run(JOB, scene.services).word == "paid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ S = JobState
 
 @pytest.mark.parametrize("provider", ["gmicloud", "apimart"])
 def test_poll_intervals_grow_with_the_wait_so_that_gets_stay_few(scene: Scene, provider: str) -> None:
+    scene.services = scene.but(settings=replace(scene.services.settings, public_url=None))
     scene.rule("generation", seconds=HOUR)
     scene.submitted(provider)
     waits = []
