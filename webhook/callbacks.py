@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -123,8 +124,11 @@ class Receiver:
         `NotFound`: there is no record. `ServiceUnavailable`: there is no room. `StoreError`: the store did not answer,
         and nothing is known.
         """
-        problem = _problem_of_signature(address.provider, headers, body)  # may wait for keys: without a place
+        delivery, problem = _judged(address.provider, headers, body)  # may wait for keys: without a place
         with self.overload.place():
+            if delivery and self.store.callbacks.was_delivered(delivery):
+                log.info("callback.replayed", extra=address.ids)
+                return "repeat"
             event, problem = (None, problem) if problem else self._read(address, body)
             arrival = self._arrive(address, event)
             if arrival.word == "missing":
@@ -135,6 +139,8 @@ class Receiver:
                 problem = CallbackError("mismatch", "its request id is not the job's")
             if problem or fault:
                 self._note_refusal(address, body, problem, fault)
+            elif delivery:
+                self.store.callbacks.remember_delivery(delivery)
         if arrival.is_due:
             self.nudge(address.job_id)
         if fault or problem:
@@ -227,15 +233,16 @@ def blueprint(receiver: Receiver) -> Blueprint:
     return bp
 
 
-def _problem_of_signature(provider: Provider, headers: Mapping[str, str], body: bytes) -> CallbackError | None:
-    """Why a body of a provider that signs must not be believed; None where it may be, or where nothing is signed."""
+def _judged(provider: Provider, headers: Mapping[str, str], body: bytes) -> tuple[str, CallbackError | None]:
+    """Judge the signature of a provider that signs: a digest by which the delivery is known again, or why it must not
+    be believed. Neither where nothing is signed."""
     if provider.verifier is None:
-        return None
+        return "", None
     try:
-        provider.verifier.verify(headers, body)
+        event_id = provider.verifier.verify(headers, body)
     except CallbackError as err:
-        return err
-    return None
+        return "", err
+    return sha256(b"\n".join((provider.name.encode(), event_id.encode(), body))).hexdigest(), None
 
 
 def _body(request: Request) -> tuple[bytes, HTTPException | None]:

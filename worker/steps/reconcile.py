@@ -100,7 +100,7 @@ class _Inquiry:
             event = self._read(request_id, seen_at)
             if event is None:
                 continue
-            if request_id in signed or self._fits(event):
+            if (request_id in signed and not event.reference) or self._fits(event):
                 yield event
             store.callbacks.drop_candidate(self._job.id, request_id)
             store.counters.add(Counter.CANDIDATES_REFUSED)

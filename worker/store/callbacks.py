@@ -15,6 +15,8 @@ from worker.store.scripts import Scripts, store_errors
 ORPHANED_MS = 30 * 24 * 60 * 60 * 1000
 """The life of the ids of a job without a record: longer than any link's."""
 MAX_STRAYS = 200
+REPLAY_MS = 2 * 5 * 60 * 1000
+"""The time for which a signed callback is remembered: as long as its timestamp can be good, from either side."""
 
 
 class Callbacks:
@@ -55,6 +57,16 @@ class Callbacks:
             return Arrival(word, None)
         state, provider, is_due = known
         return Arrival(word, JobState(state), provider, is_due == 1)
+
+    def was_delivered(self, digest: str) -> bool:
+        """Whether a signed callback was taken before, by the digest of its event and bytes."""
+        with store_errors():
+            return bool(self._scripts.client.exists(self._keys.delivered(digest)))
+
+    def remember_delivery(self, digest: str) -> None:
+        """Note that a signed callback was taken: a replay of it takes no effect while its signature is good."""
+        with store_errors():
+            self._scripts.client.set(self._keys.delivered(digest), "", px=REPLAY_MS)
 
     def recall(self, job_id: str, fingerprint: str, *, by: Actor | None = None, preview: bool = False) -> Reply:
         """Have a stored callback looked at again; a *preview* gives the same answer and changes nothing.

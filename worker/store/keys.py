@@ -119,6 +119,10 @@ class Keys:
         """Written before each wait for the disk (`Scripts.run`)."""
         return f"{PREFIX}{{{self._shard(job_id)}}}:synced"
 
+    def delivered(self, digest: str) -> str:
+        """A signed callback that was taken, by its event and bytes."""
+        return f"{PREFIX}{{{self._shard(digest)}}}:delivered:{digest}"
+
     def strays(self) -> str:
         return f"{PREFIX}{{0}}:strays"
 

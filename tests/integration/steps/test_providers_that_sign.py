@@ -123,7 +123,7 @@ def test_a_replayed_callback_takes_no_effect_twice(scene: Scene, sent: Sent, pro
 
     again = sent.hand_over(delivery)
 
-    assert (first, again) == ("stored", "late")
+    assert (first, again) == ("stored", "repeat")
     assert scene.moves() == moves
     scene.advance(6 * MINUTE)
     with pytest.raises(ForgedCallbackError):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+import redis
 from flask import Flask
 
 from tests.integration.store.conftest import JOB, Lives
@@ -127,6 +128,28 @@ def test_a_forged_callback_with_a_valid_token_only_has_its_job_looked_at(
     publisher.close(timeout_seconds=30)
     assert nudged == [JOB], "at most once a minute: a wrong secret of ours must not cost the callbacks' speed"
     assert store.counters.all() == {"callbacks_forged": 5}
+
+
+def test_a_replay_is_thanked_and_takes_no_effect(
+    signing: Signing, lives: Lives, store: Store, store_client: redis.Redis, publisher: Publisher, nudged: list[str]
+) -> None:
+    lives.submitted()
+    first = signing.deliver()
+    store.callbacks.contradict(JOB)
+
+    again, other_event = signing.deliver(), signing.deliver(event_id="evt-2")
+
+    assert [answer[1] for answer in (first, again, other_event)] == [
+        {"outcome": "stored"},
+        {"outcome": "repeat"},
+        {"outcome": "stored"},
+    ]
+    (_, lives_ms) = sorted(store_client.pttl(key) for key in store_client.scan_iter("*:delivered:*"))
+    assert 9 * 60_000 < lives_ms <= 600_000
+
+
+def test_a_callback_that_was_not_taken_is_not_remembered(signing: Signing) -> None:
+    assert [signing.deliver()[0] for _ in range(2)] == [404, 404]
 
 
 def test_a_stranger_without_the_token_reaches_no_verifier(signing: Signing, lives: Lives, store: Store) -> None:
