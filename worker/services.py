@@ -84,6 +84,13 @@ class Services:
         """The limits of *provider*; without limit when it is not configured (any more)."""
         return self.settings.limits(provider)
 
+    def charges_failures(self, provider: str) -> bool | None:
+        """Whether a generation that fails at *provider* is paid for; None: nobody says."""
+        options, adapter = self.settings.providers.get(provider), self.providers.get(provider)
+        if options is not None and options.charges_failures is not None:
+            return options.charges_failures
+        return False if adapter is not None and adapter.refunds_failures else None
+
     def retention_ms(self) -> int:
         return ms(self.settings.retention_days * DAY)
 

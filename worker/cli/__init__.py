@@ -36,6 +36,7 @@ COMMANDS = {
     "resume": "worker.cli.pausing:resume",
     "restore": "worker.cli.restore:restore",
     "models": "worker.cli.models:models",
+    "costs": "worker.cli.costs:costs",
     "metrics": "worker.cli.metrics:metrics",
     "doctor": "worker.cli.doctor:doctor",
 }

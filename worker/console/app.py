@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from worker.console import acts, auth, bulks, jobs, orders, pages, problems, system
+from worker.console import acts, auth, bulks, costs, jobs, orders, pages, problems, system
 from worker.console.openapi import document as openapi
 from worker.console.requests import BODY_BYTES
 from worker.console.watcher import Watcher
@@ -68,6 +68,7 @@ def create_app(*, reader: Reader, services: Services, env: Mapping[str, str]) ->
     app.register_blueprint(openapi.blueprint())
     app.register_blueprint(bulks.blueprint(reader, services))
     app.register_blueprint(acts.blueprint(services))
+    app.register_blueprint(costs.blueprint(reader, services))
     app.register_blueprint(system.blueprint(reader, env))
     pages.register(app, reader, services)
     app.after_request(_finished)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from worker.errors import UnknownLayoutError
+from worker.jobs.money import Money
 from worker.jobs.states import FINAL, JobState, MovePath
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -101,8 +102,6 @@ class Job:
     begun_at: int | None = None  # when the last POST of this attempt was begun
     kept_in: str = ""  # which bucket is told of its POSTs, as `Bucket.place` says it
     unsent_by: str = ""  # by which name the bucket may have been told of a POST that was not sent
-    reserved: int = 0  # what its last POST reserved of the budget, millionths of USD
-    reserved_on: str = ""  # of which UTC day's
     submitted_at: int | None = None
     link_expires_at: int | None = None
     closed_at: int | None = None
@@ -126,7 +125,8 @@ class Job:
     lease_until: int | None = None
     leased_at: int | None = None  # when its claim began, however often the lease was renewed since
     request_ids: Mapping[int, str] = field(default_factory=dict)  # attempt -> request id
-    cost: Mapping[str, str] = field(default_factory=dict)  # by the list price, computed when accepted
+    cost: Mapping[str, str] = field(default_factory=dict)  # the quote: by the price known when it was accepted
+    money: Mapping[int, Money] = field(default_factory=dict)  # attempt -> its money, once its POST was begun
     usage: Mapping[str, Any] = field(default_factory=dict)  # as the provider billed this attempt
     videos: tuple[Video, ...] = ()
     ignored: tuple[IgnoredLink, ...] = ()  # links of the result beside the videos
@@ -153,6 +153,12 @@ class Job:
     def reference(self) -> str:
         """Our name for the request of the current attempt, the same for all its tries."""
         return f"{self.id}-{self.attempt}"
+
+    @property
+    def video_ms(self) -> int:
+        """Milliseconds of video that are made and billed; 0: not known."""
+        seconds = self.kind.partition("/")[0]
+        return 1000 * int(seconds) if seconds.isdecimal() else 0
 
     @property
     def give_up_at(self) -> int | None:
@@ -217,8 +223,6 @@ class Job:
             begun_at=_instant(record, "begun_at"),
             kept_in=record.get("kept_in", ""),
             unsent_by=record.get("unsent_by", ""),
-            reserved=_int(record, "reserved", 0),
-            reserved_on=record.get("reserved_on", ""),
             submitted_at=_instant(record, "submitted_at"),
             link_expires_at=_instant(record, "link_expires_at"),
             closed_at=_instant(record, "closed_at"),
@@ -283,6 +287,7 @@ def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
     return {
         "request_ids": _by_attempt(numbered, "request_id"),
         "ended": _by_attempt(numbered, "ended"),
+        "money": {attempt: Money.parse(line) for attempt, line in _by_attempt(numbered, "money").items()},
         "begun": {attempt: int(at) for attempt, at in _by_attempt(numbered, "begun_at").items()},
     }
 

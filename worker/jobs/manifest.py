@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.errors import ManifestError
+from worker.jobs import order_terms
 from worker.jobs.job import SCHEMA_VERSION, Difference, IgnoredLink, Job, Video, is_job_id, rows_json, videos_json
+from worker.jobs.money import Money
 from worker.jobs.result import result_of
 from worker.jobs.states import ADOPTS, RUNS, JobState
 
@@ -26,6 +28,12 @@ class Restorable:
     request_ids: Mapping[int, str]
     spec_json: str  # of the spec, only the caller's metadata is in a manifest
     fields: Mapping[str, str]  # of the record
+
+    @property
+    def money(self) -> dict[int, str]:
+        """The money of each attempt, as the record keeps it."""
+        lines = {name: line for name, line in self.fields.items() if name.startswith("money.")}
+        return {int(name.removeprefix("money.")): line for name, line in lines.items()}
 
     @property
     def made_in(self) -> int:
@@ -53,6 +61,8 @@ def manifest_of(job: Job, spec_json: str | None) -> dict[str, Any]:
         "archived_at": job.state_at,
         "request_ids": {str(attempt): request_id for attempt, request_id in job.request_ids.items()},
         "generated_by": job.generated_by,
+        "money": {str(attempt): money.line for attempt, money in job.money.items()},
+        **({"tenant": job.tenant} if job.tenant else {}),
     }
 
 
@@ -86,6 +96,9 @@ def _fields(said: Mapping[str, Any], request_ids: Mapping[int, str]) -> dict[str
     made_in, attempt = int(said["attempt"]), int(said.get("last_attempt", said["attempt"]))
     ver, archived_at, cost = str(int(said["ver"])), str(int(said["archived_at"])), dict(said["cost"])
     usage = cost.pop("usage", None)
+    for summed in ("total", "attempts"):
+        cost.pop(summed, None)
+    ledger = {int(number): Money.parse(str(line)) for number, line in said.get("money", {}).items()}
     fields = {
         "v": str(SCHEMA_VERSION),
         "state": str(JobState.ARCHIVED),
@@ -105,12 +118,15 @@ def _fields(said: Mapping[str, Any], request_ids: Mapping[int, str]) -> dict[str
         "cost": json.dumps(cost),
         "videos": videos_json(videos),
         **{f"request_id.{number}": request_id for number, request_id in request_ids.items()},
+        **{f"money.{number}": money.line for number, money in ledger.items()},
     }
     for name, rows in (("ignored", _ignored(said)), ("differs", _differs(said))):
         if rows:
             fields[name] = rows_json(rows)
     if made_in != attempt:
         fields["videos_attempt"] = str(made_in)
+    if said.get("tenant"):
+        fields["tenant"] = order_terms.tenant(said["tenant"])
     if usage:
         fields["usage"] = json.dumps(usage)
     if any(not isinstance(value, (str, int, float)) for video in videos for value in asdict(video).values()):

@@ -1,21 +1,18 @@
 """Rate limits, concurrency cap and budget of one provider, shared by all workers, and their refusals in words.
 
 The counting is Redis's (`worker/store/lua/_limits.lua`); here are the numbers that
-it is given and the sentences that people are told. Money is counted in millionths,
-so that Redis adds whole numbers.
+it is given and the sentences that people are told.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
+from worker.jobs.caps import CapName, Caps
 from worker.jobs.durations import moment
-
-MILLION = 1_000_000
-
 
 Verdict = Literal["answered", "failed", "locked_out"]
 """What a request's end says of its provider: it answers; it fails (of such the breaker opens when there are many);
@@ -36,14 +33,13 @@ class Limits:
     provider: str
     max_concurrent: int | None = None  # jobs that it may hold: submitting, unconfirmed or submitted
     per_minute: int | None = None  # requests of either kind, in any 60 s
-    daily_budget: Decimal | None = None  # for all providers together, per UTC day
+    caps: Caps = field(default_factory=Caps)  # of money, for all providers together
 
     def given(self, shards: int = 1) -> dict[str, Any]:
-        """As the scripts take them. Shards cannot count together, so each has its part; but there is one budget."""
+        """As the scripts take them. Shards cannot count together, so each has its part; money is counted elsewhere."""
         numbers = {
             "max_concurrent": self.max_concurrent and max(1, self.max_concurrent // shards),
             "per_minute": self.per_minute and max(2, self.per_minute // shards),
-            "budget": None if self.daily_budget is None else millionths(self.daily_budget),
         }
         return {"provider": self.provider, **{name: value for name, value in numbers.items() if value is not None}}
 
@@ -55,6 +51,12 @@ class Refusal:
     why: str
     until: int | None  # Unix ms, where it is known
     ahead: int = 0  # jobs that wait longer
+    cap: CapName | None = None  # where it is money: which cap would be passed
+
+    @property
+    def is_of_tenant(self) -> bool:
+        """Whether only its tenant's money is short: others need not wait behind it."""
+        return self.cap is CapName.TENANT
 
 
 REASONS = {
@@ -64,18 +66,29 @@ REASONS = {
     "concurrency": "room at {provider}: it has {cap} jobs, as many as {name}_MAX_CONCURRENT allows",
     "rate": "its turn at {provider}: {name}_REQUESTS_PER_MINUTE is used up",
     "turn": "its turn at {provider}",
-    "budget": "the next UTC day: CALLSHEET_DAILY_BUDGET of {budget} USD would be passed",
-    "price": "a greater CALLSHEET_DAILY_BUDGET: the job costs more than the {budget} USD of a whole day",
+    "budget": "{period}: {setting} of {most} USD would be passed",
+    "price": "a greater {setting}: the job costs more than the {most} USD of it",
 }
 
 
-def in_words(refusal: Refusal, limits: Limits) -> str:
-    """The reason of a refusal, and when it may end."""
+PERIODS = {
+    CapName.DAILY: "the next UTC day",
+    CapName.MONTHLY: "the next month (UTC)",
+    CapName.TENANT: "its tenant's next UTC day",
+}
+"""What a job waits for that would pass a cap."""
+
+
+def in_words(refusal: Refusal, limits: Limits, tenant: str = "") -> str:
+    """The reason of a refusal of a job of *tenant*, and when it may end."""
+    cap = refusal.cap or CapName.DAILY
     words = REASONS[refusal.why].format(
         provider=limits.provider,
         name=limits.provider.upper(),
         cap=limits.max_concurrent,
-        budget=limits.daily_budget,
+        period=PERIODS[cap],
+        setting=cap.setting,
+        most=limits.caps.most(cap, tenant),
     )
     until = f", until {moment(refusal.until)}" if refusal.until and refusal.why != "rate" else ""
     ahead = f"; {refusal.ahead} before it" if refusal.ahead else ""
@@ -120,16 +133,6 @@ class Standing:
 
     limits: Limits
     occupied: int  # jobs that the provider may hold
-    spent: Decimal  # today, at all providers: reserved with each POST, given back where it was surely not taken
+    spent: Decimal  # today, at all providers, as the caps count it
     submit: Lane
     poll: Lane
-
-
-def millionths(amount: Decimal) -> int:
-    """*amount* in whole millionths, rounded up: a budget is never passed by rounding."""
-    return int((amount * MILLION).to_integral_value(ROUND_CEILING))
-
-
-def from_millionths(count: int) -> Decimal:
-    """The amount that `millionths` counts."""
-    return Decimal(count) / MILLION

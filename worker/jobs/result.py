@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError
+from worker.jobs.money import costs_of
 from worker.jobs.states import JobState
 
 EXPIRED = JobError("generate", ErrorCode.EXPIRED, "the provider did not finish in time; it is still asked now and then")
@@ -24,8 +25,9 @@ def error_of(job: Job) -> JobError | None:
 def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
     """Build the result (design section 5) from the record and the spec's JSON.
 
-    `ignored` (links beside the videos that led to no film), `differs` (from what was asked) and `error` are there
-    only where there is something to tell.
+    `cost` is the quote, the billing that the provider told (`usage`), and once a POST was begun the sum of all attempts
+    by standing (`total`) and each of them (`attempts`). `ignored` (links beside the videos that led to no film),
+    `differs` (from what was asked) and `error` are there only where there is something to tell.
     """
     spec = json.loads(spec_json or "{}")
     error = error_of(job)
@@ -40,7 +42,7 @@ def result_of(job: Job, spec_json: str | None) -> dict[str, Any]:
         "videos": [asdict(video) for video in job.videos],
         **({"ignored": [asdict(link) for link in job.ignored]} if job.ignored else {}),
         **({"differs": [asdict(difference) for difference in job.differs]} if job.differs else {}),
-        "cost": {**job.cost, **({"usage": dict(job.usage)} if job.usage else {})},
+        "cost": {**job.cost, **({"usage": dict(job.usage)} if job.usage else {}), **costs_of(job.money)},
         "metadata": spec.get("metadata", {}),
         **({"error": error_document(error)} if error else {}),
     }

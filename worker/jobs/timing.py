@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.jobs.job import Job, Link
+from worker.jobs.wait_codes import WaitCode
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -140,10 +141,11 @@ class Timing:
     def submit_until(self, job: Job, since: int) -> int:
         """When an attempt begun at *since* is given up that waits to be submitted; instants are Unix ms.
 
-        Waiting for its turn is nobody's fault and has a long deadline; what comes after it, and after `not_before`, has
-        one of its own.
+        Waiting for its turn, or for money, is nobody's fault and has a long deadline; what comes after it, and after
+        `not_before`, has one of its own.
         """
-        longest = self.line_deadline_seconds if job.place else self.submit_deadline_seconds
+        is_in_line = job.place or job.waits == WaitCode.BUDGET
+        longest = self.line_deadline_seconds if is_in_line else self.submit_deadline_seconds
         return max(since, job.waited_until or 0, job.not_before or 0) + int(longest * 1000)
 
     def link_end(self, job: Job) -> int:

@@ -18,7 +18,7 @@ from worker.errors import CallsheetError, NoSuchJobError
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.durations import iso
 from worker.jobs.job import is_job_id
-from worker.jobs.rate_limits import from_millionths, millionths
+from worker.jobs.money import from_millionths, millionths
 from worker.operations import ask, cancel, filters, renotify, retry
 from worker.operations.explain import View
 from worker.operations.outcome import Outcome, Pays

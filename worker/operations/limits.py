@@ -43,7 +43,7 @@ def document(standing: Standing) -> dict[str, Any]:
         "max_concurrent": limits.max_concurrent,
         "requests_per_minute": limits.per_minute,
         "spent_today": f"{standing.spent:f}",
-        "daily_budget": None if limits.daily_budget is None else f"{limits.daily_budget:f}",
+        "daily_budget": None if limits.caps.daily is None else f"{limits.caps.daily:f}",
         "submit": _lane(standing.submit),
         "poll": _lane(standing.poll),
     }

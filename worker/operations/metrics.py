@@ -121,9 +121,9 @@ class RedisCollector(Collector):
         for standing in list(standings.values())[:1]:  # one sum for all providers
             spent = "USD that are spent or reserved today (UTC), at all providers"
             yield GaugeMetricFamily("callsheet_budget_spent_usd", spent, float(standing.spent))
-        if self._settings.daily_budget is not None:
+        if self._settings.caps.daily is not None:
             most = "USD that may be spent in a day (UTC)"
-            yield GaugeMetricFamily("callsheet_budget_limit_usd", most, float(self._settings.daily_budget))
+            yield GaugeMetricFamily("callsheet_budget_limit_usd", most, float(self._settings.caps.daily))
 
     def _of_processes(self, now: int) -> Iterator[Metric]:
         alive = GaugeMetricFamily(

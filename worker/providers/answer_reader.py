@@ -42,6 +42,7 @@ class AnswerReader(ABC):
     estimate_field: tuple[str, ...] = ()  # the way to the provider's own estimate, in seconds
     usage_fields: tuple[str, ...] = ()  # what is kept of a record's billing
     usage_field: str = ""  # the path to it
+    usd_field: str = ""  # the path to what a finished request cost, in USD
     unknown_id_codes: frozenset[str] = frozenset()  # error words, beside 404, for "no such request"
     refusals: tuple[diagnosis.Rule, ...] = ()  # answers that are surely a refusal though they are not 4xx
     api: Api
@@ -61,6 +62,7 @@ class AnswerReader(ABC):
             status=word,
             progress=answers.percent(record.get("progress")),
             usage=answers.small(next(places.at(record, self.usage_field), None), self.usage_fields, hide=hide),
+            paid=answers.usd_millionths(next(places.at(record, self.usd_field), None)) if self.usd_field else None,
             model=clean(record.get("model"), MODEL_CHARACTERS, hide=hide) or None,
             created_at=next(filter(None, (answers.instant(record.get(name)) for name in CREATED_NAMES)), None),
             payload=payload if isinstance(payload, Mapping) else None,

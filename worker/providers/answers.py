@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from worker.guard.text import clean, holds
+from worker.jobs.money import millionths
 
 STATUS_CHARACTERS = 40
 LINKS = 16
@@ -64,6 +66,17 @@ def seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
         return None
     return float(value)
+
+
+def usd_millionths(value: object) -> int | None:
+    """An amount of USD, a number or decimal text, in millionths; None for anything else, and above 100,000 USD."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return millionths(amount) if amount.is_finite() and 0 <= amount <= 100_000 else None
 
 
 def usable_urls(urls: Iterable[object]) -> tuple[str, ...]:

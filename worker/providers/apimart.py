@@ -48,6 +48,7 @@ class ApiMart(Adapter):
     code_field = "code"  # another client of this API has met 200 answers whose body denies them
     estimate_field = ("estimated_time",)
     usage_fields = ("cost", "credits_cost")  # USD, and ten times that: an audit of docs.apimart.ai of 2026-09-19
+    usd_field = "cost"  # of a finished task; the same audit
     ids = Ids(("id", "task_id"), re.compile(r"task_[A-Za-z0-9_-]{4,}"))
     envelopes = ("data", "")  # an array of one after a submit, an object later; a callback's body is bare
     link_places = ("result.videos",)  # `url` is an array on the newer page and a plain string on the older

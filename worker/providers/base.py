@@ -47,6 +47,7 @@ class ProviderEvent:
     error_message: str = ""  # the provider's own words: at most 500 characters, sanitised, our key redacted
     provider_code: str = ""  # the provider's own short word for the error, sanitised
     usage: Mapping[str, Any] = field(default_factory=dict)  # billing as told, small
+    paid: int | None = None  # what the finished request cost, as told: millionths of USD
     model: str | None = None  # echoed
     created_at: int | None = None
     payload: Mapping[str, Any] | None = field(default=None, repr=False)  # our own request, where it is echoed

@@ -16,6 +16,7 @@ from typing import TypeVar
 from worker.errors import DownloadError, SettingsError
 from worker.guard.destinations import Destination, DestinationPolicy
 from worker.guard.urls import HttpsUrl, predicate
+from worker.jobs.caps import Caps
 from worker.jobs.rate_limits import Limits
 from worker.settings import values as values
 from worker.settings.misspelt import misspelt
@@ -45,7 +46,10 @@ OF_THE_RECEIVER = ("CALLSHEET_TLS_CERT", "CALLSHEET_TLS_KEY")
 OF_THE_CONSOLE = ("CALLSHEET_CONSOLE_ADDRESS", "CALLSHEET_CONSOLE_PORT")
 """Variables of ours that deploy/console.conf.py reads."""
 
-OF_A_PROVIDER = ("BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE", "PRICES")
+OF_A_PROVIDER = (
+    *("BASE_URL", "FIELD_NAMES", "MAX_CONCURRENT", "REQUESTS_PER_MINUTE"),
+    *("PRICES", "CHARGES_FAILURES"),
+)
 """The options of each provider: `<PROVIDER>_<OPTION>`."""
 
 NONE: tuple[str, ...] = ()
@@ -67,6 +71,7 @@ class ProviderSettings:
     prices: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # empty: its callbacks are not verified by any
     key_set_url: str | None = None  # of the keys that verify its callbacks, where they are public; None: its own
+    charges_failures: bool | None = None  # None: as its documents say
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Settings:
     allow_networks: tuple[values.Network, ...]  # non-public networks that downloads and callbacks may use
     retention_days: int
     encryption: Mapping[str, str] = field(default_factory=dict)  # of objects, in boto3's words; empty: the bucket's own
-    daily_budget: Decimal | None = None  # USD per UTC day, for all providers together
+    caps: Caps = field(default_factory=Caps)  # of money, for all providers together
     notify_secrets: tuple[str, ...] = field(default=(), repr=False)  # all sign; empty: nothing is notified
     notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
     notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
@@ -136,7 +141,11 @@ class Settings:
             media_hosts=read.optional("CALLSHEET_MEDIA_HOSTS", values.hosts, ()),
             allow_networks=read.optional("CALLSHEET_ALLOW_NETWORKS", values.networks, ()),
             retention_days=read.optional("CALLSHEET_RETENTION_DAYS", values.days, 30),
-            daily_budget=read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
+            caps=Caps(
+                read.optional("CALLSHEET_DAILY_BUDGET", values.amount, None),
+                read.optional("CALLSHEET_MONTHLY_BUDGET", values.amount, None),
+                read.optional("CALLSHEET_TENANT_DAILY_BUDGET", values.tenant_amounts, {}),
+            ),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
             catalogue=read.optional("CALLSHEET_CATALOGUE", str, None),
             log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
@@ -158,7 +167,7 @@ class Settings:
         options = self.providers.get(provider)
         if options is None:
             return Limits(provider)
-        return Limits(provider, options.max_concurrent, options.requests_per_minute, self.daily_budget)
+        return Limits(provider, options.max_concurrent, options.requests_per_minute, self.caps)
 
 
 class _Reader:
@@ -250,6 +259,7 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
                 prices=read.optional(f"{upper}_PRICES", values.prices, {}),
                 webhook_secrets=secrets,
                 key_set_url=read.optional("FAL_JWKS_URL", values.https_url, None) if name == "fal" else None,
+                charges_failures=read.optional(f"{upper}_CHARGES_FAILURES", values.boolean, None),
             )
         elif explicit and KEY_NAMES[name] not in read.bad:
             read.problems.append(f"{KEY_NAMES[name]} is not set, but CALLSHEET_PROVIDERS names {name}")

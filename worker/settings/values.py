@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from redis.connection import parse_url
 
 from worker.guard.destinations import Destination
+from worker.jobs import order_terms
+from worker.jobs.caps import EACH_TENANT
 from worker.settings.redis_urls import Sentinels, is_by_sentinel, is_cluster, node_urls
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -239,6 +241,24 @@ def amount(text: str) -> Decimal:
     if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,6})?", text) or not Decimal(text):
         raise ValueError("must be an amount of USD above 0 such as 25 or 12.50")
     return Decimal(text)
+
+
+def tenant_amounts(text: str) -> dict[str, Decimal]:
+    """`acme=20,zeta=5,*=10`: USD by tenant; `*` stands for every other tenant."""
+    found: dict[str, Decimal] = {}
+    for part in split(text):
+        tenant, _, usd = part.partition("=")
+        try:
+            if tenant != EACH_TENANT:
+                order_terms.tenant(tenant)
+            if tenant in found:
+                raise ValueError("is given twice")
+            found[tenant] = amount(usd)
+        except ValueError as err:
+            raise ValueError(
+                f"must be amounts of USD by tenant, such as acme=20,zeta=5,*=10 ({part!r:.80}: {err})"
+            ) from None
+    return found
 
 
 def prices(text: str) -> dict[tuple[str, str], Decimal]:

@@ -61,12 +61,13 @@ def run(
 
 
 def term_problems(spec: JobSpec, rules: ModelRules, services: Services) -> list[str]:
-    """Find what could never be submitted or told on the spec's own terms, or within the daily budget."""
-    cost, budget = rules.cost(spec), services.settings.daily_budget
+    """Find what could never be submitted or told on the spec's own terms, or within the caps."""
+    cost = rules.cost(spec)
     problems: list[str] = []
-    for name, most in (("CALLSHEET_DAILY_BUDGET", budget), ("max_cost", spec.max_cost and Decimal(spec.max_cost))):
-        if not most:
-            continue
+    limits = [(cap.name.setting, cap.most) for cap in services.settings.caps.holding(spec.tenant or "")]
+    if spec.max_cost:
+        limits.append(("max_cost", Decimal(spec.max_cost)))
+    for name, most in limits:
         if cost is None:
             what = f"model: the price of {rules.title} is unknown, and {name} is set"
             problems.append(f"{what}: set {rules.provider.upper()}_PRICES")

@@ -12,7 +12,6 @@ from typing import cast
 
 from worker.errors import BucketError, ResultError
 from worker.jobs import notification
-from worker.jobs.error_codes import UNUSABLE
 from worker.jobs.job import Job
 from worker.jobs.manifest import manifest_of
 from worker.jobs.result import error_of
@@ -32,8 +31,7 @@ def run(job_id: str, services: Services) -> Step | None:
     claim = services.store.due.claim(job_id, states=FINAL, lease_ms=lease_ms, only_due=True)
     if claim is None:
         return None
-    if _is_unspent(claim.job, services):
-        services.store.limits.give_back(claim.job)
+    services.store.budget.correct(claim.job)
     if not claim.job.is_delivered:
         return _deliver(claim, services)
     services.store.due.rest(claim, due_in_ms=0)
@@ -100,14 +98,3 @@ def _postpone(claim: Claim, services: Services, reason: str) -> None:
     delay = services.timing.retry_seconds(job.failures, services.rng)
     notes: Fields = {"failures": str(job.failures + 1), "waiting_for": reason[:200]}
     services.store.due.rest(claim, due_in_ms=ms(delay), notes=notes)
-
-
-def _is_unspent(job: Job, services: Services) -> bool:
-    """Whether the POST of a failed job has cost nothing: what it reserved of the day's budget is free again.
-
-    A success that cannot be used is none of the failures that a provider does not charge.
-    """
-    provider = services.providers.get(job.provider)
-    is_failure = job.error is not None and job.error.code not in UNUSABLE
-    refunds = provider is not None and provider.refunds_failures and is_failure
-    return job.has_failed_at("submit") or (refunds and job.has_failed_at("generate"))

@@ -86,7 +86,8 @@ def _copied_of(older: Job, keep_lease: Callable[[], Lease], provider: Provider, 
     except NoSuchRequestError:
         return _copied_before(older, services)
     if event.kind is EventKind.FAILED:
-        services.store.jobs.note(older.id, **{f"ended.{older.attempt}": "failed(generate)"})
+        charged = services.charges_failures(older.provider)
+        services.store.attempts.end_earlier(older.id, older.attempt, "failed(generate)", charged=charged)
         return _copied_before(older, services)
     if event.kind is not EventKind.GENERATED:
         return Copied(())

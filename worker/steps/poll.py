@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 
 from worker.errors import NoRoomError, NoSuchRequestError, ProviderError, StoreError
 from worker.guard.text import clean
 from worker.jobs.error_codes import UNUSABLE, ErrorCode
 from worker.jobs.job import Job, JobError
+from worker.jobs.money import Basis, usd
 from worker.jobs.rate_limits import Operation
 from worker.jobs.spec import words_in
 from worker.jobs.states import JobState, MovePath
@@ -29,6 +31,7 @@ from worker.steps import Step, provider_turns, reconcile
 from worker.store import Claim, Fields
 from worker.store.counters import Counter
 from worker.store.metrics import Histogram
+from worker.store.move_arguments import MoneyFacts
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,9 @@ DETAIL_CHARACTERS = 300
 
 MISSED_SECONDS = 300.0
 """A callback that has not come so long after a poll has found the same is missed."""
+
+MOST_DIFFERENCE = Decimal("0.01")
+"""Of its price: a cost that differs by more is counted."""
 
 POLLED = (JobState.SUBMITTED, JobState.UNCONFIRMED)
 
@@ -116,10 +122,24 @@ def _generated(job: Job, event: ProviderEvent, services: Services, path: MovePat
         notes={"generated_by": path, "progress": "100", "polls": str(job.polls + 1)},
         links=event.links,
         callback_in_ms=_callback_in_ms(job, path, services),
+        money=MoneyFacts(paid=event.paid),
     )
+    if reply.applied and event.paid is not None:
+        _compare(job, event.paid, services)
     if reply.applied and job.state is JobState.SUBMITTED:
         _learn(job, path, reply.job, services)
     return Step.ARCHIVE if reply.applied else None
+
+
+def _compare(job: Job, paid: int, services: Services) -> None:
+    """Count a generation that did not cost what its price says."""
+    priced = job.money.get(job.attempt)
+    if priced is None or not priced.is_priced or priced.basis == Basis.PROVIDER:
+        return
+    if abs(paid - priced.amount) > priced.amount * MOST_DIFFERENCE:
+        services.store.counters.add(Counter.COSTS_DIFFER)
+        told = {"job_id": job.id, "provider": job.provider, "usd": usd(paid), "price": usd(priced.amount)}
+        log.warning("cost.differs", extra=told)
 
 
 def _callback_in_ms(job: Job, path: MovePath, services: Services) -> int | None:
@@ -153,10 +173,13 @@ def _failed(claim: Claim, event: ProviderEvent, services: Services, path: MovePa
     code = event.error_code or ErrorCode.GENERATION_FAILED
     if job.is_final and job.state is JobState.FAILED:
         return None  # the same again: whoever looks at final jobs says when to look once more
-    return _fail(claim, JobError("generate", code, told, event.provider_code), services, path, _usage(event))
+    error = JobError("generate", code, told, event.provider_code)
+    return _fail(claim, error, services, path, _usage(event), charged=services.charges_failures(job.provider))
 
 
-def _fail(claim: Claim, error: JobError, services: Services, path: MovePath, facts: Fields) -> Step | None:
+def _fail(
+    claim: Claim, error: JobError, services: Services, path: MovePath, facts: Fields, *, charged: bool | None
+) -> Step | None:
     job = claim.job
     reply = services.store.jobs.move(
         job.id,
@@ -169,6 +192,7 @@ def _fail(claim: Claim, error: JobError, services: Services, path: MovePath, fac
         error=error,
         look_until=claim.now + ms(services.timing.doubt_seconds),
         callback_in_ms=_callback_in_ms(job, path, services),
+        money=MoneyFacts(charged=charged),
         detail=f"{error.code}: {error.message}",
     )
     if reply.applied:
@@ -235,7 +259,9 @@ def _expire(claim: Claim, services: Services, unusable: str, status: str = "") -
     job = claim.job
     if unusable:
         message = f"{job.provider} says {status or 'that it is done'}, but {UNUSABLE.get(unusable, '')}"
-        return _fail(claim, JobError("generate", unusable, message), services, "sweep", {})
+        # to the provider it is no failure, so its word on failures does not tell that it costs nothing
+        charged = services.charges_failures(job.provider) or None
+        return _fail(claim, JobError("generate", unusable, message), services, "sweep", {}, charged=charged)
     reply = services.store.jobs.move(
         job.id,
         JobState.EXPIRED,

@@ -21,6 +21,7 @@ from worker.jobs.callback_token import callback_url
 from worker.jobs.durations import moment
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job
+from worker.jobs.money import Basis
 from worker.jobs.rate_limits import Limits, Operation, Refusal, in_words
 from worker.jobs.spec import JobSpec, parse_spec
 from worker.jobs.states import JobState, MovePath
@@ -110,12 +111,12 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         return submit_report.failed(job, services, err.code, err.detail, lease=claim.token)
     except BucketError as err:
         return _wait(claim, services, f"its images to be presigned: {err}", WaitCode.BUCKET)
-    limits, cost = services.limits(job.provider), _cost(job, provider, spec)
+    limits, (cost, basis) = services.limits(job.provider), _cost(job, provider, spec)
     if why := _too_dear(cost, spec):
         return submit_report.failed(job, services, ErrorCode.OVER_MAX_COST, why, lease=claim.token)
-    if cost is None and limits.daily_budget is not None:
+    if cost is None and (cap := next(limits.caps.holding(job.tenant), None)):
         name = job.provider.upper()
-        reason = f"a price of {job.model}, which the daily budget needs: set {name}_PRICES"
+        reason = f"a price of {job.model}, which {cap.name.setting} needs: set {name}_PRICES"
         return _wait(claim, services, reason, WaitCode.CONFIGURATION)
     url = _callback_url(job, provider, services)
     post = partial(provider.submit, spec, images=images, callback_url=url, reference=job.reference)
@@ -129,7 +130,8 @@ def _submit(claim: Claim, services: Services) -> Step | None:
                 **({"waited_until": str(claim.now)} if job.place else {}),
             },
             limits=limits,
-            cost=cost or Decimal(0),
+            cost=cost,
+            basis=basis,
         )
     except StoreError as err:
         # not known to be written, and somebody else's by now, perhaps: it is not taken back
@@ -269,18 +271,19 @@ def _wait(claim: Claim, services: Services, reason: str, waits: WaitCode, /, **m
 
 def _busy(claim: Claim, services: Services, refusal: Refusal, limits: Limits) -> Step | None:
     """Nothing was begun: the job waits for its turn, unless a turn would not help it."""
-    reason = in_words(refusal, limits)
-    if refusal.why == "price":
+    job = claim.job
+    reason = in_words(refusal, limits, job.tenant)
+    if refusal.why == "price" or refusal.is_of_tenant:
         return _wait(claim, services, reason, WaitCode.BUDGET)
     provider_turns.wait_in_line(claim, Operation.SUBMIT, refusal.why, reason, services)
     return None
 
 
-def _cost(job: Job, provider: Provider, spec: JobSpec) -> Decimal | None:
-    """The largest cost of the POST by present knowledge; None: it is not known."""
+def _cost(job: Job, provider: Provider, spec: JobSpec) -> tuple[Decimal | None, str]:
+    """The largest cost of the POST by present knowledge, and its basis; None: it is not known."""
     rules = provider.models.get(job.model)
     cost = rules.cost(spec) if rules else None
-    return Decimal(cost["amount"]) if cost else None
+    return (Decimal(cost["amount"]), cost["basis"]) if cost else (None, Basis.UNKNOWN)
 
 
 def _too_dear(cost: Decimal | None, spec: JobSpec) -> str:

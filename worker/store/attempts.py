@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
+from typing import Any
 
 from worker.jobs.actor import Actor, given_by
+from worker.jobs.caps import CapName, Caps
 from worker.jobs.job import Job, Video, videos_json
-from worker.jobs.rate_limits import Limits, millionths
+from worker.jobs.money import Basis, Money, Standing, day_of, millionths
+from worker.jobs.rate_limits import Limits
 from worker.jobs.states import MISSED, RETRIES, SOURCES, UNPAID, JobState, MovePath
+from worker.store.budget import Budget
 from worker.store.jobs import Jobs
 from worker.store.layout import Fields
-from worker.store.lifetimes import DAY_MS
 from worker.store.lists import RANKS
-from worker.store.move_arguments import ROOM, open_fields, read_reply
+from worker.store.move_arguments import ROOM, MoneyFacts, failure_standing, open_fields, read_job, read_reply
 from worker.store.rate_limits import RateLimits
 from worker.store.replies import Claim, Reply
 from worker.store.request_ids import RequestIds
@@ -24,11 +27,14 @@ from worker.store.scripts import Scripts
 class Attempts:
     """The attempts at the jobs of one store."""
 
-    def __init__(self, scripts: Scripts, jobs: Jobs, request_ids: RequestIds, limits: RateLimits) -> None:
+    def __init__(
+        self, scripts: Scripts, jobs: Jobs, request_ids: RequestIds, limits: RateLimits, budget: Budget
+    ) -> None:
         self._scripts = scripts
         self._jobs = jobs
         self._request_ids = request_ids
         self._limits = limits
+        self._budget = budget
 
     def begin(
         self,
@@ -37,17 +43,18 @@ class Attempts:
         lease_ms_left_needed: int = 0,
         notes: Fields | None = None,
         limits: Limits | None = None,
-        cost: Decimal = Decimal(0),
+        cost: Decimal | None = None,
+        basis: str = Basis.LIST_PRICE,
     ) -> Reply:
         """Write down, durably, that the next POST of this attempt is about to be sent.
 
         Only `applied` permits the POST. `late` for a job that is still `accepted`:
         the lease has too little room, or a callback tells of a POST not on record.
-        With *limits*, the provider's room, its rate, its breaker and the budget are
-        asked in the same step, and *cost* is reserved; `busy`: not now.
+        *cost* (by *basis*; None: not known) is reserved. With *limits*, the provider's room, its rate, its breaker and
+        the caps are asked in the same step; `busy`: not now.
         """
-        job = claim.job
-        given = {
+        job, amount = claim.job, millionths(cost or Decimal(0))
+        given: dict[str, Any] = {
             "attempt": job.attempt,
             "state": JobState.SUBMITTING,
             "rank": RANKS[JobState.SUBMITTING],
@@ -56,20 +63,19 @@ class Attempts:
             "lease": claim.token,
             "room_ms": lease_ms_left_needed,
             "notes": open_fields(notes),
+            "money": asdict(_reserved(claim, amount, Basis.UNKNOWN if cost is None else basis)),
         }
-        if limits is None:
-            return read_reply(
-                job.id, self._scripts.run_on_job("begin", job.id, given, durable=True, provider=job.provider)
-            )
-        amount, day = millionths(cost), str(claim.now // DAY_MS)
-        reserved, spent = self._limits.reserve(limits, job.id, job.attempt, job.try_no + 1, cost=amount, day=day)
-        budget = {"spent": spent, **({} if reserved else {"over": True})}
-        given |= {"limits": {**self._limits.given(limits), **budget}, "cost": amount, "reserved_on": day}
+        reserved = self._budget.reserve(claim, Caps() if limits is None else limits.caps, cost=amount)
+        if limits is not None:
+            given["limits"] = self._limits.given_for_post(limits, reserved, claim, amount)
         reply = read_reply(
             job.id, self._scripts.run_on_job("begin", job.id, given, durable=True, provider=job.provider)
         )
-        if not reply.holds and reserved == 1:
-            self._limits.give_back(replace(job, try_no=job.try_no + 1, reserved=amount, reserved_on=day))
+        if not reply.holds and reserved.is_ours:
+            self._budget.give_back(claim)
+        if reply.refusal is not None and reply.refusal.why in ("budget", "price"):
+            cap = reserved.passed or CapName(given["limits"]["left_cap"])
+            return replace(reply, refusal=replace(reply.refusal, cap=cap))
         return reply
 
     def bind(
@@ -151,5 +157,23 @@ class Attempts:
                 "generated_by": "poll",
             },
             owes_manifest=True,
+            money=MoneyFacts(attempt=earlier),
             detail=f"attempt {earlier}: {sum(video.bytes for video in videos)} bytes",
         )
+
+    def end_earlier(self, job_id: str, attempt: int, ended: str, *, charged: bool | None) -> None:
+        """Write that an earlier attempt has *ended* so after all, as its provider says now, and whether that is
+        *charged* (None: nobody knows)."""
+        given = {
+            "notes": {f"ended.{attempt}": ended},
+            "standing": failure_standing(charged),
+            "money_attempt": attempt,
+        }
+        _, record, has_money_moved = self._scripts.run_on_job("note", job_id, given, "")
+        if has_money_moved:
+            self._budget.correct(read_job(job_id, record))
+
+
+def _reserved(claim: Claim, amount: int, basis: str) -> Money:
+    """The money of a POST that is about to be sent under *claim*."""
+    return Money(Standing.RESERVED, amount, day_of(claim.now), claim.job.video_ms, basis)

@@ -52,6 +52,11 @@ class Counter(StrEnum):
         "breakers_opened",
         "a provider failed at least every other request for a while: look for breaker.opened",
     )
+    COSTS_DIFFER = (
+        "costs_differ",
+        "generations cost more than 1 % more or less than their price says: look for cost.differs, and set "
+        "<PROVIDER>_PRICES",
+    )
     OBJECT_CONFLICTS = (
         "object_conflicts",
         "the bucket holds other objects where videos belong; they were not replaced",

@@ -33,7 +33,7 @@ class History:
     def save_request(self, job_id: str, request: str) -> bool:
         """Keep a caller's Celery request that is the job's first, or hangs something else on the job than those before
         (`messaging.results.capture`), eight at most; whether it was kept."""
-        return bool(self._scripts.run_on_job("note", job_id, {"notes": {}}, request))
+        return bool(self._scripts.run_on_job("note", job_id, {"notes": {}}, request)[0])
 
     def timeline(self, job_id: str) -> list[TimelineEntry]:
         """The job's moves, of the latest 200 entries."""

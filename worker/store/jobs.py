@@ -9,30 +9,27 @@ from typing import Literal, Unpack
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import SCHEMA_VERSION, Job, JobError, Link
 from worker.jobs.states import JobState, MovePath
+from worker.store.budget import Budget
 from worker.store.compression import pack
 from worker.store.layout import Fields
 from worker.store.lifetimes import Lifetimes
 from worker.store.lists import RANKS
-from worker.store.move_arguments import move_given, open_fields, read_reply
-from worker.store.rate_limits import RateLimits
+from worker.store.move_arguments import NOTHING_OF_MONEY, MoneyFacts, move_given, open_fields, read_reply
 from worker.store.replies import Reply
 from worker.store.scripts import Scripts, store_errors
 
 Outputs = Literal["", "result", "manifest", "result,manifest"]
 """Outputs of a final job; none: it was looked at again."""
 
-FREE = frozenset({JobState.ACCEPTED, "failed(accept)", "failed(submit)"})
-"""Held words of a job whose last POST was surely not taken: what it had reserved of the budget is free again."""
-
 
 class Jobs:
     """The records of single jobs. `accept`, `move` and `delivered` return when the write is durable."""
 
-    def __init__(self, scripts: Scripts, lifetimes: Lifetimes, limits: RateLimits) -> None:
+    def __init__(self, scripts: Scripts, lifetimes: Lifetimes, budget: Budget) -> None:
         self._scripts = scripts
         self._keys = scripts.keys
         self._lifetimes = lifetimes
-        self._limits = limits
+        self._budget = budget
 
     def get(self, job_id: str) -> Job | None:
         """The job's record, or what its tombstone kept of it."""
@@ -107,6 +104,7 @@ class Jobs:
         sources: Collection[str] | None = None,
         request_id: str | None = None,
         request_ids: Mapping[int, str] | None = None,
+        money: MoneyFacts = NOTHING_OF_MONEY,
     ) -> Reply:
         """Move the job to *to* if the table of moves allows it from where it is.
 
@@ -117,6 +115,7 @@ class Jobs:
         A report of what has happened gives none; "not taken" gives *try_no*.
         With *callback_in_ms* a callback that tells the same is counted as missed when it has not come by then.
         *sources* replace those of the table of moves; *request_id* is what the move binds (`Attempts.bind`).
+        The attempt's money moves with the job (`STANDINGS`); *money* is what else is known of it.
         """
         given = move_given(
             to,
@@ -137,11 +136,13 @@ class Jobs:
             sources=sources,
             request_id=request_id,
             request_ids=request_ids,
+            money=money,
+            known_ms=self._lifetimes.tombstone_ms,
             **given_by(by),
         )
         reply = read_reply(job_id, self._scripts.run_on_job("move", job_id, given, durable=True))
-        if reply.applied and reply.job is not None and reply.job.held in FREE:
-            self._limits.give_back(reply.job)
+        if reply.has_money_moved and reply.job is not None:
+            self._budget.correct(reply.job)
         return reply
 
     def delivered(self, job_id: str, *, ver: int, outputs: Outputs, rest_in_ms: int, lease: str | None = None) -> Reply:
@@ -163,7 +164,7 @@ class Jobs:
 
     def note(self, job_id: str, **notes: Unpack[Fields]) -> bool:
         """Write internal fields of a record; False when there is none."""
-        return bool(self._scripts.run_on_job("note", job_id, {"notes": open_fields(notes)}, ""))
+        return bool(self._scripts.run_on_job("note", job_id, {"notes": open_fields(notes)}, "")[0])
 
     def make_durable(self, job_id: str) -> None:
         """Return when all that the job's record holds is as durable as `durability` says: it may be told then."""

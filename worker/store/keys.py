@@ -39,12 +39,12 @@ class Keys:
 
     def shared(self, job_id: str) -> tuple[str, ...]:
         """Keys shared by the scripts of all jobs: who occupies a provider, who stands in line, whose videos wait to be
-        copied, the lists' index, and when closed jobs are forgotten, the metrics, and which
-        callbacks are awaited."""
+        copied, the lists' index, and when closed jobs are forgotten, the metrics, which
+        callbacks are awaited, and the ledger."""
         shard = self._shard(job_id)
         tag = f"{PREFIX}{{{shard}}}:"
         of_lists = self.perishing(shard), self.listed(shard), self.closed(shard)
-        return f"{tag}occupied", f"{tag}line", *of_lists, self.metrics(shard), self.awaited(shard)
+        return f"{tag}occupied", f"{tag}line", *of_lists, self.metrics(shard), self.awaited(shard), *self.ledger(shard)
 
     def record(self, job_id: str) -> str:
         """The key of a job's record, the first of `of`, without a look at the id: lists ask for thousands."""
@@ -82,9 +82,13 @@ class Keys:
         tag = f"{PREFIX}{{{shard}}}:"
         return self.limits(shard, provider), f"{tag}occupied", f"{tag}line"
 
-    def budget(self, day: str) -> tuple[str, str]:
-        """The spent sums by UTC day, and the POSTs of *day* that reserved them: one budget for all shards."""
-        return f"{PREFIX}{{0}}:spent", f"{PREFIX}{{0}}:reserved:{day}"
+    def ledger(self, shard: int) -> tuple[str, str]:
+        """The shard's sums of money, and the index of their names by day."""
+        return f"{PREFIX}{{{shard}}}:ledger", f"{PREFIX}{{{shard}}}:ledger_index"
+
+    def budget(self, month: str) -> tuple[str, str]:
+        """What the caps count of a month, and whose that is: one budget for all shards."""
+        return f"{PREFIX}{{0}}:budget:{month}", f"{PREFIX}{{0}}:reserved:{month}"
 
     def probe(self, shard: int) -> str:
         return f"{PREFIX}{{{shard}}}:probe"

@@ -32,8 +32,6 @@ class OwnFields(TypedDict, total=False):
     leased_at: Annotated[str, "and since when, however often it was renewed"]
     nudges: Annotated[str, "nudges since the job was last serviced"]
     place: Annotated[str, "where it stands in a line of its provider: <op>:<since>"]
-    reserved: Annotated[str, "what its last POST reserved of the budget, millionths of USD"]
-    reserved_on: Annotated[str, "of which UTC day"]
     call: Annotated[str, "a callback that nobody has looked at: new, or seen by the step that holds the lease"]
     woken_at: Annotated[str, "when a callback last made the job due; may lie ahead: a look that is promised"]
     contradictions: Annotated[str, "callbacks that the provider's own answer denied"]
@@ -101,6 +99,7 @@ OF_ATTEMPTS = {
     "begun_at": "when an older attempt's last POST was begun",
     "submitted_at": "since when an older attempt's request id was known",
     "usage": "JSON: as the provider billed an older attempt",
+    "money": "<standing> <millionths of USD> <UTC day of the POST> <ms of video> <basis>",
 }
 """Fields that end in ".<attempt>"."""
 
@@ -116,7 +115,10 @@ VALUES = {
     "occupied": "<provider>:<job id>",
     "listed": "<rank of the state, 1 to 9> * 10^13 + <accepted_at>: the score of the job id",
     "closed": "when the record ends: the score of the job id",
-    "reserved": "hash of a UTC day: <job id>:<attempt>:<try> -> millionths of USD",
+    "ledger": "hash: <UTC day>|<provider>|<model>|<tenant>|<standing> -> <jobs> <ms> <millionths> <unpriced>; since",
+    "ledger_index": "the same names, and unknown:<UTC day>|<job id>|<attempt>",
+    "budget": "hash of a month: month, <UTC day>, <UTC day> <tenant> -> millionths",
+    "reserved": "hash of a month: <job id>:<attempt> -> <millionths> <ver> <claim granted at> <UTC day> <tenant>",
 }
 """The form of the values of the job's other keys, and of its entries in shared ones."""
 

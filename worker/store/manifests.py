@@ -8,11 +8,13 @@ from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import Job
 from worker.jobs.manifest import Restorable
 from worker.jobs.states import JobState, MovePath
+from worker.store.budget import Budget
 from worker.store.compression import pack
 from worker.store.jobs import Jobs
 from worker.store.layout import Fields
 from worker.store.lifetimes import Lifetimes
 from worker.store.lists import RANKS
+from worker.store.move_arguments import MoneyFacts, read_job
 from worker.store.replies import Reply
 from worker.store.request_ids import RequestIds
 from worker.store.scripts import Scripts
@@ -25,11 +27,14 @@ PROVED = ("videos", "ignored", "differs", "usage")
 class Manifests:
     """Records written from manifests."""
 
-    def __init__(self, scripts: Scripts, lifetimes: Lifetimes, jobs: Jobs, request_ids: RequestIds) -> None:
+    def __init__(
+        self, scripts: Scripts, lifetimes: Lifetimes, jobs: Jobs, request_ids: RequestIds, budget: Budget
+    ) -> None:
         self._scripts = scripts
         self._lifetimes = lifetimes
         self._jobs = jobs
         self._request_ids = request_ids
+        self._budget = budget
 
     def restore(self, told: Restorable, by: Actor | None = None) -> Restored:
         """Record an archived job that nothing is known of, closed: `applied`, `repeat` (it is known), or `taken`
@@ -46,8 +51,10 @@ class Manifests:
             "tombstone_ms": self._lifetimes.tombstone_ms,
             **given_by(by),
         }
-        reply = self._scripts.run_on_job("restore", told.job_id, given, pack(told.spec_json), durable=True)
-        return cast("Restored", reply[0])
+        word, *record = self._scripts.run_on_job("restore", told.job_id, given, pack(told.spec_json), durable=True)
+        if record:
+            self._budget.correct(read_job(told.job_id, record[0]))
+        return cast("Restored", word)
 
     def adopt(self, job: Job, told: Restorable, *, path: MovePath, by: Actor | None = None) -> Reply:
         """Record the videos that a manifest in the bucket proves, with the requests that made them.
@@ -72,5 +79,6 @@ class Manifests:
             request_ids=told.request_ids,
             notes=notes,
             detail="by the manifest in the bucket",
+            money=MoneyFacts(proven=told.money, proven_at=int(told.fields["final_at"])),
             by=by,
         )

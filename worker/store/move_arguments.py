@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from worker.jobs.job import Job, JobError, Link
+from worker.jobs.money import Basis, Standing
 from worker.jobs.rate_limits import Refusal
 from worker.jobs.states import DOUBTED, FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
 from worker.jobs.timing import DOUBT_SECONDS, ms
@@ -36,6 +37,35 @@ OCCUPYING = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED)
 LISTENING = (*BINDING, *REVIVING, "submitted")
 
 
+@dataclass(frozen=True)
+class MoneyFacts:
+    """What else is known of an attempt's money when its job moves."""
+
+    charged: bool | None = None  # whether a failed generation is paid for; None: nobody knows
+    paid: int | None = None  # what the provider itself says that it cost, millionths; kept whatever becomes of the move
+    attempt: int | None = None  # whose money it is, where it is not that of the attempt that moves
+    proven: Mapping[int, str] = field(default_factory=dict)  # attempt -> its money, by a manifest
+    proven_at: int = 0  # when the manifest's job had ended
+
+
+NOTHING_OF_MONEY = MoneyFacts()
+
+
+STANDINGS: Mapping[str, Standing] = {
+    "accepted": Standing.RETURNED,  # not taken
+    "failed(submit)": Standing.RETURNED,
+    "submitted": Standing.RESERVED,
+    "unconfirmed": Standing.UNKNOWN,
+    "failed(confirm)": Standing.UNKNOWN,
+    "expired": Standing.UNKNOWN,
+    "generated": Standing.SPENT,
+    "archived": Standing.SPENT,
+    "failed(archive)": Standing.SPENT,
+}
+"""Held word -> the standing of the money of the attempt that moves there. A failed generation's goes by its provider's
+rule; what is cancelled, or given up before its POST, has none."""
+
+
 def move_given(
     to: JobState,
     *,
@@ -50,12 +80,13 @@ def move_given(
     look_until: int | None = None,
     sources: Collection[str] | None = None,
     request_ids: Mapping[int, str] | None = None,
+    money: MoneyFacts = NOTHING_OF_MONEY,
     **rest: Any,
 ) -> dict[str, Any]:
     """The arguments of `move.lua`; what is None is left out. Without *sources*, those of the tables count.
 
     *look_back_ms*: so long an earlier attempt that may have a video is asked, one whose provider says that it has
-    failed for `DOUBT_SECONDS`.
+    failed for `DOUBT_SECONDS`. *known_ms*: so long a closed job is known by its record or tombstone.
     """
     if to is JobState.SUBMITTING:
         raise ValueError("a POST is begun by `Attempts.begin`, under a lease")
@@ -76,6 +107,11 @@ def move_given(
         "lease": lease,
         "look_until": None if look_until is None else str(look_until),
         "error": error and asdict(error),
+        "money_attempt": rest.get("attempt") if money.attempt is None else money.attempt,
+        "standing": None if money.proven else _standing(to, error, money.charged),
+        **({} if money.paid is None else {"amount": money.paid, "basis": Basis.PROVIDER}),
+        **({"ledger": {str(n): line for n, line in money.proven.items()}} if money.proven else {}),
+        "ledger_at": money.proven_at,
     }
     if links is not None:
         ends = [link.expires_at for link in links if link.expires_at is not None]
@@ -90,6 +126,18 @@ def _sources(to: JobState, error: JobError | None, *, by_operator: bool) -> Coll
     if error:
         return FAILS[error.stage]
     return SOURCES[to] | RETRIES.get(to, frozenset()) if by_operator and to is not JobState.ACCEPTED else SOURCES[to]
+
+
+def failure_standing(charged: bool | None) -> Standing:
+    """The standing of a failed generation's money; None: nobody knows whether it is charged."""
+    return {None: Standing.UNKNOWN, True: Standing.SPENT, False: Standing.RETURNED}[charged]
+
+
+def _standing(to: JobState, error: JobError | None, charged: bool | None) -> Standing | None:
+    """The standing of an attempt's money when its job moves so; None: the move says nothing of it."""
+    if error is not None and error.stage == "generate":
+        return failure_standing(charged)
+    return STANDINGS.get(f"{to}({error.stage})" if error else str(to))
 
 
 def _marks(to: JobState, error: JobError | None, *, is_verdict: bool) -> list[str]:
@@ -123,7 +171,7 @@ def read_reply(job_id: str, answer: Sequence[Any]) -> Reply:
     job = read_job(job_id, rest[0]) if rest else None
     if word == "busy":
         return Reply(word, job, refusal=read_refusal(*rest[2]))
-    return Reply(word, job, due_now=rest[1:2] == [1], is_probe=rest[2:] == [1])
+    return Reply(word, job, due_now=rest[1:2] == [1], is_probe=rest[2:] == [1], has_money_moved=rest[3:] == [1])
 
 
 def read_refusal(why: str, until: str, ahead: int) -> Refusal:

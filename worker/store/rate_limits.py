@@ -7,36 +7,28 @@ hold, so a worker that dies leaks none of it (`README.md`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from worker.jobs.caps import CapName
 from worker.jobs.job import Job
-from worker.jobs.rate_limits import (
-    Lane,
-    Limits,
-    Operation,
-    Permit,
-    Refusal,
-    Standing,
-    Verdict,
-    from_millionths,
-    millionths,
-)
-from worker.store.lifetimes import DAY_MS
+from worker.jobs.money import day_of, from_millionths
+from worker.jobs.rate_limits import Lane, Limits, Operation, Permit, Refusal, Standing, Verdict
+from worker.store.budget import Budget, Reservation
 from worker.store.move_arguments import read_refusal
 from worker.store.pauses import Pauses
+from worker.store.replies import Claim
 from worker.store.scripts import Scripts, store_errors, to_json
-
-RESERVED_MS = 8 * DAY_MS
-"""The life of the list of POSTs that reserved a day's budget: longer than a generation may take."""
 
 
 class RateLimits:
     """The limits of one store's providers."""
 
-    def __init__(self, scripts: Scripts, pauses: Pauses) -> None:
+    def __init__(self, scripts: Scripts, pauses: Pauses, budget: Budget) -> None:
         self._scripts = scripts
         self._keys = scripts.keys
         self._pauses = pauses
+        self._budget = budget
 
     def take(self, job_id: str, limits: Limits, op: Operation, *, is_urgent: bool = False) -> Permit:
         """Whether the job's request may begin now, behind all that wait longer; *is_urgent* goes before them."""
@@ -77,10 +69,15 @@ class RateLimits:
 
     def standing(self, limits: Limits) -> Standing:
         """The state of a provider's limits, in all shards together."""
-        rows = [self._run_for(limits, "standing", shard) for shard in range(self._keys.shards)]
+        given = {"limits": self.given(limits)}
+        args = [self._scripts.clock.given(), to_json(given)]
+        keys = [self._keys.of_provider(shard, limits.provider) for shard in range(self._keys.shards)]
+        rows = [self._scripts.run("standing", of_shard, args) for of_shard in keys]
         lanes = [(_lane(*row[1:8]), _lane(*row[8:])) for row in rows]
         submit, poll = (_sum(of_op) for of_op in zip(*lanes, strict=True))
-        spent = from_millionths(self._spent(_day(self._scripts.clock.now())))
+        if submit.refusal is not None and submit.refusal.why == "budget":
+            submit = replace(submit, refusal=replace(submit.refusal, cap=CapName(given["limits"]["left_cap"])))
+        spent = from_millionths(self._budget.counted().daily)
         return Standing(limits, sum(int(row[0]) for row in rows), spent, submit, poll)
 
     def ahead(self, job: Job) -> int:
@@ -93,54 +90,43 @@ class RateLimits:
             line = self._keys.shared(job.id)[1]
             return int(self._scripts.client.zlexcount(line, f"[{job.provider}:{op}:", entry))
 
-    def reserve(
-        self, limits: Limits, job_id: str, attempt: int, try_no: int, *, cost: int, day: str
-    ) -> tuple[int, int]:
-        """Reserve *cost* (millionths) of *day*'s budget for a POST, once however often it is asked for.
-
-        Returns 1 (reserved), 2 (it was before) or 0 (it would pass the budget), and what was spent that day without it.
-        """
-        budget = "" if limits.daily_budget is None else str(millionths(limits.daily_budget))
-        args: list[str | int] = [day, _post(job_id, attempt, try_no), cost, budget, RESERVED_MS]
-        word, spent = self._scripts.run("reserve", self._keys.budget(day), args)
-        return int(word), int(spent)
-
-    def give_back(self, job: Job) -> bool:
-        """Give back what the record's last POST had reserved; whether that was the first time."""
-        if not job.reserved:
-            return False
-        args = [job.reserved_on, _post(job.id, job.attempt, job.try_no)]
-        return bool(self._scripts.run("give_back", self._keys.budget(job.reserved_on), args))
-
-    def _spent(self, day: str) -> int:
-        """Millionths that are spent or reserved on that UTC day, at all providers."""
-        with store_errors():
-            return int(self._scripts.client.hget(self._keys.budget(day)[0], day) or 0)
-
     def given(self, limits: Limits) -> dict[str, Any]:
         """*limits* as the scripts take them, with what stands in one shard for all: POSTs that wait for an operator, or
-        for the next day's budget, leave the rate to the polls."""
+        for money, leave the rate to the polls."""
         given = limits.given(self._keys.shards)
         if limits.per_minute is not None and limits.provider in self._pauses.paused():
             given["is_paused"] = True
-        if limits.daily_budget is not None:
-            given["spent"] = self._spent(_day(self._scripts.clock.now()))
-        return given
+        return given | self._left(limits)
+
+    def given_for_post(self, limits: Limits, reserved: Reservation, claim: Claim, amount: int) -> dict[str, Any]:
+        """The same for the POST under *claim*, for which *amount* millionths are *reserved*, or would pass a cap."""
+        given = self.given(limits)
+        if reserved.passed is None:
+            # its own is no reason to wait for
+            return {**given, **({"left": given["left"] + amount} if "left" in given else {})}
+        is_dear = amount > limits.caps.millionths(claim.job.tenant)[reserved.passed]
+        return {
+            **given,
+            "over": "price" if is_dear else "budget",
+            "over_until": reserved.passed.ends_at(day_of(claim.now)),
+            "is_shared": reserved.passed is not CapName.TENANT,
+        }
+
+    def _left(self, limits: Limits) -> dict[str, Any]:
+        """What is left under the caps that all jobs share, under which and until when; nothing where there is none."""
+        shared = limits.caps.millionths("")
+        if not shared:
+            return {}
+        counted = self._budget.counted()
+        used = {CapName.DAILY: counted.daily, CapName.MONTHLY: counted.monthly}
+        cap = min(shared, key=lambda name: shared[name] - used[name])
+        return {"left": shared[cap] - used[cap], "left_until": cap.ends_at(counted.day), "left_cap": str(cap)}
 
     def _run_for(self, limits: Limits, name: str, shard: int, **asked: Any) -> Any:
         given = {"limits": self.given(limits), **asked}
         return self._scripts.run(
             name, self._keys.of_provider(shard, limits.provider), [self._scripts.clock.given(), to_json(given)]
         )
-
-
-def _day(now: int) -> str:
-    """The UTC day of an instant, Unix ms."""
-    return str(now // DAY_MS)
-
-
-def _post(job_id: str, attempt: int, try_no: int) -> str:
-    return f"{job_id}:{attempt}:{try_no}"
 
 
 def _sum(lanes: Sequence[Lane]) -> Lane:

@@ -40,6 +40,7 @@ class Reply:
     due_now: bool = False  # applied, and somebody should look at once (after `bind`: a callback came early)
     is_probe: bool = False  # (begin only) the one POST that an open breaker lets through
     refusal: Refusal | None = None
+    has_money_moved: bool = False  # the caps count something else of it than before
 
     @property
     def applied(self) -> bool:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 RECORD = ("_record",)
 EVENTS = ("_record", "_events")
 CLOSING = ("_record", "_close")
+MONEY = ("_record", "_money")
 PROVIDER = ("_provider", "_limits")
 
 SCRIPTS: dict[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "arrive": EVENTS,
     "ask": PROVIDER,
     "attempt": EVENTS,
-    "begin": (*RECORD, "_limits"),
+    "begin": (*MONEY, "_limits"),
     "bulk_begin": (),
     "bulk_page": (),
     "bulk_report": (),
@@ -44,20 +45,20 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "call": (),
     "claim": RECORD,
     "contradict": EVENTS,
+    "correct": (),
     "count": (),
     "deny": RECORD,
     "drop_candidate": EVENTS,
     "due": (),
     "forget": (),
-    "give_back": (),
     "hasten": RECORD,
     "mend": RECORD,
     "metrics": (),
     "missed": (),
-    "move": EVENTS,
+    "move": (*EVENTS, "_money"),
     "newest": (),
     "next": PROVIDER,
-    "note": RECORD,
+    "note": MONEY,
     "notified": CLOSING,
     "nudge": (),
     "own": (),
@@ -66,7 +67,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "report": PROVIDER,
     "reserve": (),
     "rest": RECORD,
-    "restore": CLOSING,
+    "restore": (*MONEY, "_close"),
     "delivered": CLOSING,
     "sift": (),
     "standing": PROVIDER,

@@ -10,6 +10,7 @@ import redis
 from worker.store.attempts import Attempts
 from worker.store.audit import Audit
 from worker.store.batches import Batches
+from worker.store.budget import Budget
 from worker.store.bulks import Bulks
 from worker.store.callbacks import Callbacks
 from worker.store.counters import Counters
@@ -19,6 +20,7 @@ from worker.store.heartbeats import Heartbeats
 from worker.store.history import History
 from worker.store.jobs import Jobs
 from worker.store.keys import Keys
+from worker.store.ledger import Ledger
 from worker.store.lifetimes import Lifetimes
 from worker.store.lists import Lists
 from worker.store.manifests import Manifests
@@ -72,9 +74,11 @@ class Store:
         self.perishing = Perishing(scripts)
         self.due = DueIndex(scripts, monotonic)
         self.audit = Audit(scripts, self.records, self.due)
-        self.limits = RateLimits(scripts, self.pauses)
+        self.ledger = Ledger(scripts)
+        self.budget = Budget(scripts)
+        self.limits = RateLimits(scripts, self.pauses, self.budget)
         self.notifications = Notifications(scripts, lifetimes)
-        self.jobs = Jobs(scripts, lifetimes, self.limits)
+        self.jobs = Jobs(scripts, lifetimes, self.budget)
         self.request_ids = RequestIds(scripts, lifetimes, self.jobs)
-        self.attempts = Attempts(scripts, self.jobs, self.request_ids, self.limits)
-        self.manifests = Manifests(scripts, lifetimes, self.jobs, self.request_ids)
+        self.attempts = Attempts(scripts, self.jobs, self.request_ids, self.limits, self.budget)
+        self.manifests = Manifests(scripts, lifetimes, self.jobs, self.request_ids, self.budget)

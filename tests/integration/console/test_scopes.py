@@ -37,6 +37,7 @@ CALLS = {
     ("POST", "/v1/providers/none/pause"): "operate",
     ("POST", "/v1/providers/none/resume"): "operate",
     ("GET", "/v1/models"): "read",
+    ("GET", "/v1/costs"): "read",
     ("GET", "/v1/doctor"): "read",
 }
 

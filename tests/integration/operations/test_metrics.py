@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.store.conftest import DAY, MINUTE, RETENTION, Clock, Lives
 from worker.cli import main
+from worker.jobs.caps import Caps
 from worker.jobs.states import JobState
 from worker.operations.metrics import exposition
 from worker.settings.settings import Settings
@@ -127,11 +128,12 @@ def test_each_counter_is_told_under_its_own_sentence(settings: Settings, store: 
         assert f"# HELP callsheet_{counter}_total {counter.sentence}\n" in text
 
 
-def test_limits_breaker_pause_and_money_are_told(settings: Settings, store: Store) -> None:
-    settings = replace(settings, daily_budget=Decimal(50))
+def test_limits_breaker_pause_and_money_are_told(settings: Settings, store: Store, lives: Lives) -> None:
+    settings = replace(settings, caps=Caps(Decimal(50)))
     store.pauses.pause("evolink")
     limits = settings.limits("evolink")
-    store.limits.reserve(limits, "job-1", 1, 1, cost=1_500_000, day=str(store.clock.now() // DAY))
+    lives.accepted()
+    store.attempts.begin(lives.claimed(), limits=limits, cost=Decimal("1.5"))
 
     told = scraped(settings, store)
 

@@ -24,6 +24,7 @@ from deploy.sandbox.clock import Clock
 from deploy.sandbox.sandbox import Options
 from deploy.sandbox.server import SandboxServer
 from deploy.sandbox.signing import WEBHOOK_SECRET
+from tests.integration.ledger_check import differences, has_all_records
 from tests.integration.steps.meddling import Hook, Meddler, _nothing, meddled_store
 from webhook.callbacks import Address, Receiver
 from worker import providers as provider_adapters
@@ -382,6 +383,8 @@ class Scene:
                 _judge_videos(job, self.objects())
         owners = [request_id for job in self.store.records.scan() for request_id in job.request_ids.values()]
         assert len(owners) == len(set(owners)), "two jobs share a request"
+        if has_all_records(self.store):
+            assert differences(self.store) == [], "the ledger is not what the records make"
 
 
 def _judge_videos(job: Job, objects: Mapping[str, bytes]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.integration.steps.conftest import Scene
 from worker import providers as provider_adapters
+from worker.jobs.caps import Caps
 from worker.steps import Step
 
 MORE = ("job-2", "job-3", "job-4")
@@ -18,7 +19,7 @@ def limited(scene: Scene, provider: str = "gmicloud", *, daily_budget: str | Non
     settings = scene.services.settings
     changed = {**settings.providers, provider: replace(settings.providers[provider], **limits)}
     budget = Decimal(daily_budget) if daily_budget else None
-    new = replace(settings, providers=changed, daily_budget=budget)
+    new = replace(settings, providers=changed, caps=Caps(budget))
     adapter: Any = scene.services.providers[provider]
     session = adapter.api._session
     scene.services = scene.but(settings=new, providers=provider_adapters.build(new, session))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.steps.conftest import Scene
+from tests.integration.steps.rollbacks import snapshot
 from worker.jobs.job import Difference, IgnoredLink, Job, JobError, rows_json
 from worker.jobs.result import result_of
 from worker.jobs.states import JobState
@@ -115,10 +116,11 @@ def test_without_leave_nothing_is_written(scene: Scene) -> None:
 
 
 def test_what_redis_knows_is_never_changed(scene: Scene) -> None:
-    archived(scene)
     archived(scene, "evolink", "job-2")
+    roll_back = snapshot(scene)
+    archived(scene)
+    roll_back()
     before = scene.store.scripts.client.hgetall("callsheet:{0}:job:job-2")
-    scene.store.scripts.client.delete(*scene.store.scripts.client.scan_iter("*job-1"))
 
     outcomes = restored(scene)
 

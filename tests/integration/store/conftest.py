@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from tests.integration.ledger_check import differences, has_all_records
 from worker.jobs.job import Job, JobError, Link, Video, videos_json
 from worker.jobs.states import JobState
 from worker.store import Arrival, Claim, Fields, Reply, Store, connect
@@ -200,10 +201,12 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def store(client: redis.Redis, clock: Clock) -> Iterator[Store]:
-    """A store in which, after every test, open <=> exactly one due entry."""
+    """A store in which, after every test, open <=> exactly one due entry, and the ledger is what the records make."""
     store = Store(client, retention_ms=RETENTION, clock=clock, monotonic=lambda: clock.now / 1000)
     yield store
     assert store.audit.breaches() == []
+    if has_all_records(store):
+        assert differences(store) == []
 
 
 @pytest.fixture

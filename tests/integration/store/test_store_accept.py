@@ -114,7 +114,7 @@ def test_nothing_of_an_expired_job_leaks_into_a_new_one_of_its_id(
 ) -> None:
     lives.submitted()
     lives.called()
-    client.delete(f"callsheet:{{0}}:job:{JOB}", f"callsheet:{{0}}:tombstone:{JOB}")
+    client.delete(f"callsheet:{{0}}:job:{JOB}", f"callsheet:{{0}}:tombstone:{JOB}", *store.scripts.keys.ledger(0))
     assert store.callbacks.events(JOB)
 
     lives.accepted()

@@ -21,19 +21,21 @@ from tests.integration.store.asking import (
     tried_again,
 )
 from tests.integration.store.conftest import DAY, JOB, MINUTE, REFUSED, RETENTION, Clock, Lives
+from worker.jobs.caps import CapName, Caps
 from worker.jobs.job import JobError
 from worker.jobs.rate_limits import Place, Refusal
 from worker.jobs.states import JobState
 from worker.store import Store, connect
+from worker.store.budget import Reservation
 
 S = JobState
 
 
 @pytest.mark.parametrize("is_urgent", [False, True])
 def test_a_budget_below_what_is_spent_stops_no_poll_of_a_paid_job(store: Store, lives: Lives, is_urgent: bool) -> None:
-    tried(lives, JOB, replace(FREE, daily_budget=Decimal("1.00")), "0.60")
+    tried(lives, JOB, replace(FREE, caps=Caps(Decimal("1.00"))), "0.60")
     lives.bound()
-    limits = replace(FREE, daily_budget=Decimal("0.10"), per_minute=20)
+    limits = replace(FREE, caps=Caps(Decimal("0.10")), per_minute=20)
 
     assert polled(lives, JOB, limits, is_urgent=is_urgent)
     assert store.limits.ask(limits, POLL, prober=JOB).is_granted
@@ -43,7 +45,7 @@ def test_a_budget_below_what_is_spent_stops_no_poll_of_a_paid_job(store: Store, 
 def test_the_budget_is_never_passed_by_any_number_of_workers(
     store: Store, lives: Lives, redis_url: str, clock: Clock
 ) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     for n in range(WORKERS):
         lives.accepted(f"job-{n}")
     claims = [lives.claimed(f"job-{n}") for n in range(WORKERS)]
@@ -56,13 +58,13 @@ def test_the_budget_is_never_passed_by_any_number_of_workers(
 
 
 def test_what_would_pass_the_budget_waits_for_the_next_day_of_utc(store: Store, lives: Lives, clock: Clock) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     assert tried(lives, "first", limits, "0.60").applied
 
     refusal = tried(lives, "second", limits, "0.60").refusal
 
     midnight = (clock.now // DAY + 1) * DAY
-    assert refusal == Refusal("budget", midnight)
+    assert refusal == Refusal("budget", midnight, cap=CapName.DAILY)
     assert store.limits.call_next(limits, SUBMIT) == 0
     clock.now = midnight - 1
     assert tried_again(lives, "second", limits, "0.60").word == "busy"
@@ -72,15 +74,15 @@ def test_what_would_pass_the_budget_waits_for_the_next_day_of_utc(store: Store, 
 
 
 def test_a_greater_budget_lets_the_waiting_go_at_once(store: Store, lives: Lives) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     tried(lives, "first", limits, "0.60")
     tried(lives, "second", limits, "0.60")
 
-    assert store.limits.call_next(replace(limits, daily_budget=Decimal("1.20")), SUBMIT) == 1
+    assert store.limits.call_next(replace(limits, caps=Caps(Decimal("1.20"))), SUBMIT) == 1
 
 
 def test_a_line_that_waits_for_money_is_not_called_every_second(store: Store, lives: Lives, clock: Clock) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     for n in range(20):
         lives.accepted(f"job-{n:02}")
         clock.advance(1)
@@ -108,7 +110,7 @@ def test_a_line_that_waits_for_money_is_not_called_every_second(store: Store, li
 def test_what_was_surely_not_taken_is_given_back_to_the_day_it_was_reserved_on(
     store: Store, lives: Lives, clock: Clock, end: str, spent: str
 ) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     tried(lives, JOB, limits, "0.6")
     day = clock.now
     clock.advance(DAY)
@@ -132,7 +134,7 @@ def test_what_was_surely_not_taken_is_given_back_to_the_day_it_was_reserved_on(
 
 
 def test_money_is_given_back_once(store: Store, lives: Lives) -> None:
-    limits = replace(FREE, daily_budget=Decimal("2.00"))
+    limits = replace(FREE, caps=Caps(Decimal("2.00")))
     tried(lives, JOB, limits, "0.6")
     store.jobs.move(JOB, S.UNCONFIRMED, attempt=1, path="sweep")
     lives.not_taken(try_no=1)
@@ -143,7 +145,7 @@ def test_money_is_given_back_once(store: Store, lives: Lives) -> None:
 
 
 def test_a_job_dearer_than_a_whole_day_holds_up_nobody(store: Store, lives: Lives) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     lives.accepted("dear")
     claim = lives.claimed("dear")
 
@@ -156,7 +158,7 @@ def test_a_job_dearer_than_a_whole_day_holds_up_nobody(store: Store, lives: Live
 
 def test_a_budget_is_one_for_all_shards(store: Store, clock: Clock) -> None:
     lives = of_shards(store, clock, 16)
-    limits = replace(FREE, daily_budget=Decimal("10.00"))
+    limits = replace(FREE, caps=Caps(Decimal("10.00")))
 
     words = [tried(lives, f"job-{n}", limits, "1.12").word for n in range(12)]
 
@@ -166,7 +168,7 @@ def test_a_budget_is_one_for_all_shards(store: Store, clock: Clock) -> None:
 
 
 def test_a_post_that_is_refused_for_another_reason_gives_its_money_back(store: Store, lives: Lives) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"), max_concurrent=1)
+    limits = replace(FREE, caps=Caps(Decimal("1.00")), max_concurrent=1)
     tried(lives, "first", limits, "0.40")
 
     assert tried(lives, "second", limits, "0.40").word == "busy"
@@ -178,7 +180,7 @@ def test_a_post_that_is_refused_for_another_reason_gives_its_money_back(store: S
 
 
 def test_a_worker_that_comes_late_to_a_post_gives_back_nothing_of_it(store: Store, lives: Lives, clock: Clock) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     lives.accepted()
     late = lives.claimed()
     clock.advance(2 * MINUTE)
@@ -190,13 +192,12 @@ def test_a_worker_that_comes_late_to_a_post_gives_back_nothing_of_it(store: Stor
 
 
 def test_a_reservation_whose_answer_was_lost_counts_once(store: Store, lives: Lives) -> None:
-    limits = replace(FREE, daily_budget=Decimal("1.00"))
+    limits = replace(FREE, caps=Caps(Decimal("1.00")))
     lives.accepted()
     claim = lives.claimed()
-    day = str(claim.now // DAY)
-    assert store.limits.reserve(limits, JOB, 1, 1, cost=400_000, day=day) == (1, 0)
+    assert store.budget.reserve(claim, limits.caps, cost=400_000) == Reservation(None, is_ours=True)
 
     assert begun(store, claim, limits, "0.40").applied
 
     assert store.limits.standing(limits).spent == Decimal("0.40")
-    assert 0 < store.scripts.client.pttl(f"callsheet:{{0}}:reserved:{day}") <= 8 * DAY
+    assert all(0 < store.scripts.client.pttl(key) <= 35 * DAY for key in store.scripts.keys.budget("2027-01"))

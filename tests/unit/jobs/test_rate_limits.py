@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 
 from worker.errors import SettingsError
-from worker.jobs.rate_limits import REASONS, Limits, Refusal, from_millionths, in_words, millionths
+from worker.jobs.caps import Caps
+from worker.jobs.money import from_millionths, millionths
+from worker.jobs.rate_limits import REASONS, Limits, Refusal, in_words
 from worker.jobs.spec import JobSpec
 from worker.providers import build
 from worker.providers.catalogue.files import shipped
@@ -29,7 +31,7 @@ def test_limits_are_read_for_each_provider_and_the_budget_for_all() -> None:
 
     settings = Settings.from_env({**NEEDED, **env})
 
-    assert settings.limits("gmicloud") == Limits("gmicloud", 5, 60, Decimal("12.50"))
+    assert settings.limits("gmicloud") == Limits("gmicloud", 5, 60, Caps(Decimal("12.50")))
     assert settings.limits("evolink") == Limits("evolink")
 
 
@@ -94,10 +96,10 @@ def test_money_is_counted_in_millionths_rounded_up(amount: str, count: int) -> N
     assert from_millionths(count) >= Decimal(amount)
 
 
-def test_shards_share_the_limits_and_have_one_budget() -> None:
-    given = Limits("evolink", 10, 100, Decimal("9")).given(shards=3)
+def test_shards_share_the_limits_but_for_money() -> None:
+    given = Limits("evolink", 10, 100, Caps(Decimal("9"))).given(shards=3)
 
-    assert given == {"provider": "evolink", "max_concurrent": 3, "per_minute": 33, "budget": 9_000_000}
+    assert given == {"provider": "evolink", "max_concurrent": 3, "per_minute": 33}
 
 
 def test_what_is_not_limited_is_not_given() -> None:
@@ -106,7 +108,7 @@ def test_what_is_not_limited_is_not_given() -> None:
 
 @pytest.mark.parametrize("why", REASONS)
 def test_every_reason_is_a_sentence_without_holes(why: str) -> None:
-    words = in_words(Refusal(why, 1_795_000_000_000, 3), Limits("evolink", 5, 60, Decimal("50")))
+    words = in_words(Refusal(why, 1_795_000_000_000, 3), Limits("evolink", 5, 60, Caps(Decimal("50"))))
 
     assert "{" not in words
     assert "None" not in words
@@ -114,7 +116,7 @@ def test_every_reason_is_a_sentence_without_holes(why: str) -> None:
 
 
 def test_a_wait_says_until_when_where_that_is_known() -> None:
-    words = in_words(Refusal("budget", 1_795_046_400_000), Limits("evolink", daily_budget=Decimal("50")))
+    words = in_words(Refusal("budget", 1_795_046_400_000), Limits("evolink", caps=Caps(Decimal("50"))))
 
     assert words == (
         "the next UTC day: CALLSHEET_DAILY_BUDGET of 50 USD would be passed, until 2026-11-19 00:00:00 UTC"

@@ -11,6 +11,7 @@ import pytest
 from worker.jobs.error_codes import ErrorCode
 from worker.jobs.job import Job, JobError, Video, videos_json
 from worker.jobs.manifest import manifest_of
+from worker.jobs.money import day_of, day_text
 from worker.jobs.result import EXPIRED, error_of, result_of
 from worker.jobs.states import JobState
 from worker.store import Store
@@ -71,7 +72,23 @@ def test_the_result_of_an_archived_job_has_the_fixed_form(store: Store) -> None:
                 "content_type": "video/mp4",
             }
         ],
-        "cost": {"amount": "0.53", "currency": "USD", "basis": "list_price", "usage": {"credits": 3}},
+        "cost": {
+            "amount": "0.53",
+            "currency": "USD",
+            "basis": "list_price",
+            "usage": {"credits": 3},
+            "total": {"spent": "0.530000"},
+            "attempts": [
+                {
+                    "attempt": 1,
+                    "standing": "spent",
+                    "usd": "0.530000",
+                    "basis": "list_price",
+                    "day": day_text(day_of(store.clock.now())),
+                    "seconds": 0.0,
+                }
+            ],
+        },
         "metadata": {"order": 7},
     }
 

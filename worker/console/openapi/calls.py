@@ -34,6 +34,7 @@ from worker.console.openapi.words import (
 )
 from worker.jobs.states import JobState
 from worker.jobs.wait_codes import WaitCode
+from worker.operations import costs
 
 KEY = header("Idempotency-Key", "the job's id; the same again is the same job")
 ETAG = {"ETag": {"schema": TEXT, "description": "the version, in quotes"}}
@@ -203,6 +204,36 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/models"): call(
         "The models of the configured providers",
         {"200": json_answer(record({"models": listing(DATA)}), "Fields, limits and prices of each")},
+    ),
+    ("GET", "/v1/costs"): call(
+        "Money by standing: reserved, returned, spent, unknown; total is all but returned",
+        {
+            "200": {
+                "description": "Sums by what is asked for, and today and this month against the caps",
+                "content": {
+                    "application/json": {
+                        "schema": record(
+                            {
+                                "currency": TEXT,
+                                "by": listing(one_of(costs.BY)),
+                                "since": TEXT,
+                                "until": TEXT,
+                                "rows": listing(DATA),
+                                "total": DATA,
+                                "caps": listing(DATA),
+                            }
+                        )
+                    },
+                    "text/csv": {},
+                },
+            }
+        },
+        parameters=[
+            query("by", TEXT, f"of {', '.join(costs.BY)}, comma-separated"),
+            query("since", TEXT, "so many days, today included, such as 30d, or a UTC day such as 2026-11-01"),
+            query("until", TEXT, "the last UTC day; without, today"),
+            query("format", one_of(("json", "csv"))),
+        ],
     ),
     ("GET", "/v1/doctor"): call(
         "The findings on the whole system",

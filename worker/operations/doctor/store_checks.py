@@ -168,8 +168,8 @@ def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
             yield warn(what, "; ".join(reasons), "look for breaker.opened in the logs; check its key and its balance")
         else:
             yield ok(what, "; ".join([limits.sentence(standing), *reasons]))
-    if standings and settings.daily_budget is not None:
-        yield ok("budget", f"{standings[0].spent:f} of {settings.daily_budget:f} USD are spent or reserved today (UTC)")
+    if standings and settings.caps.daily is not None:
+        yield ok("budget", f"{standings[0].spent:f} of {settings.caps.daily:f} USD are spent or reserved today (UTC)")
 
 
 def open_is_due(store: Store) -> Iterator[Finding]:

@@ -3,17 +3,18 @@
 -- The hash of a provider's limits holds, each with "submit." or "poll." in front:
 --   calls.<second>, failed.<second>  how many were begun, how many failed      hold_until  asked to wait until then
 --   open_since, open_why             the circuit breaker is open                probe_at    when it lets one through
---   short                            "<cost> <job id>": first in line, and today's budget is too small
+--   short                            "<cost> <job id>": first in line, and what is left of the budget is too small
 -- and "probe:<op>:<job id>"          when the open breaker let that job's request through
 -- Seconds are counted whole, so 61 of them cover any 60 s, with the time that a request is on its way.
 
-local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS, DAY_MS = 60, 10000, 3600000, 86400000
+local WINDOW_SECONDS, PROBE_MS, LONGEST_HOLD_MS = 60, 10000, 3600000
 local LEAST_CALLS, PLENTY = 20, 1000000
 local LONGEST_PROBE_MS = 900000  -- no request takes so long: its worker has died
 
 -- The rate limiter of one provider. limits {provider, max_concurrent, per_minute, is_paused: by an operator,
--- budget and spent (today, at all providers; they are counted by `reserve`), over: the POST asked about would pass it};
--- keys {limits, occupied, line}
+-- left: millionths under the caps that all jobs share (none: there is no such cap; `reserve` counts), until left_until;
+-- over: "budget" (the POST asked about would pass a cap, until over_until) or "price" (it always would), and is_shared:
+-- that is a cap of all jobs}; keys {limits, occupied, line}
 local function gate_of(now, limits, keys)
   local gate, state, stale, second = {}, {}, {}, math.floor(now / 1000)
   local calls, failed, oldest = {submit = 0, poll = 0}, {submit = 0, poll = 0}, second
@@ -38,7 +39,6 @@ local function gate_of(now, limits, keys)
   local function prefix(op) return limits.provider .. ":" .. op .. ":" end
   local function after(op) return "(" .. limits.provider .. ":" .. op .. ";" end
   local function soon(instant, at_most) return instant and tonumber(instant) > now and instant - now <= at_most end
-  local function midnight() return (math.floor(now / DAY_MS) + 1) * DAY_MS end
 
   function gate.is_open(op) return state[op .. ".open_since"] ~= nil end
   function gate.occupied()
@@ -50,10 +50,10 @@ local function gate_of(now, limits, keys)
   end
 
   local function is_short()
-    if not limits.budget or not state["submit.short"] then return false end
+    if not limits.left or not state["submit.short"] then return false end
     local cost, job_id = string.match(state["submit.short"], "^(%d+) (.+)$")
     local first = gate.first("submit", 1)[1]
-    return first ~= nil and string.match(first, "[^:]+$") == job_id and limits.spent + cost > limits.budget
+    return first ~= nil and string.match(first, "[^:]+$") == job_id and tonumber(cost) > limits.left
   end
 
   -- What forbids any request of that kind, whatever the rate, and until when if that is known.
@@ -65,7 +65,7 @@ local function gate_of(now, limits, keys)
     if op ~= "submit" then return nil end
     if limits.is_paused then return "paused" end
     if limits.max_concurrent and gate.occupied() >= limits.max_concurrent then return "concurrency" end
-    if is_short() then return "budget", midnight() end
+    if is_short() then return "budget", limits.left_until end
   end
 
   -- How many requests of that kind may begin now; where none may: why, and until when if that is known.
@@ -91,8 +91,8 @@ local function gate_of(now, limits, keys)
     if room > 0 and ahead >= room then why = "turn" end
     -- a poll costs nothing: what was paid for is looked at whatever has been spent
     if room > 0 and not why and op == "submit" and limits.over then
-      why, at = cost > limits.budget and "price" or "budget", midnight()
-      gate.short = why == "budget" and ahead == 0 and string.format("%.0f ", cost) .. string.match(entry, "[^:]+$") or nil
+      why, at = limits.over, limits.over_until
+      gate.short = why == "budget" and limits.is_shared and ahead == 0 and string.format("%.0f ", cost) .. string.match(entry, "[^:]+$") or nil
     end
     if why then return {why, string.format("%.0f", at or 0), ahead} end
   end

@@ -3,8 +3,9 @@
 -- KEYS  1 record hash      2 due sorted set   3 candidates hash   4 events hash    5 history list
 --       6 links string     7 tombstone string   8 deliveries list
 --       9 occupied sorted set   10 line sorted set   11 perishing sorted set   12 listed sorted set
---       13 closed sorted set   14 metrics hash   15 awaited sorted set: the shard's, of all jobs
---       in this order always (keys.py); for the scripts that begin a request, 16 a provider's limits hash
+--       13 closed sorted set   14 metrics hash   15 awaited sorted set   16 ledger hash   17 ledger index sorted set: the
+--       shard's, of all jobs
+--       in this order always (keys.py); for the scripts that begin a request, 18 a provider's limits hash
 -- ARGV  1 job id   2 now, Unix ms ("": the server's clock)   3 JSON object: the script's named arguments (`given`)
 --
 -- The fields are those of `layout.py`.
@@ -13,7 +14,7 @@
 -- all of it with save() at its end: Lua does not roll back, so nothing may fail after the first write.
 
 local JOB, DUE, CANDIDATES, EVENTS, HISTORY, LINKS, TOMBSTONE, DELIVERIES, OCCUPIED, LINE, PERISHING, LISTED, CLOSED, METRICS,
-  AWAITED, LIMITS =
+  AWAITED, LEDGER, LEDGER_INDEX, LIMITS =
   unpack(KEYS)
 local job_id, now, given = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
 local MORTAL = {JOB, HISTORY, LINKS, EVENTS, CANDIDATES, DELIVERIES}
@@ -26,7 +27,7 @@ local changed, dropped, left = {}, {}, {}
 
 local KINDS = {
   "hash", "zset", "hash", "hash", "list", "string", "string", "list", "zset", "zset", "zset", "zset", "zset", "hash", "zset",
-  "hash",
+  "hash", "zset", "hash",
 }
 for i, kind in ipairs(KINDS) do
   local held = KEYS[i] and redis.call("TYPE", KEYS[i]).ok or "none"

@@ -1,7 +1,8 @@
 -- Write down that the next POST of the current attempt is about to be sent.
 --
 -- given  attempt, state (of a job whose POST is under way), rank, sources (comma-joined held words), lease, room_ms, path,
---        notes {name: value}, and limits, cost (millionths) and reserved_on (UTC day; see _limits.lua) where the provider's room is asked for
+--        notes {name: value}, money {standing, amount (millionths), day (UTC), ms, basis} of the attempt from now on,
+--        and limits (see _limits.lua) where the provider's room is asked for
 -- Returns {"applied", record, 0, was it let through by an open breaker: 1 or 0},
 --         {"repeat" (begun already) | "late" (moved on, too little left of the lease, or paid already) | "missing", record, 0}
 --         or {"busy" (no room for a POST, or not its turn), record, 0, {why, until when (0: unknown), how many are before it}}
@@ -18,16 +19,12 @@ local is_paid_already = bound(given.attempt) or redis.call("HLEN", CANDIDATES) >
 if not listed(given.sources, source) or not has_room or is_paid_already then return answer("late") end
 
 local gate = given.limits and gate_of(now, given.limits, {limits = LIMITS, occupied = OCCUPIED, line = LINE})
-local refusal = gate and gate.refusal("submit", entry_at(place_for("submit", math.max(int("refused_at"), int("accepted_at")))), given.cost)
+local refusal = gate and gate.refusal("submit", entry_at(place_for("submit", math.max(int("refused_at"), int("accepted_at")))), given.money.amount)
 if refusal then
   if gate.short then redis.call("HSET", LIMITS, "submit.short", gate.short) end
   return answer("busy", refusal)
 end
-drop("reserved", "reserved_on")
-if gate and given.cost > 0 then
-  put("reserved", text(given.cost))
-  put("reserved_on", given.reserved_on)
-end
+put_money(given.attempt, given.money)
 leave_line()
 
 enter(given.state, given.path)
@@ -36,6 +33,7 @@ for name, value in pairs(given.notes) do put(name, value) end
 put("try_no", text(int("try_no") + 1))
 due_at = int("lease_until")
 save()
+save_money()
 note_move(source, given.path, given.attempt, "")
 local is_probe = gate and gate.grant("submit", job_id)
 redis.call("ZADD", OCCUPIED, 0, job.provider .. ":" .. job_id)

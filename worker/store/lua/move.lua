@@ -9,8 +9,12 @@
 --        look_back_ms {held word that an earlier attempt may have ended as with a video: for how long it is asked}
 --        and, each only where it applies: request_id, try_no, lease, error {stage, code, message},
 --        links (JSON text), link_expires_at, look_until, owes_manifest, callback_in_ms (a poll found what a callback
---        should have told: one that has not come in so long is missed)
--- Returns {"applied" | "repeat" | "late" | "taken" (the id is an older attempt's) | "missing", record, due now: 1 or 0}
+--        should have told: one that has not come in so long is missed),
+--        standing (of the money of money_attempt, when applied), amount (millionths that the provider itself says that the
+--        attempt costs, kept whatever the answer) and basis, ledger {attempt: money} (that a manifest proves, when applied)
+--        with ledger_at (when its job ended) and known_ms (see `was_counted`)
+-- Returns {"applied" | "repeat" | "late" | "taken" (the id is an older attempt's) | "missing", record, due now: 1 or 0, 0,
+--          has it changed what the caps count: 1 or 0}
 
 if not job then return {"missing"} end
 local attempt, source, ver = given.attempt, held(), int("ver")
@@ -37,9 +41,20 @@ local function set_urgency()
     redis.call("ZREM", PERISHING, job_id)
   end
 end
+local function answer(word, is_due)
+  return {word, cjson.encode(job), is_due and 1 or 0, 0, has_counted_changed and 1 or 0}
+end
 local function refuse(word)
   save()
-  return {word, cjson.encode(job), 0}
+  save_money()
+  return answer(word)
+end
+local function prove_money()
+  if not given.ledger or was_counted(given.ledger_at, given.known_ms) then return end
+  for number, line in pairs(given.ledger) do
+    local money = read_money(line)
+    if money then put_money(tonumber(number), money) end
+  end
 end
 
 if given.request_id then
@@ -57,6 +72,7 @@ local is_repeat = is_current and job.state == given.to
 local is_legal = is_current and listed(given.sources, source) and (given.try_no or int("try_no")) == int("try_no")
 
 keep(attempt, given.facts)
+if given.amount then bill(given.money_attempt, given.amount, given.basis) end
 if is_repeat then
   set_links()
   set_urgency()
@@ -71,6 +87,8 @@ enter(given.to, given.path)
 drop("lease", "lease_until", "leased_at")
 for name, value in pairs(given.error or {}) do if value ~= "" then put("error_" .. name, value) end end
 for name, value in pairs(given.notes) do put(name, value) end
+if given.standing then stand(given.money_attempt, given.standing) end
+prove_money()
 if job.closed_at then reopen() end
 due_at = now + given.due_in_ms
 if means("final") then
@@ -94,6 +112,7 @@ end
 set_links()
 set_urgency()
 save()
+save_money()
 note_move(source, given.path, attempt, given.detail)
 if given.callback_in_ms and not has_terminal_event(attempt) then
   redis.call("ZADD", AWAITED, text(now + given.callback_in_ms), job.provider .. ":" .. job_id)
@@ -103,4 +122,4 @@ if means("holds") then
 else
   redis.call("ZREM", OCCUPIED, job.provider .. ":" .. job_id)
 end
-return {"applied", cjson.encode(job), due_at <= now and 1 or 0}
+return answer("applied", due_at <= now)
