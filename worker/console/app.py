@@ -70,7 +70,7 @@ def create_app(*, reader: Reader, services: Services, env: Mapping[str, str]) ->
     app.register_blueprint(acts.blueprint(services))
     app.register_blueprint(costs.blueprint(reader, services))
     app.register_blueprint(system.blueprint(reader, env))
-    pages.register(app, reader, services)
+    pages.register(app, reader, services, env)
     app.after_request(_finished)
     app.wsgi_app = _Traced(app.wsgi_app)  # type: ignore[method-assign]
     return app

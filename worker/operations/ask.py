@@ -7,6 +7,7 @@ import logging
 from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import JobState
+from worker.operations.activity import logged
 from worker.operations.outcome import Outcome, checked_id, found
 from worker.services import Services
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 ASKABLE = frozenset({JobState.UNCONFIRMED, JobState.SUBMITTED})
 
 
+@logged("ask")
 def ask(job_id: str, services: Services, by: Actor | None = None, *, preview: bool = False) -> Outcome:
     """Make the job due now where its next look asks the provider; a *preview* says so and does nothing.
 

@@ -12,6 +12,7 @@ from worker.errors import BucketError, ProviderError
 from worker.jobs.actor import Actor
 from worker.jobs.job import Job
 from worker.jobs.states import UNPAID, JobState
+from worker.operations.activity import logged
 from worker.operations.outcome import Outcome, checked_id, found, price
 from worker.providers.base import Cancelled
 from worker.services import Services
@@ -21,6 +22,7 @@ from worker.store import Reply
 log = logging.getLogger(__name__)
 
 
+@logged("cancel")
 def cancel(
     job_id: str, services: Services, by: Actor | None = None, *, attempt: int | None = None, preview: bool = False
 ) -> Outcome:

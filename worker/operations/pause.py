@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.states import JobState
+from worker.operations.activity import record
 from worker.store import Store
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def pause(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit nothing to *provider* until it is resumed; polls, callbacks and archiving go on."""
     since = store.pauses.pause(provider, by)
     log.warning("provider.paused", extra={"provider": provider, **given_by(by)})
+    record(store, by, "pause", provider, "paused")
     return Paused(provider, len(waiting(store, provider)), since)
 
 
@@ -33,6 +35,7 @@ def resume(store: Store, provider: str, by: Actor | None = None) -> Paused:
     """Submit to *provider* again; the jobs that waited are due at once."""
     was_paused = store.pauses.resume(provider)
     log.warning("provider.resumed", extra={"provider": provider, **given_by(by)})
+    record(store, by, "resume", provider, "resumed" if was_paused else "was not paused")
     waited = waiting(store, provider)
     if was_paused:
         store.due.hasten(waited)

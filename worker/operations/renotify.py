@@ -15,11 +15,13 @@ from worker.jobs.job import Job
 from worker.jobs.timing import ms
 from worker.notifications.delivery import Delivery, Notifications
 from worker.notifications.signature import message_id
+from worker.operations.activity import logged
 from worker.operations.outcome import Outcome, checked_id, found
 from worker.services import Services
 from worker.steps.notify import tried
 
 
+@logged("renotify")
 def renotify(job_id: str, services: Services, by: Actor | None = None, *, preview: bool = False) -> Outcome:
     """Send the notification of a job that has ended; a *preview* says where to, and sends nothing.
 

@@ -9,6 +9,7 @@ from typing import Any
 from worker.errors import CallsheetError
 from worker.jobs.actor import Actor
 from worker.jobs.durations import iso
+from worker.operations.activity import logged
 from worker.operations.outcome import Outcome, checked_id, found
 from worker.providers import event_json
 from worker.services import Services
@@ -29,6 +30,7 @@ STRAY_WORDS = {
 USEFUL = ("stored", "repeat", "noted", "late")
 
 
+@logged("replay")
 def replay(
     job_id: str, services: Services, *, event_no: int | None = None, by: Actor | None = None, preview: bool = False
 ) -> Outcome:

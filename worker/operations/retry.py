@@ -14,6 +14,7 @@ from worker.jobs.actor import Actor
 from worker.jobs.durations import span
 from worker.jobs.job import Job
 from worker.jobs.states import RETRIES, UNPAID, JobState
+from worker.operations.activity import logged
 from worker.operations.outcome import Outcome, Pays, checked_id, found, price
 from worker.services import Services
 from worker.store import Fields, Reply, Word
@@ -24,6 +25,7 @@ _FREE_WAY = {"failed(archive)": JobState.GENERATED, "expired": JobState.SUBMITTE
 """The end of a job -> the state in which it goes on without another attempt."""
 
 
+@logged("retry")
 def retry(
     job_id: str,
     services: Services,

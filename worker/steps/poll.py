@@ -156,6 +156,7 @@ def _learn(job: Job, path: MovePath, moved: Job | None, services: Services) -> N
     if job.submitted_at is None or moved is None:
         return
     waited_seconds = (moved.state_at - job.submitted_at) / 1000
+    services.store.metrics.observe(Histogram.GENERATION_DURATION, job.provider, waited_seconds)
     was_called, is_first_look = path == "callback", job.polls == 0
     try:
         known = services.store.durations.took(job.provider, job.model) if is_first_look and not was_called else ()

@@ -42,6 +42,7 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     """
     services.store.lists.forget()
     services.store.metrics.count_missed()
+    services.store.series.look(services.store.clock.now())
     _call_waiting(services)
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):

@@ -119,6 +119,18 @@ class Keys:
         """Which processes have lately shown that they live."""
         return f"{PREFIX}{{0}}:heartbeats"
 
+    def seen(self) -> str:
+        """Which troubles operators have looked at."""
+        return f"{PREFIX}{{0}}:seen"
+
+    def activity(self) -> str:
+        """What operators did."""
+        return f"{PREFIX}{{0}}:activity"
+
+    def series(self) -> str:
+        """The metrics' counts as they stood every half hour."""
+        return f"{PREFIX}{{0}}:series"
+
     def synced(self, job_id: str) -> str:
         """Written before each wait for the disk (`Scripts.run`)."""
         return f"{PREFIX}{{{self._shard(job_id)}}}:synced"

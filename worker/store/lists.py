@@ -6,7 +6,7 @@ One sorted set of a shard holds one entry per record; the script that moves a jo
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -31,6 +31,8 @@ RANKS = {
 }
 """The states in the index; a number once given stays."""
 FORGOTTEN_AT_ONCE = 500
+UNIT_SEPARATOR = "\x1f"
+"""Between the values of a tally (as in `lua/tally.lua`)."""
 
 
 class Position(NamedTuple):
@@ -38,6 +40,14 @@ class Position(NamedTuple):
 
     accepted_at: int
     job_id: str
+
+
+class Tally(NamedTuple):
+    """Records that are alike: their values, how many they are, and the first of them."""
+
+    values: tuple[str, ...]
+    jobs: int
+    first: str
 
 
 NEWEST = Position(RANK_STEP - 1, "")
@@ -106,6 +116,17 @@ class Lists:
             return []
         records = [self._keys.record(job_id) for job_id in job_ids]
         return [place - 1 for place in self._scripts.run("sift", records, [SCHEMA_VERSION, sieve.given()])]
+
+    def tally(self, job_ids: Sequence[str], fields: Sequence[str], by: str, least: int) -> Iterator[Tally]:
+        """Count *job_ids* by the values of *fields*, those alone whose number in the field *by* is *least* or more."""
+        for shard in range(self._keys.shards):
+            own = [job_id for job_id in job_ids if self._keys.shard_of(job_id) == shard]
+            records = [self._keys.record(job_id) for job_id in own]
+            if not records:
+                continue
+            told = iter(self._scripts.run("tally", records, [SCHEMA_VERSION, by, least, *fields]))
+            for values, count, first in zip(told, told, told, strict=True):
+                yield Tally(tuple(values.split(UNIT_SEPARATOR)), int(count), own[int(first) - 1])
 
     def counts(self) -> dict[JobState, int]:
         """The number of jobs in each state, exact; each a count in an ordered set, whatever it holds."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from worker.errors import StoreError
 from worker.jobs.states import JobState
@@ -56,6 +56,11 @@ class Histogram(StrEnum):
         "archive_duration_seconds",
         "time that copies of a job's videos to the bucket took, those that failed as well",
         (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
+    )
+    GENERATION_DURATION = (
+        "generation_duration_seconds",
+        "time from the answer to a POST until its generation was known to have ended well",
+        (10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 3600.0),
     )
     GENERATION_POLLS = (
         "generation_polls",
@@ -144,6 +149,17 @@ class Metrics:
             counters=counters,
             oldest=list(dict.fromkeys(job_id for look in looks for job_id in look[5])),
         )
+
+    def counted(self) -> dict[tuple[str, ...], int]:
+        """The metrics hash alone, each name in its parts."""
+        totals: dict[tuple[str, ...], int] = {}
+        for shard in range(self._keys.shards):
+            with store_errors():
+                kept = cast("dict[str, str]", self._scripts.client.hgetall(self._keys.metrics(shard)))
+            for name, value in kept.items():
+                parts = tuple(name.split("|"))
+                totals[parts] = totals.get(parts, 0) + int(value)
+        return totals
 
     def _looks(self) -> Iterator[Sequence[Any]]:
         given = {

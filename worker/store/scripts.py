@@ -72,6 +72,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "sift": (),
     "standing": PROVIDER,
     "tick": (),
+    "tally": (),
     "take": (*RECORD, "_limits"),
     "urgent": (),
 }

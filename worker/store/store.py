@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import redis
 
+from worker.store.activity import Activities
 from worker.store.attempts import Attempts
 from worker.store.audit import Audit
 from worker.store.batches import Batches
@@ -32,6 +33,8 @@ from worker.store.rate_limits import RateLimits
 from worker.store.records import Records
 from worker.store.request_ids import RequestIds
 from worker.store.scripts import Scripts
+from worker.store.seen import Seen
+from worker.store.series import Series
 from worker.store.server import Server
 
 
@@ -67,6 +70,9 @@ class Store:
         self.heartbeats = Heartbeats(scripts)
         self.lists = Lists(scripts)
         self.metrics = Metrics(scripts)
+        self.series = Series(scripts, self.metrics)
+        self.seen = Seen(scripts)
+        self.activity = Activities(scripts)
         self.pauses = Pauses(scripts)
         self.callbacks = Callbacks(scripts)
         self.history = History(scripts)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.sandbox import mp4
 from worker.bucket.bucket import Bucket
+from worker.jobs.actor import Actor
 from worker.jobs.job import Difference, Job, JobError, Link, Video, rows_json, videos_json
 from worker.jobs.states import JobState, MovePath
+from worker.operations import pause
+from worker.operations.activity import record
 from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.store import Fields, Store
 from worker.store.connect import connect
+from worker.store.counters import Counter
 from worker.store.notifications import Outcome
+from worker.store.series import SLOT_MS
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 LEASE_MS = 600_000
@@ -179,10 +185,14 @@ class Scene:
         if outcome != "delivered":
             tried = {**tried, "words": "upstream is down"}
         self.store.notifications.notified(job, outcome, tried, rest_in_ms=0)
+        if outcome == "dead":
+            self.store.counters.add(Counter.NOTIFICATIONS_DEAD)
 
     def fail(self, job_id: str, error: JobError) -> Job:
         to = JobState.FAILED
-        moved = self.store.jobs.move(job_id, to, attempt=1, path="poll", error=error, look_until=None).job
+        moved = self.store.jobs.move(
+            job_id, to, attempt=1, path="poll", error=error, due_in_ms=self.now - self.clock.at + HOUR
+        ).job
         assert moved is not None
         assert moved.state is to
         return moved
@@ -194,6 +204,7 @@ def play(settings: Settings, bucket: Bucket) -> Scene:
     for make in (_finished, _failing, _open, _odd):
         make(scene)
     scene.clock.at = scene.now
+    _looked_at(scene)
     _living(scene.store)
     return scene
 
@@ -218,8 +229,8 @@ def _finished(scene: Scene) -> None:
 
 
 def _failing(scene: Scene) -> None:
-    for n, job_id, provider, tenant in _names("spot", 14):
-        error = FAILURES[n % len(FAILURES)]
+    for n, job_id, _, tenant in _names("spot", 14):
+        error, provider = FAILURES[n % 5 if n < 8 else n % 2], ("evolink", "gmicloud")[n > 10]
         scene.accept(job_id, provider, ago=(n + 1) * 23 * MINUTE, tenant=tenant, n=n)
         if error.stage == "submit":
             scene.clock.forward(1200)
@@ -272,6 +283,43 @@ def _odd(scene: Scene) -> None:
     scene.close(cancelled)
     stray = {"provider": "evolink", "job_id": "long-gone", "attempt": 1, "reason": "no record", "body": '{"id":"x"}'}
     scene.store.callbacks.keep_stray({**stray, "at": scene.now - 3 * HOUR})
+
+
+def _looked_at(scene: Scene) -> None:
+    """A day of figures, as the sweep would have kept them; and what operators did."""
+    counted: dict[tuple[str, ...], int] = {}
+    rng = random.Random(13)
+    with scene.store.metrics._scripts.client.pipeline() as pipeline:
+        key = scene.store.scripts.keys.series()
+        first = scene.now // SLOT_MS * SLOT_MS - 49 * SLOT_MS
+        for n in range(50):
+            text = json.dumps({"|".join(name): count for name, count in counted.items()})
+            pipeline.hset(key, str(first + n * SLOT_MS), text)
+            for provider in MODELS:
+                _grow(counted, provider, rng, busy=1 + 2 * (n % 17) // 3)
+        for name, count in counted.items():
+            pipeline.hincrby(scene.store.scripts.keys.metrics(0), "|".join(name), count)
+        pipeline.execute()
+    pause.pause(scene.store, "apimart", Actor("maya", "their status page says so"))
+    record(scene.store, Actor("maya", "the client waits"), "retry", "spot-1002", "new_attempt")
+    record(scene.store, Actor("desk"), "renotify", "take-1012", "delivered")
+
+
+def _grow(counted: dict[tuple[str, ...], int], provider: str, rng: random.Random, *, busy: int) -> None:
+    taken, failed = busy + rng.randrange(3), rng.randrange(2)
+    grown = {
+        ("submit", provider, "taken"): taken,
+        ("submit", provider, "not_taken"): rng.randrange(2),
+        ("submit", provider, "refused"): failed if rng.random() < 0.3 else 0,
+        ("entered", provider, "archived"): max(0, taken - failed),
+        ("entered", provider, "failed"): failed,
+        ("callback", provider, "stored"): 0 if provider == "apimart" else taken,
+        ("callback", provider, "missed"): 1 if rng.random() < 0.1 else 0,
+        ("hist", "generation_duration_seconds", provider, rng.choice(["60", "90"])): taken,
+        ("hist", "generation_duration_seconds", provider, "180"): 1,
+    }
+    for name, more in grown.items():
+        counted[name] = counted.get(name, 0) + more
 
 
 def _living(store: Store) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
 from worker.console import auth
-from worker.console.pages import assets, guard, job_page, jobs_page, login, rendering
+from worker.console.pages import (
+    acts_pages,
+    assets,
+    attention_page,
+    failures_page,
+    gallery_page,
+    guard,
+    job_page,
+    jobs_page,
+    login,
+    providers_page,
+    rendering,
+    runbook,
+    system_page,
+)
 from worker.console.pages.rendering import render
 from worker.operations.view import Reader
 from worker.services import Services
@@ -17,7 +31,7 @@ from worker.services import Services
 PROBLEM = "application/problem+json"
 
 
-def register(app: Flask, reader: Reader, services: Services) -> None:
+def register(app: Flask, reader: Reader, services: Services, env: Mapping[str, str]) -> None:
     """Add the pages, and have what goes wrong on one told as a page."""
     tokens = services.settings.api_tokens
     rendering.register(app)
@@ -39,6 +53,13 @@ def register(app: Flask, reader: Reader, services: Services) -> None:
         assets.blueprint(),
         jobs_page.blueprint(reader),
         job_page.blueprint(reader, services),
+        acts_pages.blueprint(reader, services),
+        gallery_page.blueprint(reader),
+        attention_page.blueprint(reader),
+        failures_page.blueprint(reader),
+        providers_page.blueprint(reader),
+        system_page.blueprint(reader, services, env),
+        runbook.blueprint(),
     ):
         app.register_blueprint(blueprint)
 

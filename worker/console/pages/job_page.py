@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from worker.console import auth
 from worker.console.jobs import LINK_SECONDS, known_job
-from worker.console.pages import guard
+from worker.console.pages import acts_pages, guard
+from worker.console.pages.command_lines import command_line, curl_line
 from worker.console.pages.jobs_page import row
 from worker.console.pages.lanes import LANES, draw
 from worker.console.pages.rendering import render
@@ -43,6 +44,8 @@ def blueprint(reader: Reader, services: Services) -> Blueprint:
 
 def _context(known: Details, reader: Reader) -> dict[str, Any]:
     job, told = known.view.job, document(known)
+    origin = request.host_url.rstrip("/")
+    arrivals = replay.kept_events(job.id, reader.store)
     if not auth.has("prompts"):
         del told["spec"]
     return {
@@ -51,7 +54,10 @@ def _context(known: Details, reader: Reader) -> dict[str, Any]:
         "why_failed": why_failed(job),
         "drawing": draw(known),
         "lanes": LANES,
-        "arrivals": replay.kept_events(job.id, reader.store),
+        "arrivals": arrivals,
+        "deeds": [
+            (act, acts_pages.TITLES[act], command_line(act, job.id), curl_line(origin, act, job.id))
+            for act in acts_pages.fitting(job, len(arrivals), job.notified_ver is not None)
+        ],
         "json_text": json.dumps(told, indent=2, ensure_ascii=False),
-        "origin": request.host_url.rstrip("/"),
     }

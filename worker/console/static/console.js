@@ -64,6 +64,7 @@
   look();
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   for (const frame of all(".take video")) {
+    frame.controls = false;
     const play = () => { if (!isCalm.matches) frame.play().catch(() => {}); }, stop = () => frame.pause();
     const take = frame.closest(".take");
     take.addEventListener("mouseenter", play); take.addEventListener("mouseleave", stop);
@@ -140,7 +141,7 @@
   }
 
   // selection
-  const bar = $(".acts"), pickAll = $("#all");
+  const bar = $("#bulk .acts"), pickAll = $("#all");
   function count() {
     const boxes = all("input[name=job]"), chosen = boxes.filter((box) => box.checked).length;
     const isMatching = $("input[name=matching]")?.checked;

@@ -196,7 +196,10 @@ local function note_move(source, path, attempt, detail)
     redis.call("LSET", HISTORY, BEFORE_MOVES, "")
     redis.call("LREM", HISTORY, -1, "")
   end
-  if source ~= held() then tally("move", source, held(), path) end
+  if source ~= held() then
+    tally("move", source, held(), path)
+    tally("entered", job.provider, job.state)
+  end
 end
 
 -- Write what a new job's history begins with; nothing but the record may have been written before.
