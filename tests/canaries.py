@@ -30,7 +30,7 @@ from deploy.sandbox.client import SandboxControl
 LEAST_CHARACTERS = 16
 """The least length of a canary: a shorter one could stand anywhere by chance."""
 FILE_BYTES = 64 * 1024 * 1024
-SECRET_VARIABLES = re.compile(r"\w+(_API_KEY|_API_TOKEN|FAL_KEY|_SECRETS|_SECRET_ACCESS_KEY|_BASIC_AUTH)")
+SECRET_VARIABLES = re.compile(r"\w+(_API_KEY|_API_TOKENS?|FAL_KEY|_SECRETS|_SECRET_ACCESS_KEY|_BASIC_AUTH)")
 URL_VARIABLES = re.compile(r"CALLSHEET_(REDIS_URL|BROKER_URL|RESULT_BACKEND)")
 KEEPERS = re.compile(
     r"secrets\.(json|draft)|env|.*\.env|key\.pem|.*\.(rdb|aof|manifest|conf|acl|mp4|pyc|so)|.*\.aof\..*|users.*"

@@ -56,25 +56,26 @@ def run() -> Section:
             by_api.append(orders_by_api(url, number))
             by_client.append(orders_by_client(crowd.environment(valkey.url), number))
         with crowd.a_store(valkey.url) as store:
-            one = wakes(url, store, ["api-0-0"] * WAITING)
-            each = wakes(url, store, [f"api-0-{n}" for n in range(WAITING)])
+            one, cpu_of_one = wakes(url, store, ["api-0-0"] * WAITING, pid)
+            each, cpu_of_each = wakes(url, store, [f"api-0-{n}" for n in range(WAITING)], pid)
         peak = resident_mb(pid)
     ratio = Spread.of([mine / other for mine, other in zip(by_api[1:], by_client[1:], strict=True)])
     section.add("orders/s by POST /v1/jobs", Spread.of(by_api[1:]))
     section.add("orders/s by client.enqueue", Spread.of(by_client[1:]))
     section.add("POST /v1/jobs : client.enqueue", ratio)
-    for name, taken in ((f"{WAITING} wait for one job", one), (f"{WAITING} wait for a job each", each)):
-        section.add(f"{name}: wake p50 ms", percentile(taken, 50))
-        section.add(f"{name}: wake p95 ms", percentile(taken, 95))
+    for name, taken, cpu in (("one job", one, cpu_of_one), ("a job each, all changed at once", each, cpu_of_each)):
+        section.add(f"{WAITING} wait for {name}: wake p50 ms", percentile(taken, 50))
+        section.add(f"{WAITING} wait for {name}: wake p95 ms", percentile(taken, 95))
+        section.add(f"{WAITING} wait for {name}: CPU ms of the console per wake", cpu)
     section.add("console, resident MB at the start", of_start)
     section.add("console, resident MB after all this", peak)
-    worst = max(percentile(one, 95), percentile(each, 95))
+    p95, of_each = percentile(one, 95), percentile(each, 95)
     section.judge(
         "long polls",
-        f"p95 from the change to the answer, {WAITING} waiting",
+        f"p95 from a change to the answers, {WAITING} waiting for it ({WAITING} changes at once)",
         f"{MOST_WAKE_MS} ms",
-        f"{worst:.0f} ms",
-        worst <= MOST_WAKE_MS,
+        f"{p95:.0f} ms ({of_each:.0f} ms)",
+        p95 <= MOST_WAKE_MS,
     )
     return section
 
@@ -155,9 +156,17 @@ def enqueue_many(number: int) -> float:
     return ORDERS / (time.perf_counter() - began)
 
 
-def wakes(url: str, store: Store, job_ids: list[str]) -> list[float]:
-    """Milliseconds from the change of a job to the whole answer, for each who waits for one of *job_ids*."""
+def cpu_ms(pid: int) -> float:
+    """Milliseconds of CPU that a process has used."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wakes(url: str, store: Store, job_ids: list[str], pid: int) -> tuple[list[float], float]:
+    """Milliseconds from the change of a job to the whole answer, for each who waits for one of *job_ids*; and the
+    milliseconds of CPU that each answer costs the console."""
     taken: list[float] = []
+    cpu = 0.0
     host, port = url.removeprefix("http://").split(":")
     for _ in range(CHANGES):
         versions = store.records.versions(set(job_ids))
@@ -168,8 +177,10 @@ def wakes(url: str, store: Store, job_ids: list[str]) -> list[float]:
             caller.sendall(f'{asked}If-None-Match: "{versions[job_id]}"\r\nConnection: close\r\n\r\n'.encode())
             waiting.register(caller, selectors.EVENT_READ)
         time.sleep(1.5)  # until all of them wait
+        before = cpu_ms(pid)
         taken += changed(store, list(dict.fromkeys(job_ids)), waiting, len(job_ids))
-    return taken
+        cpu += cpu_ms(pid) - before
+    return taken, cpu / len(taken)
 
 
 def changed(store: Store, job_ids: list[str], waiting: selectors.BaseSelector, count: int) -> list[float]:

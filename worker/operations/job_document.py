@@ -22,6 +22,7 @@ from worker.operations.stuck import why_stuck
 from worker.operations.timeline import Happening, timeline
 from worker.operations.view import Reader
 from worker.operations.waits import waits_for
+from worker.store.whole_job import read_whole
 
 LINK_FIELDS = ("first_frame", "last_frame", "notify_url")
 
@@ -40,18 +41,18 @@ class Details:
 
 def details(reader: Reader, job_id: str) -> Details | None:
     """All that is known of the job; None when there is no such job."""
-    view = reader.view(job_id)
-    if view is None:
-        return None
-    store = reader.store
-    events = store.callbacks.events(job_id)
+    whole = read_whole(reader.store.scripts, job_id)
+    if whole is None:
+        view = reader.view(job_id)  # of its tombstone
+        return None if view is None else Details(view)
+    job = whole.job
     return Details(
-        view=view,
-        spec=shown_spec(json.loads(store.history.spec_json(job_id) or "{}")),
-        timeline=timeline(view.job, store.history.entries(job_id), events),
-        deliveries=tuple(store.notifications.deliveries(job_id)),
-        events=len(events),
-        standing=None if view.job.is_final else reader.standing(view.job.provider),
+        view=reader.viewed(job, whole.due_at, reader.store.clock.now(), whole.candidates),
+        spec=shown_spec(json.loads(whole.spec_json or "{}")),
+        timeline=timeline(job, whole.entries, whole.events),
+        deliveries=whole.deliveries,
+        events=len(whole.events),
+        standing=None if job.is_final else reader.standing(job.provider),
     )
 
 

@@ -109,8 +109,7 @@ class Callbacks:
 
     def events(self, job_id: str) -> tuple[StoredEvent, ...]:
         """The callbacks kept, in the order they came."""
-        kept = self._scripts.hash_at(self._keys.of(job_id)[3])
-        return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
+        return read_events(self._scripts.hash_at(self._keys.of(job_id)[3]))
 
     def keep_stray(self, stray: Mapping[str, Any]) -> None:
         """Keep something unusable for the operator; the latest 200 are kept."""
@@ -124,6 +123,11 @@ class Callbacks:
         """The bodies that `keep_stray` kept, the latest first."""
         with store_errors():
             return [json.loads(stray) for stray in self._scripts.client.lrange(self._keys.strays(), 0, -1)]
+
+
+def read_events(kept: Mapping[str, str]) -> tuple[StoredEvent, ...]:
+    """The events of a job's hash, in the order they came."""
+    return tuple(sorted((_event(*item) for item in kept.items()), key=lambda event: event.at))
 
 
 def _event(fingerprint: str, value: str) -> StoredEvent:

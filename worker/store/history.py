@@ -43,7 +43,7 @@ class History:
         """The job's moves and what operators did that moved nothing, the latest 200."""
         with store_errors():
             lines = cast("list[str]", self._scripts.client.lrange(self._keys.of(job_id)[4], BEFORE_MOVES, -1))
-        return [_entry(line) for line in lines]
+        return [read_entry(line) for line in lines]
 
     def _at_head(self, job_id: str, position: int) -> bytes | None:
         """The entries of the job's history before its moves."""
@@ -52,7 +52,8 @@ class History:
             return cast("bytes | None", client.execute_command("LINDEX", history, position, NEVER_DECODE=True))
 
 
-def _entry(line: str) -> TimelineEntry:
+def read_entry(line: str) -> TimelineEntry:
+    """The entry of a line of the history."""
     at, source, target, path, attempt, detail = line.split(" ", 5)
     way, _, actor = path.partition(":")
     what, _, reason = detail.partition("\t")
