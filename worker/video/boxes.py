@@ -17,10 +17,9 @@ SHORT_HEADER, LONG_HEADER = 8, 16
 TO_END, LONG_SIZE = 0, 1
 """Values of a size field that are no size [4.2]: to the end of what holds the box; the size follows, in 64 bits."""
 
-PARTS = re.compile(
-    b"trak|tkhd|mdia|mdhd|hdlr|minf|stbl|stsd|stts|ctts|stsc|stsz|stz2|stco|co64|mvhd|mvex|trex|traf|tfhd|trun"
-)
-"""Found in what is no whole box, these kinds show that a part of the film is lost there."""
+PARTS = re.compile(b"trak|mdia|minf|stbl|stsd|stts|ctts|stsc|stsz|stz2|stco|co64|mvex|trex|traf|tfhd|trun")
+"""Found in what is no whole box, these kinds show that a part of the film is lost there. (Headers are missed by
+themselves; `hdlr` stands in words about the film, too.)"""
 
 TOLD_TWICE = (b"edts", b"elst", b"dinf", b"dref", b"stss", b"mehd")
 """Boxes that do not tell where samples lie: of two, the first is taken."""

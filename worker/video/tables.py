@@ -67,10 +67,10 @@ class SampleTables:
             self._sizes = self._packed(bits, stz2)
         self.bytes = self._each * self.count or sum(self._sizes)
         self.entries: int = unpack(">I", stbl.needed(b"stsd"), 4)[0]
-        times = self._rows(b"stts", 2)
+        times = self._run_lengths()
         self._timed = sum(times[0::2])
         self.duration = sum(map(mul, times[0::2], times[1::2]))
-        self._runs = self._rows(b"stsc", 3)
+        self._runs = self._runs_of_chunks()
         self._chunks = self._chunk_offsets()
         if (stss := stbl.only(b"stss")) is not None:
             rows_there("stss", stss, 8, SYNC_ROW, unpack(">I", stss, 4)[0], self._budget)
@@ -123,6 +123,13 @@ class SampleTables:
         chunks = array(UINT32, map(sub, ends, firsts))
         return chain.from_iterable(map(repeat, samples, chunks)), sum(map(mul, samples, chunks))
 
+    def _runs_of_chunks(self) -> array[int]:
+        """First chunk, samples per chunk and description of each run [8.7.4]; decoders refuse a table cut short."""
+        table = self._stbl.only(b"stsc")
+        if table is None:
+            return array(UINT32)
+        return numbers(UINT32, table, 8, 3 * unpack(">I", table, 4)[0], self._budget)
+
     def _chunk_offsets(self) -> array[int]:
         """The offset of each chunk [8.7.5]."""
         for kind, width in ((b"stco", UINT32), (b"co64", UINT64)):
@@ -132,18 +139,19 @@ class SampleTables:
                 return numbers(width, table, 8, count, self._budget)
         return array(UINT32)
 
-    def _rows(self, kind: bytes, columns: int) -> array[int]:
-        """The numbers of a table whose rows have *columns*, one after the other; none where there is no such table."""
-        table = self._stbl.only(kind)
+    def _run_lengths(self) -> array[int]:
+        """Samples and duration of each run of samples of the same duration [8.6.1.2], one after the other."""
+        table = self._stbl.only(b"stts")
         if table is None:
             return array(UINT32)
-        (count,) = unpack(">I", table, 4)
-        count = self._rows_there(kind.decode(), table, 8, 4 * columns, count)
-        return numbers(UINT32, table, 8, count * columns, self._budget)
+        count = self._rows_there("stts", table, 8, 8, unpack(">I", table, 4)[0])
+        return numbers(UINT32, table, 8, 2 * count, self._budget)
 
     def _rows_there(self, kind: str, table: memoryview, offset: int, width: int, count: int) -> int:
         """As `rows_there`; where rows are missing, all tables must agree on the number of samples."""
         there = rows_there(kind, table, offset, width, count, self._budget)
+        if there < count and not (there or kind == "stts"):
+            raise NotAVideoError("corrupt", f"the {kind} table of a track has none of its rows")
         self._is_short = self._is_short or there < count
         return there
 

@@ -16,6 +16,7 @@ STBL = f"{TRAK}/mdia/minf/stbl"
 SAMPLES = 72
 ONE = 1 << 16
 EDIT = struct.pack(">IiI", 3000, 0, ONE)
+FILM = BEGINNING + FRAGMENT * 3
 UNFIT = "a box of the film's description does not fit in the one around it"
 
 
@@ -77,7 +78,6 @@ COUNTED_TOO_FAR = {
     "stco": struct.pack(">II", 0, 2) + body_at(CLIP, f"{STBL}/stco")[8:],
     "stts": struct.pack(">IIII", 0, 2, SAMPLES, 1),
     "stss": struct.pack(">III", 0, SAMPLES, 1),
-    "stsc": struct.pack(">IIIII", 0, 2, 1, SAMPLES, 1),
 }
 
 
@@ -86,6 +86,21 @@ def test_a_table_that_counts_a_row_too_many_is_noted_where_all_others_agree(kind
     film = replaced(CLIP, STBL, without(body_at(CLIP, STBL), kind.encode()) + box(kind.encode(), body))
 
     assert noted(film) == f"the {kind} table of a track is shorter than it says"
+
+
+WITHOUT_ROWS = {
+    "stco": struct.pack(">II", 0, 1),
+    "stsz": struct.pack(">III", 0, 0, SAMPLES),
+    "stsc": struct.pack(">IIIII", 0, 2, 1, SAMPLES, 1),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), WITHOUT_ROWS.items())
+def test_a_table_that_decoders_refuse_is_no_slip(kind: str, body: bytes) -> None:
+    assert refusal(replaced(CLIP, f"{STBL}/{kind}", body)) == "corrupt"
+    empty = FILM.replace(box(kind.encode(), bytes(8 + 4 * (kind == "stsz"))), box(kind.encode(), body))
+    assert empty != FILM
+    assert refusal(empty) == "corrupt"
 
 
 def without(content: bytes, kind: bytes) -> bytes:
@@ -104,7 +119,9 @@ def test_sizes_that_are_counted_one_too_many_are_noted_where_all_others_agree() 
 @pytest.mark.parametrize("too_many", [1, 4, 100, 1 << 24])
 @pytest.mark.parametrize("path", ["moov", TRAK])
 def test_a_box_of_words_whose_size_is_wrong_is_noted(path: str, too_many: int) -> None:
-    assert noted(with_more(path, claiming(b"udta", b"words", too_many))) == UNFIT
+    words = box(b"meta", bytes(4), full_box(b"hdlr", ">I4s12x", 0, b"mdir"), b"words")
+
+    assert noted(with_more(path, claiming(b"udta", words, too_many))) == UNFIT
 
 
 @pytest.mark.parametrize("path", ["moov", TRAK, f"{TRAK}/mdia", f"{TRAK}/mdia/minf", STBL])
@@ -154,7 +171,6 @@ def test_media_whose_box_says_too_much_are_whole_where_all_that_was_sent_came() 
     assert refusal(film[:-1]) == "truncated"
 
 
-FILM = BEGINNING + FRAGMENT * 3
 STALE = "the film's index names fragments where there are none"
 
 
