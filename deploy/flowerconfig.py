@@ -1,10 +1,15 @@
-"""Flower's configuration file: has `/metrics` ask for the password, as every other page does. No option does that."""
+"""Flower's configuration file: has `/metrics` ask for the password, as every other page does. No option does that.
+
+It also has Redis' CLIENT LIST tell Flower's connections from those of others.
+"""
 
 from __future__ import annotations
 
 from flower.urls import handlers
 from flower.views.monitor import Metrics
 from tornado import web
+
+from worker.celery import name_connections
 
 
 class PrivateMetrics(Metrics):  # type: ignore[misc]  # Flower carries no types
@@ -13,4 +18,5 @@ class PrivateMetrics(Metrics):  # type: ignore[misc]  # Flower carries no types
     get = web.authenticated(Metrics.get)
 
 
+name_connections("flower")
 handlers[handlers.index((r"/metrics", Metrics))] = (r"/metrics", PrivateMetrics)

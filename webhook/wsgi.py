@@ -15,7 +15,6 @@ from webhook.app import create_app
 from worker import providers
 from worker.errors import SettingsError
 from worker.heartbeat import Heart
-from worker.jobs.timing import DAY, ms
 from worker.logs import configure
 from worker.messaging.nudges import Sender
 from worker.messaging.publisher import Publisher
@@ -23,7 +22,6 @@ from worker.providers.base import Provider
 from worker.services import open_store
 from worker.settings.settings import Settings
 from worker.steps import Step
-from worker.store import Store, connect
 
 STORE_TIMEOUT_SECONDS = 1.0
 """A provider waits 10 s; the answer that Redis is silent is due within 2."""
@@ -41,16 +39,18 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
         raise SystemExit(APP_LOAD_ERROR) from None
     logging.basicConfig(level=logging.INFO)
     configure(logging.getLogger(), settings.log_format)
-    from worker.celery import app  # reads the environment when it is imported
+    from worker.celery import app, name_connections  # reads the environment when it is imported
 
-    client = connect(settings.redis_url, timeout_seconds=STORE_TIMEOUT_SECONDS)
+    name_connections("web")
+
+    store = open_store(settings, timeout_seconds=STORE_TIMEOUT_SECONDS, name="callsheet-web")
     publisher = Publisher(Sender(app, Step.CONFIRM))
     atexit.register(publisher.close)
-    heart = Heart(["web"], partial(open_store, settings, timeout_seconds=STORE_TIMEOUT_SECONDS))
+    heart = Heart(["web"], partial(open_store, settings, timeout_seconds=STORE_TIMEOUT_SECONDS, name="callsheet-web"))
     atexit.register(heart.stop)
     heart.start_thread()
     return create_app(
-        store=Store(client, retention_ms=ms(settings.retention_days * DAY), shards=settings.shards),
+        store=store,
         providers=adapters,
         secrets=settings.callback_secrets,
         publisher=publisher,

@@ -9,7 +9,13 @@ from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import after_setup_logger, after_setup_task_logger, celeryd_init, worker_before_create_process
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    beat_init,
+    celeryd_init,
+    worker_before_create_process,
+)
 from kombu.transport import TRANSPORT_ALIASES
 
 from worker.errors import SettingsError
@@ -34,6 +40,28 @@ app.steps["worker"].add("worker.messaging.liveness:HeartbeatStep")
 @after_setup_task_logger.connect
 def _configure_logging(logger: logging.Logger, **_: Any) -> None:
     configure(logger, Settings.from_env(os.environ).log_format)
+
+
+@celeryd_init.connect
+def _name_a_workers_connections(sender: str, **_: Any) -> None:
+    name_connections(sender.partition("@")[0])
+
+
+@beat_init.connect
+def _name_beats_connections(**_: Any) -> None:
+    name_connections("beat")
+
+
+def name_connections(kind: str) -> None:
+    """Have Redis' CLIENT LIST tell what kind of process each connection of this one is of, and what for."""
+    app.conf.update(callsheet_process=f"callsheet-{kind}", redis_client_name=f"callsheet-{kind}-results")
+    if "client_name" in app.conf.broker_transport_options:  # none on RabbitMQ
+        app.conf.broker_transport_options["client_name"] = f"callsheet-{kind}-messages"
+
+
+def process_name() -> str:
+    """The name of this process's connections for records: `callsheet-worker`, and the like."""
+    return str(app.conf.get("callsheet_process", "callsheet"))
 
 
 @celeryd_init.connect

@@ -76,6 +76,7 @@ broker_connection_retry = True
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the default gives up after 100 tries and stops the worker
 broker_channel_error_retry = True
+broker_pool_limit = 10  # connections to the broker that one process sends by; whoever comes then waits
 broker_pool_acquire_timeout = 5
 task_publish_retry = False  # a nudge that cannot be sent is dropped: the job is due already
 # Whoever sends to a dead broker is told at once: kombu would try for seconds, and every step sends nudges.
@@ -87,6 +88,7 @@ broker_transport_options = (
     else {
         **_give_up_soon,
         **_broker_by,
+        "client_name": "callsheet-messages",
         "visibility_timeout": 900,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
@@ -101,6 +103,8 @@ result_backend_transport_options = {**_results_by, "retry_policy": {"max_retries
 if _settings.result_prefix:
     # channels know no database: without it a neighbour's caller would be given our video for its own job of that id
     result_backend_transport_options["global_keyprefix"] = f"{_settings.result_prefix}:"
+redis_client_name = "callsheet-results"  # of a process that has not said its kind (`celery.name_connections`)
+redis_max_connections = _settings.redis_connections
 redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 2.0
 redis_retry_on_timeout = False

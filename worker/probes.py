@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AccessRefused, AMQPError
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
 from worker.errors import BrokerError, ResultError
@@ -22,6 +22,12 @@ NAME = "callsheet.probe"
 BROADCAST = "celery.probe"
 SECONDS = 5.0
 CODES = re.compile(r"\b(READONLY|OOM|NOREPLICAS|NOPERM|MISCONF|LOADING|MASTERDOWN|NOAUTH|WRONGPASS)\b")
+RIGHTS = {
+    **dict.fromkeys(("Queue.declare", "Queue.delete", "Exchange.declare", "Exchange.delete"), "configure"),
+    "Basic.publish": "write",
+    **dict.fromkeys(("Basic.consume", "Basic.get", "Queue.purge"), "read"),
+}
+"""The permission that RabbitMQ wants for an act; its documentation of access control has the table."""
 EXPIRES_SECONDS = 60
 """After it Redis drops the result that a probe that was cut off has left."""
 
@@ -84,7 +90,17 @@ def _told(error: type[BrokerError] | type[ResultError], what: str) -> Iterator[N
     except redis.RedisError as err:
         raise error(f"{what}: {_code(err)}") from err
     except AMQPError as err:
-        raise error(f"{what}: RabbitMQ says {err.reply_code}, {_first_line(err.reply_text)}") from err
+        raise error(f"{what}: RabbitMQ says {err.reply_code}, {_first_line(err.reply_text)}{_right(err)}") from err
+
+
+def _right(err: AMQPError) -> str:
+    """Name the permission that a refused user lacks: RabbitMQ 3 says only on what."""
+    if not isinstance(err, AccessRefused):
+        return ""
+    right = RIGHTS.get(err.method_name or "")
+    if err.method_name == "Queue.bind":  # a queue is bound by who may write to it and read from the exchange
+        right = "write" if "access to queue" in str(err.reply_text) else "read"
+    return f": its user lacks the {right} permission on it (SECURITY.md)" if right else ""
 
 
 def _code(err: redis.RedisError) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 
-from worker.celery import app
+from worker.celery import app, process_name
 from worker.heartbeat import Heart
 from worker.messaging import nudges
 from worker.messaging.publisher import Publisher
@@ -33,7 +33,7 @@ def services() -> Services:
 @cache
 def _services(_pid: int) -> Services:
     settings = Settings.from_env(os.environ)
-    return Services.from_settings(settings, results=lambda store: CeleryResults(app, store))
+    return Services.from_settings(settings, results=lambda store: CeleryResults(app, store), name=process_name())
 
 
 def nudge(step: Step, job_ids: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from worker.notifications.delivery import Notifications
 from worker.providers.base import CallbackTrust, Provider
 from worker.settings.settings import Settings
 from worker.store import Store, connect
+from worker.store.connect import NAME
 
 if TYPE_CHECKING:
     from worker.bucket.bucket import Bucket
@@ -57,11 +58,13 @@ class Services:
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
-    def from_settings(cls, settings: Settings, results: Callable[[Store], Results] | None = None) -> Services:
-        """Put the real services together; nothing connects before it is used."""
+    def from_settings(
+        cls, settings: Settings, results: Callable[[Store], Results] | None = None, *, name: str = NAME
+    ) -> Services:
+        """Put the real services together; nothing connects before it is used, then to Redis under *name*."""
         from worker.bucket.bucket import Bucket  # brings boto3, which whoever only looks at records does without
 
-        store = open_store(settings)
+        store = open_store(settings, name=name)
         return cls(
             settings=settings,
             store=store,
@@ -95,7 +98,12 @@ class Services:
         return ms(self.settings.retention_days * DAY)
 
 
-def open_store(settings: Settings, *, timeout_seconds: float = 5.0) -> Store:
-    """The store that *settings* name; the receiver passes a shorter time-out."""
-    client = connect(settings.redis_url, timeout_seconds=timeout_seconds)
+def open_store(settings: Settings, *, timeout_seconds: float = 5.0, name: str = NAME) -> Store:
+    """The store that *settings* name, its connections under *name*; the receiver passes a shorter time-out."""
+    client = connect(
+        settings.redis_url,
+        timeout_seconds=timeout_seconds,
+        most_connections=settings.redis_connections,
+        name=name,
+    )
     return Store(client, retention_ms=ms(settings.retention_days * DAY), shards=settings.shards)

@@ -40,7 +40,7 @@ def application(env: Mapping[str, str] = os.environ) -> Flask:
     """Return the API for *env*, logging to stderr; end the process, with one line, where *env* cannot be used."""
     try:
         settings = Settings.from_env(env)
-        services, reader = Services.from_settings(settings), Reader.from_env(env)
+        services, reader = Services.from_settings(settings, name="callsheet-console"), Reader.from_env(env)
     except CallsheetError as err:
         print(err, file=sys.stderr)  # noqa: T201  nothing is set up yet that could log
         raise SystemExit(APP_LOAD_ERROR) from None

@@ -72,7 +72,7 @@ class Inbox(Consumer):
 
     @cached_property
     def _store(self) -> Store:
-        return open_store(self._settings, timeout_seconds=COUNT_SECONDS)
+        return open_store(self._settings, timeout_seconds=COUNT_SECONDS, name="callsheet-inbox")
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from celery import beat, bootsteps
@@ -16,8 +17,9 @@ KINDS = {"callsheet": "worker", "callsheet.archive": "archiver", "callsheet.swee
 """A queue -> the role of a worker that serves it; one may serve several."""
 
 
-def _store() -> Store:
-    return open_store(Settings.from_env(os.environ), timeout_seconds=STORE_TIMEOUT_SECONDS)
+def _store(kind: str) -> Store:
+    settings = Settings.from_env(os.environ)
+    return open_store(settings, timeout_seconds=STORE_TIMEOUT_SECONDS, name=f"callsheet-{kind}")
 
 
 class HeartbeatStep(bootsteps.StartStopStep):
@@ -32,7 +34,8 @@ class HeartbeatStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         served = parent.app.amqp.queues.consume_from
-        self._heart = Heart([kind for queue, kind in KINDS.items() if queue in served], _store)
+        kinds = [kind for queue, kind in KINDS.items() if queue in served]
+        self._heart = Heart(kinds, partial(_store, "-".join(kinds)))
         self._heart.beat()
         self._timer = parent.timer.call_repeatedly(BEAT_SECONDS, self._heart.beat)
 
@@ -47,7 +50,7 @@ class Scheduler(beat.Scheduler):
     """Celery's in-memory scheduler, which gives beat's signs with its ticks."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._heart = Heart(["beat"], _store)
+        self._heart = Heart(["beat"], partial(_store, "beat"))
         super().__init__(*args, **options)
 
     def tick(self, *args: Any, **options: Any) -> Any:

@@ -99,6 +99,7 @@ class Settings:
     notify_url: str | None = field(default=None, repr=False)  # for jobs whose spec names none
     notify_hosts: tuple[Destination, ...] = ()  # where notifications may go beside public hosts
     shards: int = 1  # of the records; for ever
+    redis_connections: int = values.MOST_CONNECTIONS  # of one process to the Redis of the records
     catalogue: str | None = None  # the user's own models: a TOML file, or a folder of them
     log_format: str = "text"  # or json
     metrics_open: bool = False  # the console serves /metrics without a token
@@ -147,6 +148,7 @@ class Settings:
                 read.optional("CALLSHEET_TENANT_DAILY_BUDGET", values.tenant_amounts, {}),
             ),
             shards=read.optional("CALLSHEET_SHARDS", values.shards, 1),
+            redis_connections=read.optional("CALLSHEET_REDIS_CONNECTIONS", values.connections, values.MOST_CONNECTIONS),
             catalogue=read.optional("CALLSHEET_CATALOGUE", str, None),
             log_format=read.optional("CALLSHEET_LOG_FORMAT", values.log_format, "text"),
             metrics_open=read.optional("CALLSHEET_METRICS_OPEN", values.boolean, False),

@@ -226,6 +226,15 @@ def shards(text: str) -> int:
     return _whole(text, 1, "shards")
 
 
+LEAST_CONNECTIONS, MOST_CONNECTIONS = 4, 64
+"""The default is as many as one process can use at once: a receiver's places, more than a worker's threads
+(`deploy/sizing.md`)."""
+
+
+def connections(text: str) -> int:
+    return _whole(text, LEAST_CONNECTIONS, "connections")
+
+
 def per_minute(text: str) -> int:
     # a single request a minute could not both submit and poll
     return _whole(text, 2, "requests")

@@ -12,11 +12,19 @@ from redis.sentinel import Sentinel
 
 from worker.errors import StoreError
 from worker.settings.redis_urls import SENTINEL_SECONDS, Sentinels, is_by_sentinel, is_cluster
+from worker.settings.values import MOST_CONNECTIONS
 from worker.store.cluster import Cluster
 
+NAME = "callsheet"
 
-def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
-    """A client for *url*; nothing connects before it is used.
+
+def connect(
+    url: str, *, timeout_seconds: float = 5.0, most_connections: int = MOST_CONNECTIONS, name: str = NAME
+) -> redis.Redis:
+    """A client for *url* whose connections bear *name* in Redis' CLIENT LIST; nothing connects before it is used.
+
+    Whoever asks while *most_connections* are in use waits for one, for *timeout_seconds* at most; behind Sentinel and
+    in a cluster, where redis-py can bound them only by raising, they are not bounded.
 
     It never repeats a command by itself: redis-py would do so ten times after a
     time-out, holding its caller far longer than *timeout_seconds*, and the caller
@@ -30,11 +38,17 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
+        "client_name": name,
     }
     try:
         if is_cluster(url):
             return cast("redis.Redis", Cluster(url, options))
-        return _by_sentinel(url, options) if is_by_sentinel(url) else redis.Redis.from_url(url, **options)
+        if is_by_sentinel(url):
+            return _by_sentinel(url, options)
+        pool = redis.BlockingConnectionPool.from_url(
+            url, max_connections=most_connections, timeout=timeout_seconds, **options
+        )
+        return redis.Redis.from_pool(pool)
     except ValueError as err:
         known = "redis://, rediss://, sentinel:// or cluster://"
         raise StoreError(f"CALLSHEET_REDIS_URL is no URL of a Redis: use {known}") from err

@@ -157,3 +157,5 @@ class ServerFacts:
     eviction_policy: str | None
     max_memory_bytes: int | None
     durability: str  # see `Scripts.durability`
+    clients: int | None = None  # that are connected
+    most_clients: int | None = None  # that may be

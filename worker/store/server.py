@@ -56,4 +56,6 @@ class Server:
             eviction_policy=info.get("maxmemory_policy"),
             max_memory_bytes=None if limit is None else int(limit),
             durability=self._scripts.durability,
+            clients=info.get("connected_clients"),
+            most_clients=info.get("maxclients"),
         )

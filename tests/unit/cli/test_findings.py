@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from worker.cli.doctor import line
 from worker.errors import StoreError
 from worker.operations.doctor.findings import Check, Finding, Mark, fail, ok, side_by_side
-from worker.operations.doctor.store_checks import durability, eviction, networks
+from worker.operations.doctor.store_checks import connections, durability, eviction, networks
 from worker.settings.settings import Settings
 from worker.store import ServerFacts
 
@@ -100,6 +101,16 @@ def test_no_durability_is_said_loudly() -> None:
 )
 def test_records_must_never_be_evicted(policy: str | None, memory: int | None, mark: Mark) -> None:
     assert eviction(facts(policy=policy, memory=memory)).mark is mark
+
+
+@pytest.mark.parametrize(
+    ("held", "most", "mark"),
+    [(106, 10_000, Mark.OK), (8_000, 10_000, Mark.WARN), (20, 100, Mark.WARN), (None, None, Mark.OK)],
+)
+def test_redis_must_have_room_for_the_connections_of_all_processes(
+    held: int | None, most: int | None, mark: Mark
+) -> None:
+    assert connections(replace(facts(), clients=held, most_clients=most)).mark is mark
 
 
 @pytest.mark.parametrize(("allowed", "mark"), [("", Mark.OK), ("10.0.0.0/8", Mark.WARN)])

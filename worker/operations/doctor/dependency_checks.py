@@ -101,7 +101,7 @@ def result_backend() -> Iterator[Finding]:
 def neighbours(client: Any) -> list[int]:
     """Numbers of the other databases of that Redis in which a Callsheet keeps its records, as far as it tells."""
     options = client.connection_pool.connection_kwargs
-    if type(client.connection_pool) is not redis.ConnectionPool:
+    if type(client.connection_pool) not in (redis.ConnectionPool, redis.BlockingConnectionPool):
         return []
     try:
         numbers = [int(name.removeprefix("db")) for name in client.info("keyspace")]

@@ -15,6 +15,11 @@ from worker.steps import Step
 from worker.store import ServerFacts, Store
 from worker.store.counters import Counter
 
+MOST_IN_USE = 0.8
+NEEDED_CLIENTS = 127
+"""Measured for the lines of the Procfile under load (`deploy/sizing.md`)."""
+MORE_ROOM = "raise maxclients, or lower CALLSHEET_REDIS_CONNECTIONS: deploy/sizing.md"
+
 VERBS = {
     Step.SUBMIT: "be submitted",
     Step.POLL: "be polled",
@@ -69,6 +74,7 @@ def redis(store: Store) -> Iterator[Finding]:
     yield from takes_writes(store)
     yield durability(facts)
     yield eviction(facts)
+    yield connections(facts)
 
 
 def takes_writes(store: Store) -> Iterator[Finding]:
@@ -105,6 +111,20 @@ def eviction(facts: ServerFacts) -> Finding:
     if not facts.max_memory_bytes:
         return warn("eviction", f"maxmemory-policy is {policy}, harmless only while no maxmemory is set", advice)
     return fail("eviction", f"maxmemory-policy is {policy}: when memory is short, records of paid jobs go", advice)
+
+
+def connections(facts: ServerFacts) -> Finding:
+    """Check that Redis has room for the connections that the processes of one machine need under load."""
+    if facts.clients is None or facts.most_clients is None:
+        return ok("connections", "the server does not tell how many it takes; deploy/sizing.md has what is needed")
+    held = f"{facts.clients} of {facts.most_clients} are open"
+    if facts.clients >= MOST_IN_USE * facts.most_clients:
+        return warn("connections", f"{held}: soon Redis refuses processes", MORE_ROOM)
+    if facts.most_clients < NEEDED_CLIENTS:
+        return warn(
+            "connections", f"{held}, and the processes of one machine open {NEEDED_CLIENTS} under load", MORE_ROOM
+        )
+    return ok("connections", held)
 
 
 def live_processes(settings: Settings, store: Store) -> Iterator[Finding]:
