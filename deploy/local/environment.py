@@ -11,7 +11,8 @@ from pathlib import Path
 
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.tls import LocalTls
-from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES
+from deploy.sandbox.signing import WEBHOOK_SECRET
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, SECRET_NAMES
 from worker.settings.tokens import SCOPES
 
 OF_THE_MACHINE = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "USER")
@@ -98,6 +99,7 @@ def _sandbox_keys(user: Mapping[str, str], sandbox: SandboxProcess, key: str) ->
         if not user.get(KEY_NAMES[provider])
         for name, value in (
             (KEY_NAMES[provider], key),
+            *([(SECRET_NAMES[provider], WEBHOOK_SECRET)] if provider in SECRET_NAMES else []),
             (f"{provider.upper()}_BASE_URL", sandbox.base_url(provider)),
         )
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from worker.errors import ProviderError
@@ -138,6 +139,8 @@ class Fal(Adapter):
         )
 
     def check_key(self) -> None:
-        """Read the history of one model: what a lost answer to a POST is recovered by."""
+        """Read the history of one model; a key that may make videos and not read it is a good key."""
         model = next(iter(self.models.values())).wire_id
-        self._learned(self._platform.get(_HISTORY, {"endpoint_id": model, "limit": "1"}))
+        answer = self._platform.get(_HISTORY, {"endpoint_id": model, "limit": "1"})
+        if answer.status != HTTPStatus.FORBIDDEN:
+            self._learned(answer)

@@ -23,7 +23,7 @@ from worker.operations import lost
 from worker.operations.doctor.findings import Check, Finding, fail, ok, warn
 from worker.providers.base import Provider
 from worker.providers.http import new_session, trust
-from worker.settings.settings import KEY_NAMES, Settings
+from worker.settings.settings import KEY_NAMES, SECRET_NAMES, Settings
 from worker.store import Store
 from worker.store.keys import Keys
 
@@ -54,6 +54,7 @@ def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[
         Check("bucket", lambda: archive(bucket), BUCKET_ADVICE, limit_seconds=45.0),
         Check("records", lambda: records_kept(store, bucket), BUCKET_ADVICE, limit_seconds=45.0),
         *(_key_check(provider) for provider in providers.values()),
+        Check("signatures", lambda: signatures(settings), "check the webhook secrets of the providers that sign"),
         Check("clocks", lambda: clocks(store, providers.values()), REDIS_ADVICE, limit_seconds=30.0),
         Check("public URL", lambda: public_url(settings), "check CALLSHEET_PUBLIC_URL"),
     ]
@@ -148,6 +149,17 @@ def key(provider: Provider) -> Iterator[Finding]:
         yield _refused(provider.name, err)
         return
     yield ok(provider.name, "takes our key")
+
+
+def signatures(settings: Settings) -> Iterator[Finding]:
+    """Check that callbacks which are signed can be verified."""
+    if settings.public_url is None:
+        return
+    for name, variable in SECRET_NAMES.items():
+        options = settings.providers.get(name)
+        if options is not None and not options.webhook_secrets:
+            words = f"callbacks of {name} are not verified: each only says when to ask"
+            yield warn("signatures", words, f"set {variable}, and make one in its console where there is none")
 
 
 def _refused(name: str, err: ProviderError) -> Finding:
