@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import readme
 from tests.acceptance.backend import new_id
 from tests.acceptance.system import System
 
@@ -23,7 +25,8 @@ url, token, ca_file, job_id, film = sys.argv[1:]
 assert all(importlib.util.find_spec(name) is None for name in ("worker", "webhook", "deploy", "celery"))
 with Callsheet(url, token, ca_file=ca_file) as callsheet:
     spec = Spec(model="kling-3.0-turbo", provider="apimart", prompt=f"A corgi, {job_id}", duration=3)
-    assert callsheet.order(spec, job_id=job_id).ver == callsheet.order(spec, job_id=job_id).ver
+    first, again = (callsheet.order(spec, job_id=job_id).document["accepted_at"] for _ in range(2))
+    assert first == again
     result = callsheet.wait(job_id, timeout_seconds=90)
     path = callsheet.fetch(job_id, film)
     print(result.state, result.videos[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest())
@@ -61,14 +64,40 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_backend_orders_waits_and_fetches_with_the_client_alone(python: Path, system: System, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{system.env['CALLSHEET_CONSOLE_PORT']}"
-    token = system.env["CALLSHEET_API_TOKENS"].rpartition(":")[2]
     ca_file = system.env["AWS_CA_BUNDLE"]
 
-    said = _run(python, "-I", "-c", BACKEND, url, token, ca_file, new_id("client"), tmp_path / "corgi.mp4")
+    said = _run(python, "-I", "-c", BACKEND, url, _token(system), ca_file, new_id("client"), tmp_path / "corgi.mp4")
 
     ended, refused = said.splitlines()
     assert ended == "archived True"
     assert refused.startswith("('model: ")
+
+
+def test_the_readmes_example_for_backends_makes_a_video(python: Path, system: System) -> None:
+    example = readme.block("python", holding="callsheet_client import Callsheet, Spec")
+
+    said = _run(python, "-I", "-c", f"token = {_token(system)!r}\n{_here(example, system)}")
+
+    assert said.startswith("s3://")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_the_readmes_example_for_node_waits_for_the_end(system: System) -> None:
+    example = _here(readme.block("js", holding="fetch("), system)
+
+    said = _run(
+        "node", "--input-type=module", "-e", f"const token = {_token(system)!r};\n{example}console.log(job.state)"
+    )
+
+    assert said == "archived\n"
+
+
+def _here(example: str, system: System) -> str:
+    return example.replace("http://127.0.0.1:8001", f"http://127.0.0.1:{system.env['CALLSHEET_CONSOLE_PORT']}")
+
+
+def _token(system: System) -> str:
+    return system.env["CALLSHEET_API_TOKENS"].rpartition(":")[2]
 
 
 def _run(*line: str | Path) -> str:
