@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def neutral_table() -> str:
     """Each neutral name with the models that answer to it: paste this into README.md when a model changes."""
-    rows = [("asked for as", "made by"), ("---",) * 2]
+    rows: list[tuple[str, ...]] = [("asked for as", "made by"), ("---",) * 2]
     names = sorted({name for rules in all_rules() for name in rules.answers_to})
     for asked in names:
         made_by: dict[str, list[str]] = {}
@@ -36,11 +37,10 @@ def whole_table() -> str:
 @pytest.mark.parametrize(
     ("document", "table"), [("README.md", neutral_table), ("worker/providers/MODELS.md", whole_table)]
 )
-def test_a_document_says_what_the_catalogue_says(document: str, table: object) -> None:
+def test_a_document_says_what_the_catalogue_says(document: str, table: Callable[[], str]) -> None:
     between = re.search(r"<!-- models:.*?-->\n(.*?)<!-- /models -->", (ROOT / document).read_text(), re.DOTALL)
 
     assert between is not None
-    assert callable(table)
     assert between[1] == table()
 
 

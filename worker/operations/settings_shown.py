@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,8 @@ def shown(settings: Settings) -> dict[str, str]:
             told["api_tokens"] = ", ".join(_token(token) for token in value) or "none"
         elif field.name in URLS:
             told[field.name] = _address(value)
+        elif is_dataclass(value):
+            told |= {f"{field.name}.{part.name}": _words(getattr(value, part.name)) for part in fields(value)}
         elif not field.repr:
             told[field.name] = _secret(value)
         else:
