@@ -29,7 +29,7 @@ from worker.store.lists import NEWEST, RANK_STEP, Position, Sieve
 
 MOST_RECORDS = 10_000
 """Records looked at for one page, by fields of the record that Redis itself compares."""
-MOST_READ = 2_000
+MOST_READ = 1_000
 """Of these, the records that are read in whole for one page: where the condition is a matter of judgement."""
 FIRST_LOOK, LONGEST_LOOK = 100, 1_000
 """Records looked at in one go: few at first, as a filter that fits much is served by few, and never so many that Redis
