@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.sandbox import checks, permissive
+from deploy.sandbox import bill, checks, permissive
 from deploy.sandbox.answers import Refusal
 from deploy.sandbox.evolink import check_callback_url
 from deploy.sandbox.generations import Asked, Generation, Phase
@@ -115,14 +115,16 @@ class ApiMart(Wire):
             task["result"] = {"videos": [{"url": [url], "expires_at": dies} for url in generation.links]}
             task["completed"] = int(generation.finishes_at)
             task["actual_time"] = round(generation.fate.seconds)
+            cost = bill.price(generation) or 0
+            task["cost"], task["credits_cost"] = float(cost), float(10 * cost)
         elif phase is Phase.FAILED:
             task["error"] = {"code": generation.fate.code, "message": generation.fate.message, "type": "task_error"}
         return {"code": 200, "data": task}
 
     def callback(self, generation: Generation, now: float, word: str | None = None) -> dict[str, Any]:
-        """Flat, without `code` and `data`, and with what it cost."""
+        """Flat, without `code` and `data`."""
         task: dict[str, Any] = self.record(generation, now, word)["data"]
-        return task | {"cost": 0.5, "credits_cost": 5.0}
+        return task
 
     def listed(self, _generations: Sequence[Generation], _total: int, _now: float, /) -> None:
         return None

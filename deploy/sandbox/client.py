@@ -72,6 +72,15 @@ class SandboxControl:
         told: dict[str, list[str]] = self._call("POST", "signing", {"provider": provider, **order})
         return told
 
+    def bill(self) -> dict[str, Any]:
+        """What every request cost so far, and the sums by provider, in USD (`bill.py`)."""
+        told: dict[str, Any] = self._call("GET", "bill")
+        return told
+
+    def charge_failures(self, provider: str, is_charged: bool) -> None:
+        """Have *provider* charge requests that fail, or refund them."""
+        self._call("POST", "bill", {"provider": provider, "charges_failures": is_charged})
+
     def reset(self) -> None:
         """Forget rules, requests, history and planned callbacks; the clock shows wall time again."""
         self._call("POST", "reset")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.sandbox.answers import Answer, Call, json_answer
+from deploy.sandbox.bill import Bill
 from deploy.sandbox.clock import Timetable
 from deploy.sandbox.deliveries import Letter, encoded, letter_of
 from deploy.sandbox.endpoint import Office
@@ -58,6 +59,13 @@ class _Signing(_Strict):
     keys: Literal["up", "down"] = "up"  # whether a public key set is to be had
 
 
+class _Failures(_Strict):
+    """Whether a provider charges requests that fail."""
+
+    provider: str
+    charges_failures: bool
+
+
 class Control:
     """Answers everything under `/_control`."""
 
@@ -69,6 +77,7 @@ class Control:
         self._timetable = timetable
         self._wires = wires
         self._token = token
+        self._bill = Bill()
         self._routes: dict[tuple[str, str], Callable[[Call], Any]] = {
             ("GET", "/_control/history"): self._read_history,
             ("GET", "/_control/requests"): self._read_requests,
@@ -79,6 +88,8 @@ class Control:
             ("POST", "/_control/callback"): self._send_callback,
             ("GET", "/_control/signing"): self._read_signing,
             ("POST", "/_control/signing"): self._change_signing,
+            ("GET", "/_control/bill"): self._read_bill,
+            ("POST", "/_control/bill"): self._change_bill,
             ("POST", "/_control/reset"): self._reset,
         }
 
@@ -130,7 +141,15 @@ class Control:
             "callback_url": asked.callback_url,
         }
 
+    def _read_bill(self, _call: Call) -> dict[str, Any]:
+        return self._bill.told(list(self._office.generations.newest_first())[::-1], self._office.clock.now())
+
     # --- what shall happen
+
+    def _change_bill(self, call: Call) -> dict[str, Any]:
+        order = _Failures.model_validate(call.json())
+        self._bill.charge_failures(order.provider, is_charged=order.charges_failures)
+        return self._read_bill(call)
 
     def _read_script(self, _call: Call) -> dict[str, Any]:
         return {"rules": self._office.rules.listed()}
@@ -152,6 +171,7 @@ class Control:
         self._office.generations.clear()
         self._history.clear()
         self._office.clock.reset()
+        self._bill.reset()
         for signer in self._signers.values():
             signer.reset()
         return {"now": self._office.clock.now()}

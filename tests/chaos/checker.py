@@ -36,6 +36,7 @@ FINAL = {word for word in LEAVES_TO if word.startswith("failed")} | {"expired", 
 def judge(history: History) -> list[Breach]:
     """Every breach of the run."""
     found = [Breach("", f"open <=> due is broken: {text}") for text in history.breaches_of_due]
+    found += [Breach("", f"the sums are not those of the records: {text}") for text in history.breaches_of_money]
     for promise in promises.RUN:
         found += [Breach("", text) for text in promise(history)]
     for job_id, told in history.jobs.items():

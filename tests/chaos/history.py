@@ -82,6 +82,7 @@ class History:
 
     jobs: dict[str, JobHistory]
     breaches_of_due: Sequence[str] = ()
+    breaches_of_money: Sequence[str] = ()  # where the ledger or the budget is not what the records make
     texts: Mapping[str, str] = field(default_factory=dict)  # place -> all that stands there and may hold no secret
     canaries: Sequence[str] = ()
     tokens: frozenset[str] = frozenset()  # of callback URLs and video links: secrets that are words of their own

@@ -22,6 +22,7 @@ from tests.chaos.history import History, JobHistory, Notified, Request, Sample
 from tests.chaos.promises import redis_bytes_for
 from tests.chaos.sampler import arguments, sample
 from tests.chaos.system import BUCKET, CANARIES, System
+from tests.integration.ledger_check import budget_differences, differences
 from tests.integration.notifications.receiver import Received
 from worker.jobs.rate_limits import Limits
 from worker.jobs.states import JobState
@@ -74,6 +75,7 @@ class Recorder:
         return History(
             jobs,
             breaches_of_due=system.store.audit.breaches(),
+            breaches_of_money=[*differences(system.store), *budget_differences(system.store)],
             texts=self._texts(job_ids),
             canaries=CANARIES,
             tokens=self._tokens(),

@@ -148,6 +148,7 @@ DOCTORED: dict[str, tuple[Callable[[History], object], str]] = {
     "no manifest": (of_job(objects={KEY: DIGEST}), "there is no job.json"),
     "written twice": (of_job(puts=[put(), put()]), "was written 2 times"),
     "written over": (of_job(puts=[put(is_conditional=False)]), "put without a condition"),
+    "sum lost": (of_run(breaches_of_money=["1|p|m||spent: the ledger has 1"]), "the sums are not those of the records"),
     "due broken": (of_run(breaches_of_due=["job-1 is closed but due"]), "open <=> due is broken"),
     "thanked for and gone": (
         lambda history: (job_is(state=JobState.SUBMITTED)(history), of_job(kept_events=0)(history)),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from tests.integration.ledger_check import differences
 from tests.integration.steps.conftest import HOUR, MINUTE, Scene
 from tests.integration.steps.meddling import Meddler, killed
 from tests.integration.steps.rollbacks import MeddledIntents, Rollback, snapshot, with_intents
@@ -134,7 +135,7 @@ class Schedule:
         dropped = {request_id for request_id, attempt in self.told.items() if attempt <= job.attempt} - known
         if dropped:
             found.append(f"dropped: {dropped}, known {known}")
-        return found
+        return [*found, *differences(self.scene.store)]
 
     def story(self) -> str:
         moves = self.scene.moves(self.job_id) if self.scene.store.jobs.get(self.job_id) else []

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.integration.ledger_check import differences
 from tests.properties.store_model import RETENTION, Event, Model, Record
 from worker.jobs.job import Job, JobError
 from worker.jobs.notification import Tries
@@ -359,7 +360,11 @@ class StoreMachine(RuleBasedStateMachine):
                 assert entry.source in allowed
 
     def teardown(self) -> None:
-        """Fair steps alone bring every open job to a close, its result told; a known request to its video."""
+        """Fair steps alone bring every open job to a close, its result told; a known request to its video.
+
+        A sum that is wrong once stays so: it is enough to look here, before and after.
+        """
+        assert differences(self.stores[0]) == []
         for job_id, job in self.model.jobs.items():
             own = {request_id for request_id in self.created[job_id] if self.made_in[request_id] == job.attempt}
             is_known = job.candidates.keys() & own or job.request_ids.get(job.attempt)
@@ -375,6 +380,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert job.told_ver == job.ver
             assert job.notified_ver in (None, job.ver) or job.dead_ver == job.ver
             assert job.state is S.ARCHIVED or ended_well or not is_known
+        assert differences(self.stores[0]) == []
 
     def _fair_step(self, job_id: str) -> None:
         """Act as a worker that is nudged and does not die."""

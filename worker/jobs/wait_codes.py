@@ -38,7 +38,7 @@ MEANINGS: dict[WaitCode, str] = {
     WaitCode.SCHEDULED: "the instant `not_before` of its spec",
     WaitCode.PROVIDER_TURN: "its turn: its provider has as many jobs as it may, or others wait longer",
     WaitCode.RATE_LIMIT: "the rate limit: ours is used up, or the provider asked for a pause",
-    WaitCode.BUDGET: "money: it would pass the day's budget",
+    WaitCode.BUDGET: "money: it would pass a cap",
     WaitCode.BREAKER: "its provider to answer well again: its circuit breaker is open",
     WaitCode.PAUSED: "an operator to resume its provider",
     WaitCode.CONFIGURATION: "a setting: its provider's key, or a price that the budget needs",

@@ -26,6 +26,8 @@ BY = ("day", "month", "provider", "model", "tenant")
 STANDINGS = tuple(str(standing) for standing in Standing)
 CURRENCY = "USD"
 DEFAULT_SINCE = "30d"
+THIS_MONTH = "month"
+"""As *since* of a report: from the first day of this month (UTC)."""
 MEASURES = ("jobs", "seconds", "usd", "unpriced")
 TOTAL = "total"
 SHOWN_UNKNOWN = 100
@@ -44,7 +46,7 @@ class CostsError(CallsheetError):
 def report(
     store: Store, by: Sequence[str] = ("day",), since: str = DEFAULT_SINCE, until: str | None = None
 ) -> dict[str, Any]:
-    """The sums from *since* (`30d`, or a UTC day such as `2026-11-01`) to *until* (a UTC day; today), both included.
+    """The sums from *since* (`30d`, `month`, or a UTC day: `2026-11-01`) to *until* (a UTC day; today), both included.
 
     `rows` has a row for each combination of what *by* names, the newest days first; `total` is the sum of all rows.
     A row has a sum for each standing, and in `total` what is gone or may be: all but `returned`. Raises `CostsError`.
@@ -183,6 +185,8 @@ def _checked(by: Sequence[str]) -> tuple[str, ...]:
 
 def _first_day(since: str, today: int) -> int:
     """The first UTC day of a report: days back, today included, or a day by its name."""
+    if since == THIS_MONTH:
+        return _day(f"{month_text(today)}-01", "since")
     try:
         seconds = parse_span(since)
     except ValueError:

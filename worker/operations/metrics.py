@@ -8,7 +8,8 @@ names of providers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -18,7 +19,7 @@ from worker.heartbeat import version_of_ours
 from worker.jobs.rate_limits import Lane, Operation, Standing
 from worker.jobs.timing import Timing
 from worker.jobs.wait_codes import WaitCode
-from worker.operations import overdue, processes
+from worker.operations import costs, overdue, processes
 from worker.operations.explain import View
 from worker.operations.waits import code_of
 from worker.providers import ADAPTERS
@@ -115,15 +116,26 @@ class RedisCollector(Collector):
                 breaker.add_metric([name, operation], bool(lane.open_why))
                 line.add_metric([name, operation], lane.waiting)
         yield from (held, stopped, breaker, line)
-        yield from self._of_money(standings)
+        yield from self._of_money()
 
-    def _of_money(self, standings: Mapping[str, Standing]) -> Iterator[Metric]:
-        for standing in list(standings.values())[:1]:  # one sum for all providers
-            spent = "USD that are spent or reserved today (UTC), at all providers"
-            yield GaugeMetricFamily("callsheet_budget_spent_usd", spent, float(standing.spent))
-        if self._settings.caps.daily is not None:
-            most = "USD that may be spent in a day (UTC)"
-            yield GaugeMetricFamily("callsheet_budget_limit_usd", most, float(self._settings.caps.daily))
+    def _of_money(self) -> Iterator[Metric]:
+        spent = GaugeMetricFamily(
+            "callsheet_budget_spent_usd",
+            "USD that a cap counts in its day or month (UTC): reserved, spent, and of which nobody knows",
+            labels=["cap"],
+        )
+        limit = GaugeMetricFamily("callsheet_budget_limit_usd", "USD of a cap that is set", labels=["cap"])
+        for row in costs.caps(self._store, replace(self._settings.caps, tenants={})):
+            spent.add_metric([row["cap"]], float(row["used"]))
+            if row["limit"] is not None:
+                limit.add_metric([row["cap"]], float(row["limit"]))
+        money = GaugeMetricFamily(
+            "callsheet_money_usd", "USD of this month's POSTs (UTC) by standing", labels=["provider", "standing"]
+        )
+        for row in costs.report(self._store, ("provider",), costs.THIS_MONTH)["rows"]:
+            for standing in costs.STANDINGS:
+                money.add_metric([row["provider"], standing], float(row[standing]["usd"]))
+        yield from (spent, limit, money)
 
     def _of_processes(self, now: int) -> Iterator[Metric]:
         alive = GaugeMetricFamily(

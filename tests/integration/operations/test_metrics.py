@@ -140,7 +140,10 @@ def test_limits_breaker_pause_and_money_are_told(settings: Settings, store: Stor
     assert told("callsheet_provider_paused", "evolink") == 1
     assert told("callsheet_breaker_open", "evolink", "submit") == 0
     assert told("callsheet_line_jobs", "evolink", "poll") == 0
-    assert (told("callsheet_budget_spent_usd"), told("callsheet_budget_limit_usd")) == (1.5, 50)
+    assert (told("callsheet_budget_spent_usd", "daily"), told("callsheet_budget_limit_usd", "daily")) == (1.5, 50)
+    assert told("callsheet_budget_spent_usd", "monthly") == 1.5
+    assert told("callsheet_money_usd", "evolink", "reserved") == 1.5
+    assert told("callsheet_money_usd", "evolink", "unknown") == 0
 
 
 def test_clock_and_processes_are_told(settings: Settings, store: Store, clock: Clock) -> None:

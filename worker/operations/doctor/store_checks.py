@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 
 from worker.errors import StoreError
+from worker.jobs.caps import CapName
 from worker.jobs.durations import moment, span
 from worker.jobs.job import is_job_id
 from worker.jobs.timing import DAY
-from worker.operations import limits, overdue, processes
+from worker.operations import costs, limits, overdue, processes
 from worker.operations.doctor.findings import Check, Finding, done, fail, looked, ok, warn
 from worker.settings.settings import Settings
 from worker.steps import Step
@@ -28,6 +30,8 @@ VERBS = {
     Step.REVISIT: "be looked at again",
 }
 SHOWN_BREACHES = 5
+BUDGET_WARNS_AT = 80.0
+"""Percent of a cap from which on the doctor warns, as the alert rules do."""
 ALARM_SECONDS = 7 * DAY
 """A counter that nothing was added to for so long is no warning any more: somebody has seen it."""
 
@@ -188,8 +192,24 @@ def limits_kept(settings: Settings, store: Store) -> Iterator[Finding]:
             yield warn(what, "; ".join(reasons), "look for breaker.opened in the logs; check its key and its balance")
         else:
             yield ok(what, "; ".join([limits.sentence(standing), *reasons]))
-    if standings and settings.caps.daily is not None:
-        yield ok("budget", f"{standings[0].spent:f} of {settings.caps.daily:f} USD are spent or reserved today (UTC)")
+    yield from budgets(settings, store)
+
+
+def budgets(settings: Settings, store: Store) -> Iterator[Finding]:
+    """Report what each cap has counted; one that is used up keeps jobs waiting."""
+    for row in costs.caps(store, settings.caps):
+        if row["limit"] is None:
+            continue
+        of_tenant = f" of {row['tenant']}" if row["tenant"] else ""
+        when = "this month" if row["cap"] == CapName.MONTHLY else "today"
+        seen = (
+            f"{Decimal(row['used']).normalize():f} of {row['limit']} USD{of_tenant} are spent or reserved {when} (UTC)"
+        )
+        if row["percent"] >= BUDGET_WARNS_AT:
+            advice = f"what would pass it waits until {moment(row['resets_at'])}, or a greater {row['setting']}"
+            yield warn("budget", seen, advice)
+        else:
+            yield ok("budget", seen)
 
 
 def open_is_due(store: Store) -> Iterator[Finding]:
