@@ -72,16 +72,21 @@ class Bucket:
                     raise
                 return "S3 does not open it to us (s3:GetObject)"
 
-    def presign(self, key_or_uri: str, seconds: int, *, filename: str | None = None) -> str:
+    def presign(
+        self, key_or_uri: str, seconds: int, *, filename: str | None = None, shown_as: str | None = None
+    ) -> str:
         """A URL that lets anybody GET one object for *seconds*: a key of ours, or any `s3://bucket/key`.
 
         With *filename*, which must be fit for a header, a browser saves it under that name instead of showing it.
+        *shown_as*, of the same form, only names it: the URL bears that name in its query, and the signature covers it.
         """
         bucket, key = self._split(key_or_uri) if key_or_uri.startswith("s3://") else (self.name, key_or_uri)
         with s3.in_our_words(f"{bucket}/{key}", "s3:GetObject"):
             where = {"Bucket": bucket, "Key": key}
             if filename is not None:
                 where["ResponseContentDisposition"] = f'attachment; filename="{filename}"'
+            elif shown_as is not None:
+                where["ResponseContentDisposition"] = f'inline; filename="{shown_as}"'
             return self.objects.client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
 
     def _split(self, uri: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from worker.errors import DownloadError
 from worker.guard.addresses import is_private_name, is_public
@@ -25,6 +25,8 @@ FORMS = "an https:// URL, s3://bucket/key, or data:image/png;base64,... (or imag
 _DATA = re.compile(r"data:image/(png|jpeg);base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+MARK = "callsheet-"
+_MARKED = re.compile(rf'inline; filename="{MARK}([A-Za-z0-9_-]{{1,80}})"')
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 
@@ -106,6 +108,21 @@ def _normal_url(text: str) -> str:
     if is_private_name(url.host) or (url.address is not None and not is_public(url.address)):
         raise ValueError("must be a URL with a public host: a provider can fetch no address of a private network")
     return url.text
+
+
+def marked_name(reference: str) -> str:
+    """The name under which a presigned picture is shown: our name for the request stands in it."""
+    return f"{MARK}{reference}"
+
+
+def mark_in(url: str) -> str:
+    """Our name for a request, where *url* is a presigned picture's that bears it; else empty."""
+    try:
+        told = parse_qs(urlsplit(url).query).get("response-content-disposition", [""])[0]
+    except ValueError:
+        return ""
+    found = _MARKED.fullmatch(told)
+    return found[1] if found else ""
 
 
 def is_same_image(asked: str | None, echoed: object) -> bool:

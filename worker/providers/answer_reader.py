@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker.errors import NoSuchRequestError, ProviderError
 from worker.guard.bounded_json import UnreadableError, read_tolerantly
 from worker.guard.text import clean
 from worker.jobs.error_codes import ErrorCode
+from worker.jobs.images import mark_in
 from worker.jobs.job import Link
 from worker.providers import answers, diagnosis, places, statuses
 from worker.providers.base import EventKind, ProviderEvent
@@ -66,11 +67,17 @@ class AnswerReader(ABC):
             model=clean(record.get("model"), MODEL_CHARACTERS, hide=hide) or None,
             created_at=next(filter(None, (answers.instant(record.get(name)) for name in CREATED_NAMES)), None),
             payload=payload if isinstance(payload, Mapping) else None,
-            reference=answers.request_id(record.get(self.reference_echo)) or "" if self.reference_echo else "",
+            reference=self._reference(record, echoed),
         )
         if event.kind is EventKind.GENERATED:
             return self._generated(event, record)
         return self._failed(event, self._reason(record, hide)) if event.kind is EventKind.FAILED else event
+
+    def _reference(self, record: Mapping[str, Any], echoed: Iterable[Any]) -> str:
+        """Our name for the request, where the record repeats it, or a picture that we presigned; else empty."""
+        if self.reference_echo:
+            return answers.request_id(record.get(self.reference_echo)) or ""
+        return next(filter(None, (mark_in(text) for text in echoed if isinstance(text, str))), "")
 
     def record(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """The record in an answer about one request, whichever; empty when there is none."""

@@ -3,7 +3,8 @@
 An `https://` URL goes as it is; an `s3://` URI is presigned, once it is known to be there. `data:` content is put in
 the bucket and presigned, too: a provider that echoes or lists its requests would carry it along for ever, and not
 every one still takes it. Only where the bucket has no https address does it go inline, if the provider takes that.
-Presigned links live two hours: longer than any queue we have seen.
+Presigned links live two hours: longer than any queue we have seen. Each bears our name for the request: a provider that
+echoes what it was sent, in its list say, thereby tells exactly whose a request is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 from worker.bucket.bucket import Bucket
 from worker.errors import RefusedError
 from worker.jobs.error_codes import ErrorCode
+from worker.jobs.images import marked_name
 from worker.jobs.job import Job
 from worker.jobs.spec import JobSpec
 from worker.providers.base import Provider
@@ -58,9 +60,10 @@ def _resolve(job: Job, spec: JobSpec, provider: Provider, bucket: Bucket, name: 
         why = bucket.missing(value)
         if why is not None:
             raise RefusedError(provider.name, ErrorCode.IMAGE_MISSING, f"{name}: {why}")
-        return bucket.presign(value, IMAGE_LINK_SECONDS)
+        return bucket.presign(value, IMAGE_LINK_SECONDS, shown_as=marked_name(job.reference))
     if value.startswith("data:"):
-        url = bucket.presign(_key(job, bucket, name, value), IMAGE_LINK_SECONDS)
+        shown_as = marked_name(job.reference)
+        url = bucket.presign(_key(job, bucket, name, value), IMAGE_LINK_SECONDS, shown_as=shown_as)
         if provider.takes_data_uri(spec) and not url.startswith("https://"):
             return value
         content = base64.b64decode(value.partition(",")[2])

@@ -339,6 +339,24 @@ def test_a_public_url_that_is_somebody_else_s_is_a_warning(environment: dict[str
 
 
 @pytest.mark.parametrize(
+    ("url", "marks"),
+    [
+        ("https://callsheet.example.com:8443", [Mark.FAIL]),
+        ("https://callsheet.example.com", []),
+        ("https://127.0.0.1:8443", []),
+    ],
+)
+def test_a_port_that_a_provider_drops_is_broken(environment: dict[str, str], url: str, marks: list[Mark]) -> None:
+    public = {"CALLSHEET_PUBLIC_URL": url, "CALLSHEET_CALLBACK_SECRETS": "s" * 32}
+    settings = Settings.from_env({**environment, **public})
+
+    found = list(dependency_checks.callback_ports(settings, providers.build(settings).values()))
+
+    assert [finding.mark for finding in found] == marks
+    assert all("apimart drops addresses of port 8443" in finding.seen for finding in found)
+
+
+@pytest.mark.parametrize(
     ("days", "mark", "words"), [(20.5, Mark.WARN, "ends in 20 days"), (22.5, Mark.OK, "lasts for 22 days")]
 )
 def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path, days: float, mark: Mark, words: str) -> None:

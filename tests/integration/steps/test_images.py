@@ -122,6 +122,30 @@ def test_an_inline_picture_goes_by_a_link_into_the_bucket(
     assert fetched(sent(scene), tls) == PICTURE
 
 
+def test_a_lost_answer_is_recovered_by_our_name_in_a_presigned_picture_alone(scene: Scene, bucket: Bucket) -> None:
+    bucket.objects.client.put_object(Bucket=bucket.name, Key="frames/a.png", Body=PICTURE)
+    order = {"model": MODELS["gmicloud"], "first_frame": f"s3://{bucket.name}/frames/a.png"}
+    services = scene.but(bucket=bucket)
+    for job_id in ("job-1", "job-2"):
+        scene.rule("submit", cut=True, created=True)
+        scene.accepted("gmicloud", job_id=job_id, **order)
+        scene.run(Step.SUBMIT, job_id, services=services)
+    bodies = {request["request_id"]: str(call["body"]) for request, call in _created(scene)}
+
+    for job_id in ("job-1", "job-2"):
+        scene.run(Step.POLL, job_id, services=services)
+
+    for job_id in ("job-1", "job-2"):
+        assert f"callsheet-{job_id}-1" in bodies[scene.job(job_id).request_id or ""]
+
+
+def _created(scene: Scene) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each request at the provider, with the call that created it."""
+    calls = [call for call in scene.control.history(kind="call") if call["method"] == "POST"]
+    by_id = {call["request_id"]: call for call in calls}
+    return [(request, by_id[request["request_id"]]) for request in scene.control.requests()]
+
+
 @pytest.mark.parametrize("uri", ["s3://{bucket}/frames/nothing.png", "s3://no-such-bucket-anywhere/a.png"])
 def test_an_image_that_is_not_in_s3_is_refused_before_the_post(scene: Scene, bucket: Bucket, uri: str) -> None:
     scene.accepted("evolink", first_frame=uri.format(bucket=bucket.name))

@@ -29,6 +29,7 @@ from worker.store.keys import Keys
 
 CONNECT_SECONDS = 5
 HTTPS_PORT = 443
+HERE = ("127.0.0.1", "localhost", "::1")
 CERTIFICATE_DAYS = 21
 """A certificate that is renewed by itself has more left."""
 CLOCKS_SECONDS = 5.0
@@ -57,6 +58,7 @@ def checks(settings: Settings, store: Store, bucket: Bucket, providers: Mapping[
         Check("signatures", lambda: signatures(settings), "check the webhook secrets of the providers that sign"),
         Check("clocks", lambda: clocks(store, providers.values()), REDIS_ADVICE, limit_seconds=30.0),
         Check("public URL", lambda: public_url(settings), "check CALLSHEET_PUBLIC_URL"),
+        Check("callbacks", lambda: callback_ports(settings, providers.values()), "check CALLSHEET_PUBLIC_URL"),
     ]
 
 
@@ -211,6 +213,24 @@ def public_url(settings: Settings) -> Iterator[Finding]:
         yield from certificate(settings.public_url, trust(settings.ca_file))
     else:
         yield warn("public URL", f"{settings.public_url}/live answers {answer.status_code}", advice)
+
+
+def callback_ports(settings: Settings, providers: Iterable[Provider]) -> Iterator[Finding]:
+    """Check that no provider drops our URL for its port, which it would do without a word.
+
+    A URL on this machine is left alone: only a sandbox can call it.
+    """
+    parts = urlsplit(settings.public_url or "")
+    if parts.hostname is None or parts.hostname in HERE:
+        return
+    for provider in providers:
+        ports = provider.callback_ports
+        if ports is not None and (parts.port or HTTPS_PORT) not in ports:
+            yield fail(
+                "callbacks",
+                f"{provider.name} drops addresses of port {parts.port} without a word: its jobs are polled",
+                f"serve CALLSHEET_PUBLIC_URL on port {' or '.join(map(str, sorted(ports)))}",
+            )
 
 
 def certificate(url: str, tls: ssl.SSLContext) -> Iterator[Finding]:
