@@ -113,6 +113,7 @@ class Job:
     contradictions: int = 0  # callbacks that the provider's own answer denied
     waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
     waits: str = ""  # the code of that, where the state does not tell it: one of `WaitCode`
+    resent: int = 0  # the attempt whose POST was sent once more, under its idempotency key
     refused_at: int | None = None  # when its provider last refused it as it refuses everybody
     unusable: str = ""  # the provider says that it is done, but so that it cannot be used: `no_video` or `bad_link`
     unusable_at: int | None = None  # since when
@@ -223,6 +224,7 @@ class Job:
             begun_at=_instant(record, "begun_at"),
             kept_in=record.get("kept_in", ""),
             unsent_by=record.get("unsent_by", ""),
+            resent=int(record.get("resent", 0)),
             submitted_at=_instant(record, "submitted_at"),
             link_expires_at=_instant(record, "link_expires_at"),
             closed_at=_instant(record, "closed_at"),

@@ -78,6 +78,7 @@ class Adapter(AnswerReader):
         self.about = entry.about
         self.models = entry.models
         self.refunds_failures = entry.about.failures_are_free
+        self.takes_keys = self.reference_header is not None
         self.has_schemas = self.schema_path is not None
 
     @classmethod

@@ -106,6 +106,7 @@ class Provider(Protocol):
     refunds_failures: bool  # whether a generation that fails costs nothing
     can_find: bool  # whether `find` knows a request by our own name for it
     can_list: bool  # whether `recent` can find a request whose id we never learned
+    takes_keys: bool  # whether a submit carries an idempotency key
     has_schemas: bool  # whether `schema` tells how it describes a model itself
     models: Mapping[str, ModelRules]  # by the provider's own model name
 

@@ -52,6 +52,8 @@ OF_A_PROVIDER = (
 )
 """The options of each provider: `<PROVIDER>_<OPTION>`."""
 
+TRUST = "APIMART_TRUST_IDEMPOTENCY"
+
 NONE: tuple[str, ...] = ()
 
 
@@ -70,6 +72,7 @@ class ProviderSettings:
     requests_per_minute: int | None = None
     prices: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # empty: its callbacks are not verified by any
+    trusts_keys: bool = False  # a POST of unknown outcome may be sent once more under its idempotency key
     key_set_url: str | None = None  # of the keys that verify its callbacks, where they are public; None: its own
     charges_failures: bool | None = None  # None: as its documents say
 
@@ -180,7 +183,14 @@ class _Reader:
         self.problems: list[str] = []
         self.bad: set[str] = set()
         self.known = {f"{provider.upper()}_{option}" for provider in PROVIDER_NAMES for option in OF_A_PROVIDER}
-        self.known |= {*OF_THE_RECEIVER, *OF_THE_CONSOLE, *KEY_NAMES.values(), *SECRET_NAMES.values(), "FAL_JWKS_URL"}
+        self.known |= {
+            *OF_THE_RECEIVER,
+            *OF_THE_CONSOLE,
+            *KEY_NAMES.values(),
+            *SECRET_NAMES.values(),
+            "FAL_JWKS_URL",
+            TRUST,
+        }
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
         self.known.add(name)
@@ -260,6 +270,7 @@ def _providers(read: _Reader) -> dict[str, ProviderSettings]:
                 requests_per_minute=read.optional(f"{upper}_REQUESTS_PER_MINUTE", values.per_minute, None),
                 prices=read.optional(f"{upper}_PRICES", values.prices, {}),
                 webhook_secrets=secrets,
+                trusts_keys=read.optional(TRUST, values.boolean, False) if name == "apimart" else False,
                 key_set_url=read.optional("FAL_JWKS_URL", values.https_url, None) if name == "fal" else None,
                 charges_failures=read.optional(f"{upper}_CHARGES_FAILURES", values.boolean, None),
             )

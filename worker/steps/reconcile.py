@@ -1,4 +1,4 @@
-"""Reconcile: find out whether an unconfirmed POST was taken, without ever sending it again.
+"""Reconcile: find out whether an unconfirmed POST was taken, without sending it again (but see `resend.py`).
 
 What can tell: the answer that the bucket has kept, a callback's request id read with our own key
 (a *candidate*: an unsigned callback proves nothing), our own name for the request where the provider knows it, and its
@@ -26,7 +26,7 @@ from worker.providers import event_json
 from worker.providers.adapter import CLOCK_SKEW_MS
 from worker.providers.base import Provider, ProviderEvent
 from worker.services import Services
-from worker.steps import Step, adopt, provider_turns, rollback_guard
+from worker.steps import Step, adopt, provider_turns, resend, rollback_guard
 from worker.steps.submit_images import as_sent
 from worker.store import Claim, Fields
 from worker.store.counters import Counter
@@ -65,6 +65,13 @@ def run(claim: Claim, services: Services) -> Step | None:
                 return Step.POLL
         except LeaseLostError:
             return None
+        if resend.may(claim, provider, inquiry.spec, services):
+            found, wait = resend.run(claim, provider, inquiry.spec, services)
+            if found is not None and _bound(job, found, services):
+                return Step.POLL
+            if wait:
+                services.store.due.rest(claim, due_in_ms=ms(wait), notes={"failures": str(job.failures + 1)})
+                return None
         asked_to_wait, was_held_back = inquiry.asked_to_wait, was_held_back or inquiry.was_held_back
         trouble = "; ".join(inquiry.troubles)
     candidates = _still_kept(claim, services)
@@ -89,8 +96,8 @@ class _Inquiry:
         self._job = claim.job
         self._provider = provider
         self._services = services
-        self._spec: JobSpec = parse_spec(json.loads(services.store.history.spec_json(claim.job.id) or "{}"))
-        self._as_sent = as_sent(claim.job, self._spec, services.bucket)
+        self.spec: JobSpec = parse_spec(json.loads(services.store.history.spec_json(claim.job.id) or "{}"))
+        self._as_sent = as_sent(claim.job, self.spec, services.bucket)
 
     def claimants(self) -> Iterator[ProviderEvent]:
         """Requests that fit the job: candidates first, then the list; raises `LeaseLostError`."""
@@ -132,7 +139,7 @@ class _Inquiry:
         if event.reference:
             return event.reference == self._job.reference
         possible = {self._begun_at, self._begun_at + self._skew_ms}
-        forms = (self._spec, self._as_sent)
+        forms = (self.spec, self._as_sent)
         return any(self._provider.fits(form, event, begun_at=at) for form in forms for at in possible)
 
     def _read(self, request_id: str, seen_at: int) -> ProviderEvent | None:
@@ -162,7 +169,7 @@ class _Inquiry:
 
     def _listed_since(self, since: int) -> Iterator[ProviderEvent]:
         try:
-            for event in self._provider.recent(self._spec, since=since, ask=self._ask_again):
+            for event in self._provider.recent(self.spec, since=since, ask=self._ask_again):
                 if event.created_at is None:
                     self._note_trouble(UNREADABLE_TIME, "a record of it has no creation time that can be read")
                 yield event
@@ -171,7 +178,7 @@ class _Inquiry:
             self._note_trouble(err.code, err.detail)
 
     def _note_trouble(self, code: str, detail: str) -> None:
-        told = f"{code}: {clean(detail, TROUBLE_CHARACTERS, hide=words_in(self._spec.model_dump()))}"
+        told = f"{code}: {clean(detail, TROUBLE_CHARACTERS, hide=words_in(self.spec.model_dump()))}"
         if told not in self.troubles:
             self.troubles[told] = None
             log.warning("list.unread", extra={"job_id": self._job.id, "reason": told})

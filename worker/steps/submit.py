@@ -118,7 +118,7 @@ def _submit(claim: Claim, services: Services) -> Step | None:
         name = job.provider.upper()
         reason = f"a price of {job.model}, which {cap.name.setting} needs: set {name}_PRICES"
         return _wait(claim, services, reason, WaitCode.CONFIGURATION)
-    url = _callback_url(job, provider, services)
+    url = callback_url_of(job, provider, services)
     post = partial(provider.submit, spec, images=images, callback_url=url, reference=job.reference)
     try:
         intent = services.store.attempts.begin(
@@ -293,7 +293,8 @@ def _too_dear(cost: Decimal | None, spec: JobSpec) -> str:
     return f"{'its price is unknown' if cost is None else f'it costs {cost} USD'}, and max_cost is {spec.max_cost} USD"
 
 
-def _callback_url(job: Job, provider: Provider, services: Services) -> str | None:
+def callback_url_of(job: Job, provider: Provider, services: Services) -> str | None:
+    """Where *provider* is to call us back about the job's current attempt; None: it is not told."""
     settings = services.settings
     if settings.public_url is None or not services.gets_callbacks(provider):
         return None

@@ -74,6 +74,7 @@ class Fields(TypedDict, total=False):
     failures: Annotated[str, "tries in a row that the present step could not finish"]
     waiting_for: Annotated[str, "in words: what the last step left the job waiting for"]
     waits: Annotated[str, "the code of that, where the state does not tell it (`wait_codes.py`)"]
+    resent: Annotated[str, "the attempt whose POST was sent once more, under its idempotency key"]
     refused_at: Annotated[
         str, "when its provider last refused it as it refuses everybody: it then stands behind all others"
     ]

@@ -330,8 +330,9 @@ class Scene:
         return len(self.calls("POST", job_id))
 
     def created(self, job_id: str = JOB) -> list[str]:
-        """The request ids of what providers made (and billed) for the job."""
-        return [entry["request_id"] for entry in self.calls("POST", job_id) if entry["request_id"]]
+        """The request ids of what providers made (and billed) for the job; a replayed answer makes nothing."""
+        told = [entry["request_id"] for entry in self.calls("POST", job_id) if entry["request_id"]]
+        return list(dict.fromkeys(told))
 
     def gets(self, job_id: str = JOB) -> int:
         return len(self.calls("GET", job_id))
