@@ -29,6 +29,9 @@ def waiting(system: System) -> str:
     return job_id
 
 
+APIMART_RETRY_SECONDS = 10.0
+"""The time after which APIMart calls again, once."""
+
 LONG = 30.0
 """Longer than a test takes until it moves the clock on. The sandbox's clock stays ahead: all tests together must stay
 below the ten minutes that a provider's clock is granted, or no unconfirmed request is ever taken for ours."""
@@ -147,3 +150,29 @@ def test_r16_a_rolling_restart_of_the_receiver_under_load_loses_nothing(system: 
 
     for job_id in job_ids:
         assert system.settled(job_id).state == "archived"
+
+
+@pytest.mark.subset
+def test_r19_a_provider_that_never_comes_again_after_a_4xx_is_told_503_while_the_store_is_away(system: System) -> None:
+    job_id = system.start_job("apimart", {"on": "generation", "seconds": LONG})
+    system.reaches(job_id, "submitted")
+
+    with do.redis_refused(system):
+        end_of_generations(system)
+        system.wait(lambda: statuses(system, job_id) and statuses(system, job_id)[0] is not None, "the first answer")
+    system.control.advance(APIMART_RETRY_SECONDS)
+    system.wait(lambda: 200 in statuses(system, job_id), "the callback to come again")
+
+    assert statuses(system, job_id)[0] == 503
+    assert not [status for status in statuses(system, job_id) if 400 <= (status or 0) < 500]
+    assert system.settled(job_id).state == "archived"
+
+
+def test_r20_a_callback_to_our_address_with_a_suffix_of_the_providers_is_ours(system: System) -> None:
+    job_id = system.start_job("apimart", {"on": "generation", "seconds": 1})
+
+    job = system.settled(job_id)
+
+    (told,) = system.callbacks(job_id)
+    assert told["url"].endswith("/callback")
+    assert (told["status"], job.state, job.generated_by) == (200, "archived", "callback")

@@ -18,10 +18,15 @@ from worker.providers.model import IMAGE_FIELDS
 
 RECORDED = Path(__file__).parents[2] / "payloads" / "requests_of_the_source_models.json"
 
+SHARED_SINCE = {"kling-3.0"}
+"""Neutral names that other models answer to as well by now."""
+
 
 def recorded(provider: str) -> list[dict[str, Any]]:
+    """The requests by the names that only the source models bore then and bear now."""
     text = re.sub(r"<x\*(\d+)>", lambda run: "x" * int(run[1]), RECORDED.read_text())
-    return [request for request in json.loads(text)["requests"] if request["provider"] == provider]
+    requests = [request for request in json.loads(text)["requests"] if request["provider"] == provider]
+    return [request for request in requests if request["spec"]["model"] not in SHARED_SINCE]
 
 
 @pytest.mark.parametrize("name", ["gmicloud", "evolink", "apimart"])
@@ -69,4 +74,6 @@ def test_a_source_models_price_is_what_it_was(name: str, wire: Wire, connect: Ca
 def _submit(provider: Adapter, request: dict[str, Any]) -> None:
     spec = request["spec"]
     images = {name: spec[name] for name in IMAGE_FIELDS if name in spec}
-    provider.submit(parse_spec(spec), images=images, callback_url=request["callback_url"])
+    # APIMart was polled then; where it is told to call back stands in the contract's suite
+    url = None if provider.name == "apimart" else request["callback_url"]
+    provider.submit(parse_spec(spec), images=images, callback_url=url)
