@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deploy.sandbox.mp4 import make
-from tests.integration.plain_s3 import Conditions, Digests, Fault, PlainS3, serve
+from tests.integration.plain_s3 import Conditions, Digests, Fault, PlainS3
 from tests.unit.video.films import padded
 from worker.bucket.bucket import Bucket
 from worker.errors import BucketError, ObjectConflict
@@ -46,28 +45,6 @@ def name(value: dict[str, Any] | bytes) -> str:
     return ",".join(f"{name}={told}" for name, told in value.items())
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PlainS3]:
-    with serve() as running:
-        yield running
-
-
-@pytest.fixture
-def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
-    server.reset()
-    for key, value in {"ENDPOINT_URL_S3": server.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
-        monkeypatch.setenv(f"AWS_{key}", value)
-    return server
-
-
-@pytest.fixture
-def bucket(s3: PlainS3) -> Iterator[Bucket]:
-    bucket = Bucket.connect("videos", "callsheet")
-    yield bucket
-    for client in (bucket.objects.client, bucket.objects.quick):
-        client.close()
-
-
 @pytest.fixture
 def key(bucket: Bucket) -> str:
     return bucket.videos.key("job-1", 1, 1, ACCEPTED_AT)
@@ -77,64 +54,64 @@ def store(bucket: Bucket, key: str, content: bytes) -> Any:
     return bucket.videos.store(key, [content], declared_bytes=len(content))
 
 
-def lacks(s3: PlainS3, lack: dict[str, Any]) -> None:
-    vars(s3).update(lack)
+def lacks(plain: PlainS3, lack: dict[str, Any]) -> None:
+    vars(plain).update(lack)
 
 
 @pytest.mark.parametrize(
     ("lack", "content"), [*((lack, LONG) for lack in (*PARTS, *SINGLE)), *((lack, CLIP) for lack in SINGLE)], ids=name
 )
 def test_a_video_is_archived_whatever_the_store_lacks(
-    s3: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any], content: bytes
+    plain: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any], content: bytes
 ) -> None:
-    lacks(s3, lack)
+    lacks(plain, lack)
 
     video = store(bucket, key, content)
 
-    assert s3.objects[key][0] == content
+    assert plain.objects[key][0] == content
     assert video.sha256 == hashlib.sha256(content).hexdigest()
     assert bucket.videos.find(key) == video
-    assert s3.uploads == {}
+    assert plain.uploads == {}
 
 
 @pytest.mark.parametrize("lack", SINGLE, ids=name)
 def test_other_bytes_replace_no_video_whatever_the_store_lacks(
-    s3: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any]
+    plain: PlainS3, bucket: Bucket, key: str, lack: dict[str, Any]
 ) -> None:
-    lacks(s3, lack)
+    lacks(plain, lack)
     store(bucket, key, LONG)
 
     with pytest.raises(ObjectConflict):
         store(bucket, key, OTHER)
 
-    assert s3.objects[key][0] == LONG
-    assert s3.uploads == {}
+    assert plain.objects[key][0] == LONG
+    assert plain.uploads == {}
 
 
 @pytest.mark.parametrize("lack", SINGLE, ids=name)
 def test_the_probe_of_the_doctor_passes_and_says_what_is_lacking(
-    s3: PlainS3, bucket: Bucket, lack: dict[str, Any]
+    plain: PlainS3, bucket: Bucket, lack: dict[str, Any]
 ) -> None:
-    lacks(s3, lack)
+    lacks(plain, lack)
 
     told = " ".join(bucket.probe().lacking())
 
-    conditions = {s3.conditions, s3.conditions_at_end or s3.conditions}
+    conditions = {plain.conditions, plain.conditions_at_end or plain.conditions}
     assert ("conditional writes" in told) == (conditions != {Conditions.KEPT})
-    assert ("Content-MD5" in told) == (s3.sha256 is not Digests.CHECKED and s3.md5 is Digests.CHECKED)
-    assert ("no digest" in told) == (Digests.CHECKED not in (s3.sha256, s3.md5))
-    assert s3.uploads == {}
+    assert ("Content-MD5" in told) == (plain.sha256 is not Digests.CHECKED and plain.md5 is Digests.CHECKED)
+    assert ("no digest" in told) == (Digests.CHECKED not in (plain.sha256, plain.md5))
+    assert plain.uploads == {}
 
 
 @pytest.mark.parametrize("lack", SINGLE, ids=name)
 def test_what_a_store_lacks_is_learnt_once_and_told_once(
-    s3: PlainS3, bucket: Bucket, lack: dict[str, Any], caplog: pytest.LogCaptureFixture
+    plain: PlainS3, bucket: Bucket, lack: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    lacks(s3, lack)
+    lacks(plain, lack)
     with caplog.at_level(logging.WARNING):
         for n in (1, 2):
             store(bucket, bucket.videos.key("job-1", 1, n, ACCEPTED_AT), LONG)
-            trials = s3.count("put", "conditional-put"), s3.count("complete", "conditional-put")
+            trials = plain.count("put", "conditional-put"), plain.count("complete", "conditional-put")
             told = [record.message for record in caplog.records].count("bucket.second_way")
             if n == 1:
                 first = trials, told
@@ -144,36 +121,36 @@ def test_what_a_store_lacks_is_learnt_once_and_told_once(
 
 
 @pytest.mark.parametrize("content", [CLIP, LONG], ids=["one put", "13 MB"])
-def test_a_store_that_knows_all_is_not_read_back(s3: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
+def test_a_store_that_knows_all_is_not_read_back(plain: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
     store(bucket, key, content)
 
-    assert s3.count("get", key) == 0
+    assert plain.count("get", key) == 0
 
 
 @pytest.mark.parametrize("content", [CLIP, LONG], ids=["one put", "13 MB"])
-def test_bytes_that_no_digest_protects_are_read_back(s3: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
+def test_bytes_that_no_digest_protects_are_read_back(plain: PlainS3, bucket: Bucket, key: str, content: bytes) -> None:
     class Damaging(dict[str, tuple[bytes, dict[str, str]]]):
         def __setitem__(self, name: str, value: tuple[bytes, dict[str, str]]) -> None:
             stored = value[0][:-1] + b"?" if name == key else value[0]
             super().__setitem__(name, (stored, value[1]))
 
-    s3.objects = Damaging(s3.objects)
-    s3.sha256 = s3.md5 = Digests.IGNORED
+    plain.objects = Damaging(plain.objects)
+    plain.sha256 = plain.md5 = Digests.IGNORED
 
     with pytest.raises(ObjectConflict):
         store(bucket, key, content)
 
 
-def test_a_refusal_that_passes_is_not_taken_for_a_lack(s3: PlainS3, bucket: Bucket) -> None:
-    s3.faults["put"] = Fault(501, "NotImplemented")
-    s3.faults["complete"] = Fault(400, "MalformedXML")
+def test_a_refusal_that_passes_is_not_taken_for_a_lack(plain: PlainS3, bucket: Bucket) -> None:
+    plain.faults["put"] = Fault(501, "NotImplemented")
+    plain.faults["complete"] = Fault(400, "MalformedXML")
 
     assert bucket.probe().lacking() == []
 
 
-def test_a_head_that_is_denied_is_told_with_s3s_own_code(s3: PlainS3, bucket: Bucket, key: str) -> None:
-    s3.denies_head = True
-    s3.faults["get"] = Fault(403, "RequestTimeTooSkewed", times=9)
+def test_a_head_that_is_denied_is_told_with_s3s_own_code(plain: PlainS3, bucket: Bucket, key: str) -> None:
+    plain.denies_head = True
+    plain.faults["get"] = Fault(403, "RequestTimeTooSkewed", times=9)
 
     with pytest.raises(BucketError, match="clock is wrong") as caught:
         bucket.videos.find(key)
@@ -181,15 +158,15 @@ def test_a_head_that_is_denied_is_told_with_s3s_own_code(s3: PlainS3, bucket: Bu
     assert caught.value.reason == "credentials"
 
 
-def test_a_picture_is_not_called_closed_when_our_own_credentials_are_wrong(s3: PlainS3, bucket: Bucket) -> None:
-    s3.denies_head = True
-    s3.faults["get"] = Fault(403, "InvalidAccessKeyId", times=9)
+def test_a_picture_is_not_called_closed_when_our_own_credentials_are_wrong(plain: PlainS3, bucket: Bucket) -> None:
+    plain.denies_head = True
+    plain.faults["get"] = Fault(403, "InvalidAccessKeyId", times=9)
 
     with pytest.raises(BucketError, match="access key"):
         bucket.missing("s3://pictures/a.png")
 
 
-def test_every_object_is_encrypted_as_it_is_asked_for(s3: PlainS3) -> None:
+def test_every_object_is_encrypted_as_it_is_asked_for(plain: PlainS3) -> None:
     asked = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/callsheet"}
     bucket = Bucket.connect("videos", "callsheet", asked)
     bucket.probe()
@@ -203,7 +180,8 @@ def test_every_object_is_encrypted_as_it_is_asked_for(s3: PlainS3) -> None:
 
     header = "x-amz-server-side-encryption"
     kept = {
-        key: (headers.get(header), headers.get(f"{header}-aws-kms-key-id")) for key, (_, headers) in s3.objects.items()
+        key: (headers.get(header), headers.get(f"{header}-aws-kms-key-id"))
+        for key, (_, headers) in plain.objects.items()
     }
     assert set(kept.values()) == {("aws:kms", "alias/callsheet")}
     assert len(kept) == 6

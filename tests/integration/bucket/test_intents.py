@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration import plain_s3
 from tests.integration.plain_s3 import Conditions, Fault, PlainS3
 from worker.bucket.bucket import Bucket
 from worker.bucket.intents import Begun
@@ -17,33 +15,11 @@ from worker.errors import BucketError
 KEY = "callsheet/.callsheet/intents/job-1/1-1"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PlainS3]:
-    with plain_s3.serve() as running:
-        yield running
-
-
-@pytest.fixture
-def s3(server: PlainS3, monkeypatch: pytest.MonkeyPatch) -> PlainS3:
-    server.reset()
-    for name, value in {"ENDPOINT_URL_S3": server.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    return server
-
-
-@pytest.fixture
-def bucket(s3: PlainS3) -> Iterator[Bucket]:
-    bucket = Bucket.connect("videos", "callsheet")
-    yield bucket
-    for client in (bucket.objects.client, bucket.objects.quick):
-        client.close()
-
-
 @pytest.fixture(params=Conditions)
-def conditions(s3: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
+def conditions(plain: PlainS3, request: pytest.FixtureRequest) -> PlainS3:
     """An S3 that keeps conditions, one that takes no notice of them, and one that refuses them."""
-    s3.conditions = request.param
-    return s3
+    plain.conditions = request.param
+    return plain
 
 
 @pytest.mark.usefixtures("conditions")
@@ -80,32 +56,32 @@ def test_tries_attempts_and_jobs_are_begun_each_for_itself(bucket: Bucket) -> No
     assert bucket.intents.begun("job-2", 1, 2) is None
 
 
-def test_our_own_first_request_whose_answer_was_lost_is_not_taken_for_another(s3: PlainS3, bucket: Bucket) -> None:
+def test_our_own_first_request_whose_answer_was_lost_is_not_taken_for_another(plain: PlainS3, bucket: Bucket) -> None:
     bucket.probe()
-    s3.faults["put"] = Fault(is_answer_lost=True)
+    plain.faults["put"] = Fault(is_answer_lost=True)
 
     assert bucket.intents.begin("job-1", 1, 1, by="a", at=1_000) is None
-    assert s3.count("put", KEY) == 2
+    assert plain.count("put", KEY) == 2
 
 
-def test_another_request_under_way_is_waited_out(s3: PlainS3, bucket: Bucket) -> None:
+def test_another_request_under_way_is_waited_out(plain: PlainS3, bucket: Bucket) -> None:
     bucket.probe()
-    s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=2)
+    plain.faults["put"] = Fault(409, "ConditionalRequestConflict", times=2)
 
     assert bucket.intents.begin("job-1", 1, 1, by="a", at=1_000) is None
 
 
-def test_where_s3_always_speaks_of_another_request_nothing_is_known(s3: PlainS3, bucket: Bucket) -> None:
+def test_where_s3_always_speaks_of_another_request_nothing_is_known(plain: PlainS3, bucket: Bucket) -> None:
     bucket.probe()
-    s3.faults["put"] = Fault(409, "ConditionalRequestConflict", times=9)
+    plain.faults["put"] = Fault(409, "ConditionalRequestConflict", times=9)
 
     with pytest.raises(BucketError, match="again and again"):
         bucket.intents.begin("job-1", 1, 1, by="a", at=1_000)
 
 
-def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(s3: PlainS3, bucket: Bucket) -> None:
+def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(plain: PlainS3, bucket: Bucket) -> None:
     bucket.intents.begin("job-1", 1, 1, by="a", at=1_000)
-    s3.faults["get"] = Fault(403, "AccessDenied", times=9)
+    plain.faults["get"] = Fault(403, "AccessDenied", times=9)
 
     with pytest.raises(BucketError, match="denies"):
         bucket.intents.begin("job-1", 1, 1, by="b", at=2_000)
@@ -113,15 +89,15 @@ def test_what_is_there_and_cannot_be_read_is_not_known_to_be_ours(s3: PlainS3, b
 
 @pytest.mark.parametrize("content", [b"", b"not json", b"[]", b"7", b'{"begun_at": "soon"}', b"x" * 2_000_000])
 def test_an_object_that_is_not_ours_still_says_that_the_try_was_begun(
-    s3: PlainS3, bucket: Bucket, content: bytes
+    plain: PlainS3, bucket: Bucket, content: bytes
 ) -> None:
-    s3.objects[KEY] = (content, {})
+    plain.objects[KEY] = (content, {})
 
     assert bucket.intents.begin("job-1", 1, 1, by="a", at=1_000) == Begun(None, "")
-    assert s3.objects[KEY][0] == content
+    assert plain.objects[KEY][0] == content
 
 
-@pytest.mark.usefixtures("s3")
+@pytest.mark.usefixtures("plain")
 def test_an_s3_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{closed.getsockname()[1]}")

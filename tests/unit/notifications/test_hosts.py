@@ -6,22 +6,10 @@ import random
 
 import pytest
 
+from tests.unit.clock import Clock
 from worker.notifications.hosts import AT_ONCE, FAILURES, PAUSE_SECONDS, HostLimits
 
 HOST, OTHER = "backend.example.com", "other.example.com"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

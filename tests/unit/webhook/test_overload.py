@@ -6,21 +6,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from tests.unit.clock import Clock
 from webhook.overload import SILENT, SILENT_SECONDS, Overload
 from worker.errors import CallbackError, StoreError
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

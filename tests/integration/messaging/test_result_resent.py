@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 from celery.result import AsyncResult
 
 from deploy.local.valkey import Valkey
@@ -26,18 +25,6 @@ FIELDS = {
     "first_frame": "https://cdn.example.com/frame.png",
 }
 DAY_MS = 24 * 3600 * 1000
-
-
-@pytest.fixture(scope="module")
-def office(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory, wait_until: WaitUntil) -> Iterator[Office]:
-    with redis.Redis.from_url(valkey.url) as client:
-        client.flushall()
-    office = Office(valkey.url, tmp_path_factory.mktemp("office"), wait_until)
-    try:
-        office.worker.start()
-        yield office
-    finally:
-        office.close()
 
 
 @pytest.fixture
