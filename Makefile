@@ -11,8 +11,8 @@ STAMP := .venv/.stamp
 help: ## what you can ask for (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## run the main job on all example requests, on this machine alone
-	@$(BIN)/callsheet demo
+demo: $(STAMP) ## run the main job on all example requests, on this machine alone (KEEP=1 leaves it running)
+	@$(BIN)/callsheet demo $(if $(KEEP),--keep)
 
 up: $(STAMP) ## leave the whole system running on this machine (Ctrl-C stops it)
 	@$(BIN)/callsheet up

@@ -22,6 +22,7 @@ from deploy.local.datadir import DEFAULT, DataDirectory
 from deploy.local.environment import OF_THE_MACHINE
 from deploy.local.signals import StopSignals
 from deploy.local.stack import Stack
+from deploy.local.up import console_link
 from worker.cli.board import Board, is_live
 from worker.cli.output import terminal_width
 from worker.errors import LocalError, StoreError
@@ -42,8 +43,11 @@ MINE = ("CALLSHEET_REDIS_URL", "CALLSHEET_BROKER_URL", "CALLSHEET_RESULT_BACKEND
 MY_S3 = ("CALLSHEET_BUCKET", "CALLSHEET_BUCKET_PREFIX")
 
 
-def run(directory: Path | None) -> None:
-    """Run the demo in *directory*; raises `LocalError` unless every video is in the bucket and verified."""
+def run(directory: Path | None, *, keep: bool = False) -> None:
+    """Run the demo in *directory*; raises `LocalError` unless every video is in the bucket and verified.
+
+    With *keep* the system then stays up, for people to look at, until it is stopped.
+    """
     data = directory or DEFAULT / "demo"
     with StopSignals() as signals:
         board = Board(sys.stdout, live=is_live(sys.stdout))
@@ -68,6 +72,9 @@ def run(directory: Path | None) -> None:
                 click.echo(f"up after {time.monotonic() - started:.1f} s")
                 listener.secret = stack.env["CALLSHEET_NOTIFY_SECRETS"]
                 Demo(stack, board, signals, listener).run()
+                if keep:
+                    click.echo(f"look at the jobs: {console_link(stack)}\nCtrl-C stops it in order")
+                    signals.wait()
                 click.echo("stopping in order")
         except KeyboardInterrupt:
             click.echo("stopped; nothing is left running")

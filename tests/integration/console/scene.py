@@ -6,12 +6,14 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from deploy.sandbox import mp4
 from worker.bucket.bucket import Bucket
 from worker.jobs.actor import Actor
 from worker.jobs.job import Difference, Job, JobError, Link, Video, rows_json, videos_json
+from worker.jobs.money import Basis
 from worker.jobs.states import JobState, MovePath
 from worker.operations import pause
 from worker.operations.activity import record
@@ -32,6 +34,7 @@ MODELS = {
     "gmicloud": "kling-3.0-turbo-t2v",
     "apimart": "kling-v3-turbo",
 }
+PRICED: dict[str, Any] = {"cost": Decimal("0.56"), "basis": Basis.LIST_PRICE}
 PROMPTS = (
     "A corgi running on the beach, cinematic, golden-hour light",
     "A cinematic shot of a dragon taking flight from a cliffside.",
@@ -105,7 +108,7 @@ class Scene:
         self.clock.forward(900)
         claim = self.store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
         assert claim is not None
-        assert self.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}).applied
+        assert self.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}, **PRICED).applied
         self.clock.forward(1400)
         bound = self.store.attempts.bind(
             job_id,
@@ -205,7 +208,7 @@ def play(settings: Settings, bucket: Bucket) -> Scene:
         make(scene)
     scene.clock.at = scene.now
     _looked_at(scene)
-    _living(scene.store)
+    show_life(scene.store)
     return scene
 
 
@@ -251,7 +254,7 @@ def _unconfirmed(scene: Scene, job_id: str) -> None:
     scene.clock.forward(700)
     claim = scene.store.due.claim(job_id, states=(JobState.ACCEPTED,), lease_ms=LEASE_MS)
     assert claim is not None
-    assert scene.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}).applied
+    assert scene.store.attempts.begin(claim, notes={"begun_at": str(claim.now)}, **PRICED).applied
     scene.clock.forward(30_000)
     left_ms = max(0, scene.now - scene.clock.at) + 4 * MINUTE
     moved = scene.store.jobs.move(job_id, JobState.UNCONFIRMED, attempt=1, path="submit", try_no=1, due_in_ms=left_ms)
@@ -261,7 +264,7 @@ def _unconfirmed(scene: Scene, job_id: str) -> None:
 def _open(scene: Scene) -> None:
     for n, job_id, provider, tenant in _names("shot", 9):
         scene.accept(job_id, provider, ago=(n + 1) * 13_000, tenant=tenant, n=n + 2)
-        scene.submit(job_id, progress=min(95, 8 + 11 * n), due_in_ms=12_000 + 1000 * n)
+        scene.submit(job_id, progress=min(95, 8 + 11 * n), due_in_ms=240_000 + 1000 * n)
     for n, job_id, provider, tenant in _names("next", 4):
         scene.accept(job_id, provider, ago=(n + 1) * 4_000, tenant=tenant, n=n + 3)
 
@@ -322,7 +325,8 @@ def _grow(counted: dict[tuple[str, ...], int], provider: str, rng: random.Random
         counted[name] = counted.get(name, 0) + more
 
 
-def _living(store: Store) -> None:
+def show_life(store: Store) -> None:
+    """A sign of each process of the Procfile, and a tick, as if all ran."""
     kinds = ("web", "worker", "archiver", "sweeper", "beat", "tick")
     store.heartbeats.beat(kinds, host="stage-1", pid=311, version="0.1.0")
     store.due.begin_sweep()

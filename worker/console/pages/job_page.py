@@ -16,6 +16,7 @@ from worker.console.pages.jobs_page import row
 from worker.console.pages.lanes import LANES, draw
 from worker.console.pages.rendering import render
 from worker.console.problems import Problem
+from worker.jobs.money import costs_of
 from worker.operations import replay
 from worker.operations.explain import why_failed
 from worker.operations.job_document import Details, document
@@ -55,6 +56,7 @@ def _context(known: Details, reader: Reader) -> dict[str, Any]:
         "drawing": draw(known),
         "lanes": LANES,
         "arrivals": arrivals,
+        "attempts": costs_of(job.money).get("attempts", ()),
         "deeds": [
             (act, acts_pages.TITLES[act], command_line(act, job.id), curl_line(origin, act, job.id))
             for act in acts_pages.fitting(job, len(arrivals), job.notified_ver is not None)

@@ -23,7 +23,7 @@ from worker.operations.stuck import why_stuck
 from worker.operations.view import Reader
 from worker.operations.waits import waits_for
 
-ROWS = 40
+ROWS = 32
 
 
 @dataclass(frozen=True)

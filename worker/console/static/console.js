@@ -45,11 +45,14 @@
 
   // login by a link: the secret stands behind the #, which no server and no log sees
   const door = $("#login");
-  if (door && location.hash.startsWith("#token=")) {
+  function enter() {
+    if (!door || !location.hash.startsWith("#token=")) return;
     $("#token").value = decodeURIComponent(location.hash.slice(7));
     history.replaceState(null, "", location.pathname + location.search);
     door.submit();
   }
+  addEventListener("hashchange", enter);
+  enter();
 
   // frames and videos, once they come into view
   const seen = new IntersectionObserver((entries) => {

@@ -8,7 +8,9 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -41,6 +43,7 @@ ARGUMENTS = (
     "--disable-gpu",
     "--hide-scrollbars",
 )
+CAPS = {"CALLSHEET_DAILY_BUDGET": "40", "CALLSHEET_TENANT_DAILY_BUDGET": "acme=16,zeta=20"}
 THEMES = ("light", "dark")
 WIDTHS = (360, 768, 1280)
 
@@ -123,13 +126,20 @@ def stage(
     tmp_path_factory: pytest.TempPathFactory, s3: S3Server, sandbox: SandboxProcess, wait_until: WaitUntil
 ) -> Iterator[Stage]:
     """One for all tests of a module: each acts on jobs that are its own."""
-    with Valkey(tmp_path_factory.mktemp("stage"), secrets.token_urlsafe(16)) as valkey:
+    with on_stage(tmp_path_factory.mktemp("stage"), s3, sandbox, wait_until) as staged:
+        yield staged
+
+
+@contextmanager
+def on_stage(home: Path, s3: S3Server, sandbox: SandboxProcess, wait_until: WaitUntil) -> Iterator[Stage]:
+    """A Valkey, a bucket, a day of jobs, and the console over them; all in *home*."""
+    with Valkey(home / "valkey", secrets.token_urlsafe(16)) as valkey:
         bucket_name = f"stage-{secrets.token_hex(8)}"
         s3.create_bucket(bucket_name)
-        env = with_tokens(complete_environment(valkey.url, bucket_name, s3, sandbox))
+        env = with_tokens({**complete_environment(valkey.url, bucket_name, s3, sandbox), **CAPS})
         settings = Settings.from_env(env)
         scene = play(settings, Services.from_settings(settings).bucket)
-        with serving(env, tmp_path_factory.mktemp("console") / "console.log", wait_until) as server:
+        with serving(env, home / "console.log", wait_until) as server:
             yield Stage(server.url, env, scene)
 
 
@@ -143,17 +153,26 @@ def scene(stage: Stage) -> Scene:
 def driver() -> Iterator[webdriver.Chrome]:
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no Chromium here: apt install chromium chromium-driver")
+    with chromium() as chrome:
+        yield chrome
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A Chromium with a profile of its own."""
     options = Options()
-    options.binary_location = CHROMIUM
+    options.binary_location = str(CHROMIUM)
     root = ("--no-sandbox",) if os.geteuid() == 0 else ()
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     # not among what the tests leave: a browser keeps the links that it was sent to
     with tempfile.TemporaryDirectory(prefix="callsheet-chromium-", ignore_cleanup_errors=True) as profile:
         for argument in (*ARGUMENTS, *root, f"--user-data-dir={profile}"):
             options.add_argument(argument)
-        chrome = webdriver.Chrome(options=options, service=Service(DRIVER))
-        yield chrome
-        chrome.quit()
+        chrome = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+        try:
+            yield chrome
+        finally:
+            chrome.quit()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from worker.jobs.states import JobState
 
 PAGES = (
     *("/", "/jobs/take-1003", "/jobs/spot-1000", "/jobs/spot-1000/retry", "/gallery", "/attention", "/failures"),
-    *("/providers", "/system", "/runbook"),
+    *("/providers", "/money", "/system", "/runbook"),
 )
 
 
