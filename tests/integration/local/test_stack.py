@@ -301,7 +301,7 @@ def test_a_provider_with_a_key_of_ones_own_is_the_real_one(make_stack: MakeStack
     stack = make_stack(EVOLINK_API_KEY="own-key")
     stack.start()
 
-    assert stack.settings.providers["evolink"].base_url == "https://api.evolink.ai"
+    assert stack.settings.providers["evolink"].base_url is None, "its own"
     assert stack.settings.providers["gmicloud"].base_url == stack.sandbox.base_url("gmicloud")
 
 
