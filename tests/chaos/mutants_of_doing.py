@@ -223,8 +223,8 @@ DOING = (
     _m(
         "cancelled is told of a job whose POST Redis has lost",
         "worker/operations/cancel.py",
-        "if begun is not None and",
-        "if False and",
+        "\n    if begun is not None and",
+        "\n    if False and",
         f"{STEPS}/test_rollback.py::test_a_job_that_was_sent_is_not_told_as_cancelled",
     ),
     _m(
