@@ -10,8 +10,8 @@ HEARING = (
     _m(
         "200 before the store has it",
         "webhook/errors.py",
-        "return _error(503)",
-        'return answer(200, outcome="stored")',
+        '"reason": str(err)})\n    return _error(503)',
+        '"reason": str(err)})\n    return answer(200, outcome="stored")',
         "tests/integration/webhook/test_receiver_faults.py"
         "::test_a_store_that_is_not_there_is_answered_503_until_it_is_back",
     ),
