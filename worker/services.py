@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from worker import providers as provider_adapters
 from worker.guard.download import Downloader
 from worker.jobs.job import Job
 from worker.jobs.rate_limits import Limits
+from worker.jobs.result import ToldResult
 from worker.jobs.timing import DAY, Timing, ms
 from worker.notifications.delivery import Notifications
 from worker.providers.base import CallbackTrust, Provider
@@ -32,6 +33,9 @@ class Results(Protocol):
     def tell(self, job: Job) -> None:
         """Write a final job's result, from its record; raises when it could not be written."""
 
+    def told(self, job_ids: Sequence[str]) -> Mapping[str, ToldResult]:
+        """The result of each job whose caller was told one; raises `ResultError` when that cannot be read now."""
+
 
 class NoResults:
     """For processes that never tell: the client, the CLI, the receiver."""
@@ -39,6 +43,9 @@ class NoResults:
     def started(self, job: Job) -> None: ...
 
     def tell(self, job: Job) -> None: ...
+
+    def told(self, job_ids: Sequence[str]) -> Mapping[str, ToldResult]:  # noqa: ARG002
+        return {}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from worker.messaging import nudges
 from worker.messaging.results import GENERATE, CeleryResults, capture
 from worker.operations import bulk_work
 from worker.runtime import late_places, notify_pool, nudge, places, services, starter, ticked
-from worker.steps import Step, accept, batch, sweep
+from worker.steps import Step, accept, batch, retell, sweep
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +218,14 @@ def run_bulk() -> None:
         bulk_work.work(services(), BULK_SECONDS)
     except StoreError as err:
         log.error("bulk.postponed", extra={"reason": str(err)})
+
+
+@_internal("retell", hard_seconds=10 * MINUTE)
+def run_retell() -> None:
+    """Look at a page of what callers were told, after Redis may have been set back."""
+    following = retell.run(services())
+    if following is not None:
+        nudge(following, ())
 
 
 @_internal("sweep", hard_seconds=5 * MINUTE)

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from tests.chaos.workshop import LUA, STORE
+from tests.chaos.workshop import LUA, STEPS, STORE
 from tests.chaos.workshop import mutant as _m
 
 NOTIFIED = "tests/integration/notifications"
 
 TELLING = (
+    _m(
+        "a caller waits for a retry that Redis has lost",
+        "worker/steps/retell.py",
+        "reply = services.store.rollbacks.retell(job, at=told.state_at, detail=LOST)",
+        "return",
+        f"{STEPS}/test_retell.py::test_a_retry_that_was_lost_unpaid_leaves_no_caller_waiting",
+    ),
+    _m(
+        "a lost retry that was paid is told as its failed predecessor",
+        "worker/steps/retell.py",
+        "if begun is None or begun.is_unpaid:",
+        "if begun is None or begun:",
+        f"{STEPS}/test_retell.py::test_a_retry_that_was_lost_and_paid_goes_on_and_is_not_paid_again",
+    ),
+    _m(
+        "a lost retry can be sent after its end was told",
+        "worker/steps/retell.py",
+        'begun = rollback_guard.rule_out(retried, services, "")',
+        "begun = services.bucket.intents.last_begun(job.id, retried.attempt, 1)",
+        f"{STEPS}/test_retell.py::test_a_worker_that_still_holds_the_lost_retry_sends_nothing_once_its_end_was_told",
+    ),
+    _m(
+        "a failover is no reason to look at what callers were told",
+        "worker/store/rollbacks.py",
+        'if servers and held.get("servers") != servers:',
+        "if False:",
+        f"{STEPS}/test_retell.py::test_a_retry_that_was_lost_unpaid_leaves_no_caller_waiting",
+    ),
     _m(
         "another webhook-id at each try",
         "worker/notifications/signature.py",

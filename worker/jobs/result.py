@@ -6,7 +6,7 @@ It is made from the record alone, and holds no prompt, link or secret.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.jobs.error_codes import ErrorCode
@@ -15,6 +15,19 @@ from worker.jobs.money import costs_of
 from worker.jobs.states import JobState
 
 EXPIRED = JobError("generate", ErrorCode.EXPIRED, "the provider did not finish in time; it is still asked now and then")
+
+
+@dataclass(frozen=True)
+class ToldResult:
+    """The result that a job's caller can read: whether it is final, and of which record it was made."""
+
+    is_final: bool
+    state_at: int  # Unix ms
+    ver: int
+
+    def is_later_than(self, job: Job) -> bool:
+        """Whether it tells of moves that *job*'s record does not know."""
+        return (self.state_at, self.ver) > (job.state_at, job.ver)
 
 
 def error_of(job: Job) -> JobError | None:

@@ -28,8 +28,9 @@ from kombu.exceptions import LimitExceeded, OperationalError
 
 from worker.errors import JobFailed, ResultError
 from worker.jobs.job import Job
-from worker.jobs.result import error_of, result_of
+from worker.jobs.result import ToldResult, error_of, result_of
 from worker.jobs.states import JobState
+from worker.messaging import result_entries
 from worker.store import Store
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,13 @@ class CeleryResults:
         except TRANSPORT_ERRORS as err:
             raise ResultError(f"the result of job {job.id} was not taken ({type(err).__name__})") from err
 
+    def told(self, job_ids: Sequence[str]) -> dict[str, ToldResult]:
+        """The result of each job whose caller was told one by us; raises `ResultError` when that cannot be read now."""
+        try:
+            return result_entries.told(self._backend, job_ids)
+        except TRANSPORT_ERRORS as err:
+            raise ResultError(f"results cannot be read ({type(err).__name__})") from err
+
     def refuse(self, request: Any, reason: Exception) -> None:
         """Tell what the sender hung on a message that is refused: errbacks, chord and chain hear *reason*.
 
@@ -139,8 +147,8 @@ class CeleryResults:
 
     def _succeed(self, job: Job, callers: Sequence[_Caller]) -> None:
         has_canvas = any(caller.request.callbacks or caller.request.chain for caller in callers)
-        told = self._held(job.id) if has_canvas else {}
-        if _age(told) > (job.state_at, job.ver):
+        told = result_entries.held(self._backend, job.id) if has_canvas else {}
+        if result_entries.age(told) > (job.state_at, job.ver):
             return
         result = result_of(job, self._store.history.spec_json(job.id))
         children: list[Any] = []
@@ -228,14 +236,6 @@ class CeleryResults:
         outcome = self._script(keys=[backend.get_key_for_task(job.id)], args=args)
         return bool(outcome != "newer" and outcome != b"newer")
 
-    def _held(self, job_id: str) -> dict[str, Any]:
-        """The result entry that stands; empty when there is none of ours."""
-        try:
-            entry = json.loads(self._backend.client.get(self._backend.get_key_for_task(job_id)) or "{}")
-        except ValueError:
-            return {}
-        return entry if isinstance(entry, dict) else {}
-
     @cached_property
     def _script(self) -> Any:
         text = files("worker.messaging").joinpath("result.lua").read_text()
@@ -256,16 +256,6 @@ class CeleryResults:
                 dispatcher.send(kind, uuid=job.id, retry=False, runtime=runtime, **same, **fields)
         except Exception as err:  # noqa: BLE001  whatever the transport raises: Flower is a window, not a promise
             log.warning("event.unsent", extra={"job_id": job.id, "reason": type(err).__name__})
-
-
-def _age(entry: Mapping[str, Any]) -> tuple[int, int]:
-    """The `state_at` and `ver` of the record that a result entry was made of; zeros for one that is not ours.
-
-    Of two entries the greater is the newer. `ver` alone would not tell: a record that Redis has lost, with all or some
-    of its moves, counts from where it was set back to.
-    """
-    at, ver = entry.get("callsheet_at"), entry.get("callsheet_ver")
-    return at if isinstance(at, int) else 0, ver if isinstance(ver, int) else 0
 
 
 def _untold(job: Job, callers: Sequence[_Caller], word: str) -> list[_Caller]:

@@ -23,6 +23,7 @@ class Step(StrEnum):
     NOTIFY = "notify"
     REVISIT = "revisit"
     BULK = "bulk"
+    RETELL = "retell"
 
 
 _STEP = {
@@ -34,7 +35,7 @@ _STEP = {
 }
 
 
-NAMELESS = frozenset({Step.ARCHIVE, Step.BULK})
+NAMELESS = frozenset({Step.ARCHIVE, Step.BULK, Step.RETELL})
 """Steps whose messages name no job: the step itself knows whose turn it is."""
 
 OF_ARCHIVER = frozenset({Step.CONFIRM, Step.ARCHIVE, Step.REVISIT})

@@ -60,6 +60,7 @@ def recover(job: Job, begun: Begun, services: Services, *, path: MovePath, lease
     step = believe(job, begun, services, detail, path=path, lease=lease)
     if step is not None and begun.ended != JobState.CANCELLED:  # a cancel may also have come just now
         services.store.counters.add(Counter.JOBS_ROLLED_BACK)
+        services.store.rollbacks.note()
         log.error("job.rolled_back", extra={"job_id": job.id, "request_id": begun.request_id})
     return step
 

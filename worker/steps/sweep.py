@@ -44,6 +44,8 @@ def run(services: Services, publish: Publish, waits: Waits) -> int:
     services.store.metrics.count_missed()
     services.store.series.look(services.store.clock.now())
     _call_waiting(services)
+    if services.store.rollbacks.watch():
+        publish(Step.RETELL, ())
     nudged, left = 0, set[str]()
     for _ in range(BATCHES_PER_TICK):
         # those of a newer Callsheet stay due, and must not stand before all others

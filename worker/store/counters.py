@@ -28,6 +28,11 @@ class Counter(StrEnum):
         "Redis came back as an older self and had forgotten POSTs: their jobs became unconfirmed and "
         "were not sent again; look at callsheet list --state unconfirmed, and why Redis loses writes",
     )
+    RESULTS_RETOLD = (
+        "results_retold",
+        "Redis came back as an older self and had forgotten that jobs went on, such as a retry that was not sent yet: "
+        "their callers were told how they had ended; look for job.retold in the logs, and retry what is still wanted",
+    )
     CALLBACKS_ORPHANED = (
         "callbacks_orphaned",
         "valid callbacks came for jobs without a record: paid jobs were lost, look at the strays",

@@ -131,6 +131,10 @@ class Keys:
         """The metrics' counts as they stood every half hour."""
         return f"{PREFIX}{{0}}:series"
 
+    def rollback(self) -> str:
+        """How far the look has come that follows a rollback."""
+        return f"{PREFIX}{{0}}:rollback"
+
     def synced(self, job_id: str) -> str:
         """Written before each wait for the disk (`Scripts.run`)."""
         return f"{PREFIX}{{{self._shard(job_id)}}}:synced"

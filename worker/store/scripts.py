@@ -47,7 +47,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "contradict": EVENTS,
     "correct": (),
     "count": (),
-    "deny": RECORD,
+    "deny": EVENTS,
     "drop_candidate": EVENTS,
     "due": (),
     "forget": (),
@@ -68,12 +68,14 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "reserve": (),
     "rest": RECORD,
     "restore": (*MONEY, "_close"),
+    "retell": RECORD,
     "delivered": CLOSING,
     "sift": (),
     "standing": PROVIDER,
     "tick": (),
     "tally": (),
     "take": (*RECORD, "_limits"),
+    "turn_page": (),
     "urgent": (),
 }
 """Every script, and the parts that stand in front of it."""

@@ -32,6 +32,7 @@ from worker.store.perishing import Perishing
 from worker.store.rate_limits import RateLimits
 from worker.store.records import Records
 from worker.store.request_ids import RequestIds
+from worker.store.rollbacks import Rollbacks
 from worker.store.scripts import Scripts
 from worker.store.seen import Seen
 from worker.store.series import Series
@@ -73,6 +74,7 @@ class Store:
         self.series = Series(scripts, self.metrics)
         self.seen = Seen(scripts)
         self.activity = Activities(scripts)
+        self.rollbacks = Rollbacks(scripts, self.lists)
         self.pauses = Pauses(scripts)
         self.callbacks = Callbacks(scripts)
         self.history = History(scripts)

@@ -412,3 +412,40 @@ def test_a_neighbours_result_of_a_job_of_the_same_id_is_not_given_for_ours(
 
     assert [result["provider"] for result in got] == ["gmicloud"]
     theirs.app.backend.client.flushdb()  # type: ignore[attr-defined]
+
+
+def test_what_callers_were_told_is_read_with_its_age(studio: Studio) -> None:
+    studio.results.started(studio.accepted("job-1"))
+    failed = studio.failed("job-2")
+    studio.tell("job-2")
+    studio.accepted("job-3")
+
+    told = studio.results.told(["job-1", "job-2", "job-3", "no-such-job"])
+
+    assert told.keys() == {"job-1", "job-2"}
+    assert (told["job-1"].is_final, told["job-2"].is_final) == (False, True)
+    assert (told["job-2"].state_at, told["job-2"].ver) == (failed.state_at, failed.ver)
+    assert studio.results.told([]) == {}
+
+
+def test_results_that_cannot_be_read_are_an_error_of_ours(make_studio: Callable[..., Studio]) -> None:
+    with pytest.raises(ResultError, match="cannot be read"):
+        make_studio("redis://127.0.0.1:9/0").results.told(["job-1"])
+
+
+def test_a_caller_who_was_told_of_a_retry_that_redis_lost_hears_how_the_job_ended(studio: Studio, store: Store) -> None:
+    studio.failed()
+    studio.tell()
+    before: Any = store.scripts.client.dump(store.scripts.keys.record(JOB))
+    store.attempts.try_again(JOB, attempt=1, pay_again=True)
+    studio.results.started(studio.job())
+    store.scripts.client.restore(store.scripts.keys.record(JOB), 0, before, replace=True)
+    studio.tell()
+    waiting = studio.result().state
+
+    told = studio.results.told([JOB])[JOB]
+    assert store.rollbacks.retell(studio.job(), at=told.state_at, detail="told before").applied
+    studio.tell()
+
+    assert waiting == "STARTED"
+    assert studio.result().state == "FAILURE"

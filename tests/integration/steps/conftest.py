@@ -33,6 +33,7 @@ from worker.bucket.bucket import Bucket
 from worker.errors import ResultError
 from worker.guard.download import Downloader
 from worker.jobs.job import Job
+from worker.jobs.result import ToldResult
 from worker.jobs.spec import parse_spec
 from worker.jobs.states import JobState
 from worker.jobs.timing import DAY, HOUR, MINUTE, ms
@@ -108,15 +109,28 @@ class Told:
     told_jobs: list[Job] = field(default_factory=list)
     is_down: bool = False
     before_telling: Hook = _nothing
+    held: dict[str, ToldResult] = field(default_factory=dict)
 
     def started(self, job: Job) -> None:
         self.started_jobs.append(job)
+        self._keep(job)
 
     def tell(self, job: Job) -> None:
         self.before_telling()
         if self.is_down:
             raise ResultError("the result backend is down")
         self.told_jobs.append(job)
+        self._keep(job)
+
+    def told(self, job_ids: Collection[str]) -> dict[str, ToldResult]:
+        if self.is_down:
+            raise ResultError("the result backend is down")
+        return {job_id: self.held[job_id] for job_id in job_ids if job_id in self.held}
+
+    def _keep(self, job: Job) -> None:
+        """As the real ones: an older result never replaces a newer."""
+        if job.id not in self.held or not self.held[job.id].is_later_than(job):
+            self.held[job.id] = ToldResult(job.is_final, job.state_at, job.ver)
 
     @property
     def states(self) -> list[str]:
