@@ -52,6 +52,28 @@ HEARING = (
         f"{STORE}/test_store_callbacks.py::test_a_forged_early_callback_cannot_push_out_the_true_one",
     ),
     _m(
+        "the newest denied candidate gives way",
+        f"{LUA}/_events.lua",
+        'local at = tonumber(string.match(all[i + 1], "^(%d+) denied$") or math.huge)',
+        'local at = -tonumber(string.match(all[i + 1], "^(%d+) denied$") or -math.huge)',
+        "tests/properties/test_store_machine.py::test_places_are_given_up_as_the_model_says",
+    ),
+    _m(
+        "the newest denied request of an older attempt gives way",
+        f"{LUA}/_events.lua",
+        "stored.at < denied_at or",
+        "denied == nil or stored.at > denied_at or",
+        "tests/properties/test_store_machine.py::test_places_are_given_up_as_the_model_says",
+    ),
+    _m(
+        "a full set of an older attempt is not asked about",
+        f"{LUA}/arrive.lua",
+        "if job.closed_at or not listed(given.asking, word) then",
+        "if true then",
+        f"{STORE}/test_store_older_callbacks.py"
+        "::test_a_full_set_of_an_older_attempt_says_so_and_makes_the_job_due_once_a_minute",
+    ),
+    _m(
         "a full set of candidates swallows the callback",
         f"{LUA}/arrive.lua",
         'given.max_candidates) then return answer("full") end',

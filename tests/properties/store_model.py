@@ -14,6 +14,7 @@ from worker.jobs.states import FAILS, FINAL, RETRIES, REVISITED, SOURCES, UNPAID
 S = JobState
 BINDING = {"accepted", "submitting", "unconfirmed", "failed(confirm)"}
 REVIVING = {"expired", "failed(generate)", "failed(archive)"}
+ASKING = {"accepted", "submitting", "unconfirmed", "submitted", *RETRIES[S.ACCEPTED]}
 RETENTION = 1_000_000
 MAX_CANDIDATES, MAX_EVENTS, MAX_OLD_EVENTS, MAX_CONTRADICTIONS = 8, 16, 8, 3
 MINUTE, DAY = 60_000, 86_400_000
@@ -26,6 +27,7 @@ class Event:
     request_id: str
     is_terminal: bool
     at: int
+    is_denied: bool = False
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Record:
     lease_until: int = 0
     call: str = ""
     woken_at: int = 0
+    woken_from: int | None = None
     nudges: int = 0
     progress: int = 0
     contradictions: int = 0
@@ -149,6 +152,7 @@ class Model:
         job.due_at = job.lease_until
         if job.call:
             job.call = "seen"
+        job.woken_from = None
         return True
 
     def renew(self, job_id: str, token: str, lease_ms: int, now: int) -> bool:
@@ -261,11 +265,15 @@ class Model:
                 job.wake_once_a_minute(now)
             return "mismatch"
         if event.attempt != job.attempt:
-            if is_new and not self._has_room(job, event):
+            if not is_new or self._store_older(job, name, event):
+                return "late"
+            if job.closed or job.word not in ASKING:
                 return "full"
-            if is_new:
-                self._store(job, name, event)
-            return "late"
+            due_at, woken_at = job.due_at, job.woken_at
+            job.wake_once_a_minute(now)
+            if job.woken_at != woken_at and job.woken_from is None:
+                job.woken_from = due_at
+            return "full"
         if not is_listening or (bound is None and job.word not in BINDING):
             return "late"
         if bound is None:
@@ -316,7 +324,13 @@ class Model:
         job.candidates.pop(request_id, None)
         return known
 
-    def deny_candidate(self, job_id: str, request_id: str) -> bool:
+    def deny_candidate(self, job_id: str, request_id: str, attempt: int) -> bool:
+        job = self.jobs[job_id]
+        if attempt != job.attempt:
+            named = [kept for kept in job.events.values() if (kept.attempt, kept.request_id) == (attempt, request_id)]
+            for event in named:
+                event.is_denied = True
+            return bool(named)
         candidate = self.jobs[job_id].candidates.get(request_id)
         if candidate is not None:
             candidate.is_denied = True
@@ -346,6 +360,19 @@ class Model:
                 job.due_at, job.nudges = now, 0
         else:
             self._look_on(job, job.next_look(now, rest_in_ms), now)
+        return "applied"
+
+    def retell(self, job_id: str, ver: int, now: int) -> str:
+        job = self.jobs[job_id]
+        if ver != job.ver or not job.is_final:
+            return "late"
+        job.ver += 1
+        if job.notified_ver == ver:
+            job.notified_ver = job.ver
+        if job.dead_ver == ver:
+            job.dead_ver = job.ver
+        job.reopen(now)
+        job.keep_promise(now)
         return "applied"
 
     def notified(self, job_id: str, ver: int, outcome: str, token: str, wait_ms: int, rest_in_ms: int, now: int) -> str:
@@ -432,11 +459,7 @@ class Model:
     def _arrive_early(self, job_id: str, name: str, event: Event, now: int) -> None:
         kept = self.early.setdefault(job_id, Record("", None))
         kept.attempt = event.attempt
-        if (
-            self._keep_candidate(kept, event.request_id, now)
-            and name not in kept.events
-            and self._has_room(kept, event)
-        ):
+        if self._keep_candidate(kept, event.request_id, now) and name not in kept.events:
             self._store(kept, name, event)
 
     def _keep_candidate(self, job: Record, request_id: str, now: int) -> bool:
@@ -452,10 +475,27 @@ class Model:
         return True
 
     @staticmethod
-    def _has_room(job: Record, event: Event) -> bool:
-        """Those of other attempts than the current one have places of their own."""
-        older = sum(kept.attempt != job.attempt for kept in job.events.values())
-        return event.attempt == job.attempt or older < MAX_OLD_EVENTS
+    def _store_older(job: Record, name: str, event: Event) -> bool:
+        """Keep one event for each request that callbacks of an older attempt name; whether it is kept, or was."""
+        for known, kept in job.events.items():
+            if (kept.attempt, kept.request_id) == (event.attempt, event.request_id):
+                if event.is_terminal and not kept.is_terminal:
+                    del job.events[known]
+                    event.is_denied = kept.is_denied
+                    job.events[name] = event
+                return True
+        unbound = {
+            known: kept
+            for known, kept in job.events.items()
+            if kept.attempt != job.attempt and kept.attempt not in job.request_ids
+        }
+        if event.attempt not in job.request_ids and len(unbound) >= MAX_OLD_EVENTS:
+            denied = [(kept.at, known) for known, kept in unbound.items() if kept.is_denied]
+            if not denied:
+                return False
+            del job.events[min(denied)[1]]
+        job.events[name] = event
+        return True
 
     @staticmethod
     def _store(job: Record, name: str, event: Event) -> None:

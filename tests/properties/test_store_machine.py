@@ -8,6 +8,7 @@ must be the model's, and at the end every job must still find its way to a close
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from tests.integration.ledger_check import differences
-from tests.properties.store_model import RETENTION, Event, Model, Record
+from tests.properties.store_model import MAX_CANDIDATES, RETENTION, Event, Model, Record
 from worker.jobs.job import Job, JobError
 from worker.jobs.notification import Tries
 from worker.jobs.states import RETRIES, SOURCES, JobState
@@ -44,6 +45,7 @@ ANY_STATE = set(S)
 LEASE = 60_000
 jobs = st.sampled_from(JOBS)
 clients = st.integers(0, 2)
+some_places = st.sets(st.integers(0, 7), min_size=1, max_size=5)
 early_callbacks = st.tuples(jobs, st.integers(0, 9), st.sampled_from([1, 1, 2]), st.booleans())
 
 
@@ -237,12 +239,41 @@ class StoreMachine(RuleBasedStateMachine):
         for n in range(4, 14):
             self.callback(job_id, client, n, self.model.jobs[job_id].attempt, 0, terminal)
 
-    @rule(job_id=jobs, client=clients, most=st.integers(1, 3))
-    def deny_candidates(self, job_id: str, client: int, most: int) -> None:
+    @rule(job_id=jobs, client=clients, places=some_places)
+    def deny_candidates(self, job_id: str, client: int, places: set[int]) -> None:
         """The provider does not know some, be it only yet: each gives way to a newcomer."""
-        for request_id in sorted(self.stores[client].callbacks.candidates(job_id))[:most]:
-            denied = self.stores[client].callbacks.deny_candidate(job_id, request_id)
-            assert denied == self.model.deny_candidate(job_id, request_id)
+        attempt = self.model.jobs[job_id].attempt
+        for place, request_id in enumerate(self.stores[client].callbacks.candidates(job_id)):
+            if place in places:
+                self._deny(job_id, request_id, client, attempt)
+
+    @rule(job_id=jobs, client=clients, places=some_places, newcomers=st.integers(1, 3))
+    def newcomers_meet_a_full_set(self, job_id: str, client: int, places: set[int], newcomers: int) -> None:
+        """All in one: places are taken one after the other, some are denied, and others come."""
+        attempt = self.model.jobs[job_id].attempt
+        for n in range(4, 13):
+            self.callback(job_id, client, n, attempt, 0, terminal=True)
+            self.now += 1
+        self.deny_candidates(job_id, client, places)
+        for n in range(20, 20 + newcomers):
+            self.callback(job_id, client, n, attempt, 0, terminal=True)
+
+    @rule(job_id=jobs, client=clients, places=some_places, newcomers=st.integers(0, 3), terminal=st.booleans())
+    def newcomers_of_an_older_attempt(
+        self, job_id: str, client: int, places: set[int], newcomers: int, terminal: bool
+    ) -> None:
+        """The same for an attempt that is over, whose callbacks have places of their own."""
+        attempt = self.model.jobs[job_id].attempt - 1
+        if attempt == 0:
+            return
+        for n in range(4, 13):
+            self.callback(job_id, client, n, attempt, 0, terminal)
+            self.now += 1
+        for place, event in enumerate(self.stores[client].callbacks.events(job_id)):
+            if place in places:
+                self._deny(job_id, event.request_id, client, attempt)
+        for n in range(20, 20 + newcomers):
+            self.callback(job_id, client, n, attempt, 0, terminal=True)
 
     @rule(job_id=jobs, client=clients)
     def bind_what_another_job_has(self, job_id: str, client: int) -> None:
@@ -278,6 +309,15 @@ class StoreMachine(RuleBasedStateMachine):
         ver = self.model.jobs[job_id].ver - behind
         reply = self.stores[client].jobs.delivered(job_id, ver=ver, outputs=outputs, rest_in_ms=60_000)
         assert reply.word == self.model.delivered(job_id, ver, outputs, 60_000, self.now)
+
+    @rule(job_id=jobs, client=clients, behind=st.sampled_from([0, 0, 1]), ahead=st.sampled_from([-1, 5_000]))
+    def retell(self, job_id: str, client: int, behind: int, ahead: int) -> None:
+        """After a rollback, of which callers were told what is later than this record."""
+        job = self._read(job_id, behind)
+        reply = self.stores[client].rollbacks.retell(job, at=job.state_at + ahead, detail="told before")
+        assert reply.word == self.model.retell(job_id, job.ver, self.now)
+        assert reply.job is not None
+        assert not reply.applied or reply.job.state_at > job.state_at + ahead
 
     @rule(
         claim=claims,
@@ -437,6 +477,10 @@ class StoreMachine(RuleBasedStateMachine):
         dropped = self.stores[client].callbacks.drop_candidate(job_id, request_id)
         assert dropped == self.model.drop_candidate(job_id, request_id)
 
+    def _deny(self, job_id: str, request_id: str, client: int, attempt: int) -> None:
+        denied = self.stores[client].callbacks.deny_candidate(job_id, request_id, attempt=attempt)
+        assert denied == self.model.deny_candidate(job_id, request_id, attempt)
+
     def _facts_of(self, job_id: str) -> dict[str, object]:
         store = self.stores[0]
         job = store.jobs.get(job_id)
@@ -455,7 +499,8 @@ class StoreMachine(RuleBasedStateMachine):
             "ended": job.ended,
             "due_at": store.due.at(job_id),
             "candidates": store.callbacks.candidates(job_id),
-            "events": {event.fingerprint for event in store.callbacks.events(job_id)},
+            "events": {event.fingerprint: event.is_denied for event in store.callbacks.events(job_id)},
+            "woken_from": job.woken_from,
             "mortal": {self.raw.pttl(key) > 0 for key in self.raw.scan_iter(f"*:{job_id}")},
         }
 
@@ -475,7 +520,8 @@ def _facts(job: Record) -> dict[str, object]:
         "ended": job.ended,
         "due_at": job.due_at,
         "candidates": {name: kept.seen_at for name, kept in job.candidates.items()},
-        "events": set(job.events),
+        "events": {name: event.is_denied for name, event in job.events.items()},
+        "woken_from": job.woken_from,
         "mortal": {job.closed},
     }
 
@@ -495,6 +541,23 @@ def redis_clients(redis_url: str) -> Iterator[list[redis.Redis]]:
         client.close()
 
 
+def test_places_are_given_up_as_the_model_says(redis_clients: list[redis.Redis]) -> None:
+    """The rules of full sets alone, which random play reaches seldom: which of several denied ones gives way."""
+    rng, machine = random.Random(1), StoreMachine(redis_clients)
+    machine.both_jobs_are_accepted([])
+    machine.an_attempt_ends_without_a_video(JOBS[1], 0, "failed(confirm)")
+    machine.delivered(JOBS[1], 0, "result", 0)
+    machine.try_again(JOBS[1], 0, pay_again=True, behind=0)
+    for _ in range(8):
+        places = set(rng.sample(range(8), rng.randint(2, 5)))
+        for job_id in JOBS:
+            machine.newcomers_meet_a_full_set(job_id, 0, places, rng.randint(1, 2))
+            machine.newcomers_of_an_older_attempt(job_id, 0, places, rng.randint(1, 2), terminal=True)
+        machine.the_record_is_the_models()
+    assert len(machine.model.jobs[JOBS[0]].candidates) == MAX_CANDIDATES
+
+
+@pytest.mark.timeout(600)  # of a busy machine
 def test_the_store_is_the_model_whatever_its_clients_do(redis_clients: list[redis.Redis]) -> None:
     class Machine(StoreMachine):
         def __init__(self) -> None:

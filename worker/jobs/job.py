@@ -110,6 +110,7 @@ class Job:
     polls: int = 0  # GETs since the attempt was submitted
     failures: int = 0  # tries in a row that the present step could not finish
     nudges: int = 0
+    woken_from: int | None = None  # when it was due before a flood of callbacks of an older attempt made it due
     contradictions: int = 0  # callbacks that the provider's own answer denied
     waiting_for: str = ""  # in words, for `show`: what the last step left it waiting for
     waits: str = ""  # the code of that, where the state does not tell it: one of `WaitCode`
@@ -233,6 +234,7 @@ class Job:
             polls=_int(record, "polls", 0),
             failures=_int(record, "failures", 0),
             nudges=_int(record, "nudges", 0),
+            woken_from=_instant(record, "woken_from"),
             contradictions=_int(record, "contradictions", 0),
             waiting_for=record.get("waiting_for", ""),
             waits=record.get("waits", ""),

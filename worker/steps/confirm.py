@@ -9,7 +9,7 @@ from __future__ import annotations
 from worker.jobs.states import JobState
 from worker.jobs.timing import ms
 from worker.services import Services
-from worker.steps import Step, poll, reconcile
+from worker.steps import Step, earlier_attempts, poll, reconcile
 from worker.store import Claim
 
 
@@ -31,4 +31,5 @@ def run(job_id: str, services: Services) -> Step | None:
 
 def _claim(job_id: str, services: Services) -> Claim | None:
     lease_ms = ms(services.timing.poll_lease_seconds)
-    return services.store.due.claim(job_id, states=poll.POLLED, lease_ms=lease_ms, only_due=True)
+    claim = services.store.due.claim(job_id, states=poll.POLLED, lease_ms=lease_ms, only_due=True)
+    return claim if claim is not None and earlier_attempts.make_room(claim, services) else None

@@ -16,11 +16,13 @@ from worker.errors import (
     BucketError,
     DownloadError,
     LeaseLostError,
+    NoRoomError,
     NoSuchRequestError,
     ProviderError,
     SlowDownloadError,
 )
 from worker.jobs.job import Job, Video
+from worker.jobs.rate_limits import Operation, Place
 from worker.jobs.spec import parse_spec
 from worker.jobs.states import DOUBTED, MISSED, REVISITED
 from worker.jobs.timing import Timing, ms
@@ -58,7 +60,7 @@ def look(claim: Claim, keep_lease: Callable[[], Lease], services: Services) -> S
     for attempt in attempts(claim, services.timing):
         older = replace(claim.job, attempt=attempt)
         try:
-            copied = _copied_of(older, keep_lease, provider, services)
+            copied = _copied_of(older, claim, keep_lease, provider, services)
         except LeaseLostError:
             return None
         except SlowDownloadError:
@@ -75,10 +77,44 @@ def look(claim: Claim, keep_lease: Callable[[], Lease], services: Services) -> S
     return None
 
 
-def _copied_of(older: Job, keep_lease: Callable[[], Lease], provider: Provider, services: Services) -> Copied:
+def make_room(claim: Claim, services: Services) -> bool:
+    """Ask about the requests that callbacks of earlier attempts have named, if one of those found no room for its own.
+
+    A request that is an attempt's own is bound to it; one that its provider does not know gives way to a newcomer. So
+    nobody who was told an attempt's URL keeps its true callback out for long. False: another process has the job now.
+    """
+    job = claim.job
+    if job.woken_from is None:
+        return True
+    provider = services.providers.get(job.provider)
+    for attempt in range(1, job.attempt):
+        if provider is None or attempt in job.request_ids:
+            continue
+        try:
+            _bound(replace(job, attempt=attempt), claim, provider, services, lists=False)
+        except LeaseLostError:
+            return False
+        except ProviderError as err:
+            log.info("attempt.missed", extra={"job_id": job.id, "attempt": attempt, "reason": str(err)})
+    return True
+
+
+def ask_first(claim: Claim, woken_from: int, services: Services) -> Step | None:
+    """Make room for callbacks of earlier attempts before this one is submitted, which keeps its time and its place."""
+    if not make_room(claim, services):
+        return None
+    job, left = claim.job, max(0, woken_from - services.store.clock.now())
+    place = Place(Operation.SUBMIT, job.accepted_at) if job.place else None
+    services.store.due.rest(claim, due_in_ms=left, notes={"waits": job.waits} if job.waits else {}, waits=place)
+    return None if left else Step.SUBMIT
+
+
+def _copied_of(
+    older: Job, claim: Claim, keep_lease: Callable[[], Lease], provider: Provider, services: Services
+) -> Copied:
     """The videos of an earlier attempt in the bucket, those that its provider has now included."""
     if older.request_id is None:
-        older = _bound(older, provider, services)
+        older = _bound(older, claim, provider, services, lists=True)
     if older.request_id is None:
         return Copied(())
     try:
@@ -106,9 +142,9 @@ def _copied_before(older: Job, services: Services) -> Copied:
         videos.append(video)
 
 
-def _bound(older: Job, provider: Provider, services: Services) -> Job:
-    """*older* with its request id, if a callback that was kept, or the provider's list, tells it truly."""
-    for event in _claimants(older, provider, services):
+def _bound(older: Job, claim: Claim, provider: Provider, services: Services, *, lists: bool) -> Job:
+    """*older* with its request id, if a callback that was kept, or (*lists*) the provider's list, tells it truly."""
+    for event in _claimants(older, claim, provider, services, lists=lists):
         reply = services.store.attempts.bind(
             older.id, attempt=older.attempt, provider=older.provider, request_id=event.request_id, path="poll"
         )
@@ -117,7 +153,9 @@ def _bound(older: Job, provider: Provider, services: Services) -> Job:
     return older
 
 
-def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[ProviderEvent]:
+def _claimants(
+    older: Job, claim: Claim, provider: Provider, services: Services, *, lists: bool
+) -> Iterator[ProviderEvent]:
     """Requests that fit the attempt: those that its callbacks name, then the list."""
     spec = parse_spec(json.loads(services.store.history.spec_json(older.id) or "{}"))
     sent = as_sent(older, spec, services.bucket)
@@ -128,20 +166,38 @@ def _claimants(older: Job, provider: Provider, services: Services) -> Iterator[P
             return event.reference == older.reference
         return any(provider.fits(form, event, begun_at=begun_at) for form in (spec, sent))
 
-    named = [event.request_id for event in services.store.callbacks.events(older.id) if event.attempt == older.attempt]
-    for request_id in dict.fromkeys(named):
-        try:
-            event = provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, request_id))
-        except NoSuchRequestError:
-            continue
+    for event in _named(older, claim, provider, services):
         if fits(event):
             yield event
-    if provider.can_find:
+        else:
+            services.store.callbacks.deny_candidate(older.id, event.request_id, attempt=older.attempt)
+    if lists and provider.can_find:
         find = partial(provider.find, older.reference)
         if (known := provider_turns.at_once(older.id, provider.name, services, find)) is not None:
             yield known
-    if provider.can_list:
+    if lists and provider.can_list:
         ask = partial(provider_turns.at_once, older.id, provider.name, services)
         for event in provider.recent(spec, since=begun_at - CLOCK_SKEW_MS, ask=ask):
             if event.payload is not None and fits(event):
                 yield event
+
+
+def _named(older: Job, claim: Claim, provider: Provider, services: Services) -> Iterator[ProviderEvent]:
+    """Read the requests that callbacks kept of the attempt name; those that the provider does not know are denied.
+
+    One that cannot be read now hides no other. Raises `NoRoomError`, and `LeaseLostError` when another process has the
+    job: a set of them can take longer than a lease.
+    """
+    store, lease_ms = services.store, ms(services.timing.poll_lease_seconds)
+    named = [event.request_id for event in store.callbacks.events(older.id) if event.attempt == older.attempt]
+    for request_id in dict.fromkeys(named):
+        if store.due.renew(claim, lease_ms=lease_ms) is None:
+            raise LeaseLostError(f"job {older.id}: another process looks at it now")
+        try:
+            yield provider_turns.at_once(older.id, provider.name, services, partial(provider.fetch, request_id))
+        except NoSuchRequestError:
+            store.callbacks.deny_candidate(older.id, request_id, attempt=older.attempt)
+        except NoRoomError:
+            raise
+        except ProviderError as err:
+            log.info("candidate.unread", extra={"job_id": older.id, "reason": err.code})

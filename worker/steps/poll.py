@@ -27,7 +27,7 @@ from worker.providers import event_json
 from worker.providers.base import EventKind, ProviderEvent
 from worker.services import Services
 from worker.settings.settings import KEY_NAMES
-from worker.steps import Step, provider_turns, reconcile
+from worker.steps import Step, earlier_attempts, provider_turns, reconcile
 from worker.store import Claim, Fields
 from worker.store.counters import Counter
 from worker.store.metrics import Histogram
@@ -51,7 +51,7 @@ def run(job_id: str, services: Services) -> Step | None:
     """Poll one job if it waits for that."""
     lease_ms = ms(services.timing.poll_lease_seconds)
     claim = services.store.due.claim(job_id, states=POLLED, lease_ms=lease_ms, only_due=True)
-    if claim is None:
+    if claim is None or not earlier_attempts.make_room(claim, services):
         return None
     if claim.job.state is JobState.UNCONFIRMED:
         return reconcile.run(claim, services)

@@ -153,7 +153,7 @@ class _Inquiry:
             if self._claim.now - seen_at >= ms(self._services.timing.show_after_seconds):
                 self._services.store.callbacks.drop_candidate(self._job.id, request_id)
             else:
-                self._services.store.callbacks.deny_candidate(self._job.id, request_id)
+                self._services.store.callbacks.deny_candidate(self._job.id, request_id, attempt=self._job.attempt)
         except ProviderError as err:
             # a GET that fails for now proves nothing: the candidate stays
             self._note_wait(err)

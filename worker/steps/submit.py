@@ -30,7 +30,7 @@ from worker.jobs.wait_codes import WaitCode
 from worker.providers.base import Provider, Submission
 from worker.services import Services
 from worker.settings.settings import KEY_NAMES
-from worker.steps import Step, provider_turns, rollback_guard, submit_report
+from worker.steps import Step, earlier_attempts, provider_turns, rollback_guard, submit_report
 from worker.steps.submit_images import resolve_images
 from worker.store import Claim, Fields, Reply
 from worker.store.metrics import Outcome
@@ -54,6 +54,8 @@ def run(job_id: str, services: Services) -> Step | None:
     ended = _ended(claim, services)
     if claim.candidates or ended:
         return _not_to_be_sent(claim, ended, services)
+    if job.woken_from is not None:
+        return earlier_attempts.ask_first(claim, job.woken_from, services)
     if job.not_before is not None and job.not_before > claim.now:
         services.store.due.rest(claim, due_in_ms=services.timing.rest_ms(claim.now, job.not_before))
         return None

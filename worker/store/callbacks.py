@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.states import JobState
-from worker.store.move_arguments import BINDING, LISTENING, REVIVING, ROOM, read_reply
+from worker.store.move_arguments import ASKING, BINDING, LISTENING, REVIVING, ROOM, read_reply
 from worker.store.replies import Arrival, Reply, StoredEvent
 from worker.store.scripts import Scripts, store_errors
 
@@ -40,7 +40,8 @@ class Callbacks:
 
         Without *request_id*, only its URL could be read: nothing is kept, and the job made due.
         One for a job without a record or tombstone, which Redis has lost, is kept for when the job is accepted again.
-        An arrival that brings nothing new makes its job due at most once a minute.
+        An arrival that brings nothing new makes its job due at most once a minute; so does one of an older attempt for
+        which there is no room, as the requests named before may prove to be none of that attempt's.
         """
         event = {"request_id": request_id, "fingerprint": fingerprint, "is_terminal": is_terminal}
         given = {
@@ -48,6 +49,7 @@ class Callbacks:
             "listening": ",".join(LISTENING),
             "binding": ",".join(BINDING),
             "reviving": ",".join(REVIVING),
+            "asking": ",".join(ASKING),
             "orphaned_ms": ORPHANED_MS,
             **ROOM,
             **(event if request_id else {}),
@@ -93,9 +95,12 @@ class Callbacks:
         given = {"seen_until": 2**53 if seen_until is None else seen_until}
         return int(self._scripts.run_on_job("contradict", job_id, given))
 
-    def deny_candidate(self, job_id: str, request_id: str) -> bool:
-        """Note that the provider does not know a candidate (yet): it stays, but a newcomer may take its place."""
-        return bool(self._scripts.run_on_job("deny", job_id, {"request_id": request_id}))
+    def deny_candidate(self, job_id: str, request_id: str, *, attempt: int) -> bool:
+        """Note that the provider does not know a candidate (yet): it stays, but a newcomer may take its place.
+
+        So do the callbacks kept of an older *attempt* that name it.
+        """
+        return bool(self._scripts.run_on_job("deny", job_id, {"request_id": request_id, "attempt": attempt}))
 
     def drop_candidate(self, job_id: str, request_id: str) -> bool:
         """Forget a request id that is not the job's, with the callbacks that named it."""
@@ -132,5 +137,6 @@ def read_events(kept: Mapping[str, str]) -> tuple[StoredEvent, ...]:
 
 def _event(fingerprint: str, value: str) -> StoredEvent:
     head, _, text = value.partition("\n")
-    terminal, attempt, at, request_id = head.split(" ", 3)
-    return StoredEvent(fingerprint, int(at), int(attempt), json.loads(request_id), terminal == "1", text)
+    terminal, attempt, at, named = head.split(" ", 3)
+    request_id, is_denied = json.loads(named.removesuffix(" denied")), named.endswith(" denied")
+    return StoredEvent(fingerprint, int(at), int(attempt), request_id, terminal == "1", text, is_denied)

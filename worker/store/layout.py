@@ -34,6 +34,9 @@ class OwnFields(TypedDict, total=False):
     place: Annotated[str, "where it stands in a line of its provider: <op>:<since>"]
     call: Annotated[str, "a callback that nobody has looked at: new, or seen by the step that holds the lease"]
     woken_at: Annotated[str, "when a callback last made the job due; may lie ahead: a look that is promised"]
+    woken_from: Annotated[
+        str, "when it was due before callbacks of an older attempt for which there was no room made it due"
+    ]
     contradictions: Annotated[str, "callbacks that the provider's own answer denied"]
     final_at: Annotated[str, "told from here on"]
     look_until: Annotated[str, "a final job is looked at again until then"]
@@ -108,7 +111,7 @@ VALUES = {
     "history": "list: spec JSON, or \\1 and that deflated; Celery requests, a line of JSON each; moves, see `move`",
     "move": "<at> <from> <to> <path>[:<who>] <attempt> <detail>[\\t<why>]",
     "links": "JSON list of url, expires_at",
-    "events": "hash: fingerprint -> <terminal> <attempt> <stored at> <request id as JSON>\\n<event JSON>",
+    "events": "hash: fingerprint -> <terminal> <attempt> <stored at> <request id as JSON>[ denied]\\n<event JSON>",
     "candidates": "hash: request id -> <first seen>[ denied]",
     "tombstone": "JSON of fields",
     "deliveries": "list: tries at notifications, JSON of at, ver, status, ms, error, words, path",

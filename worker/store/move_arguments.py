@@ -13,7 +13,7 @@ from typing import Any, cast
 from worker.jobs.job import Job, JobError, Link
 from worker.jobs.money import Basis, Standing
 from worker.jobs.rate_limits import Refusal
-from worker.jobs.states import DOUBTED, FAILS, FINAL, RETRIES, REVISITED, SOURCES, JobState
+from worker.jobs.states import DOUBTED, FAILS, FINAL, MISSED, RETRIES, REVISITED, SOURCES, JobState
 from worker.jobs.timing import DOUBT_SECONDS, ms
 from worker.store.layout import OWN_FIELDS, Fields, is_field
 from worker.store.lists import RANKS
@@ -33,6 +33,9 @@ REVIVING = ("expired", "failed(generate)", "failed(archive)")
 
 OCCUPYING = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.SUBMITTED)
 """States of a job that its provider may be busy with."""
+
+ASKING = ("accepted", "submitting", "unconfirmed", "submitted", *sorted(MISSED))
+"""Held words of a job of which an older attempt may still be asked; it has no video."""
 
 LISTENING = (*BINDING, *REVIVING, "submitted")
 

@@ -79,7 +79,7 @@ class Arrival:
     late      the job needs no callback any more, or the callback is of an older attempt (and kept)
     missing   no record and no tombstone
     mismatch  the request id is not the job's
-    full      no room for another candidate: answer 503
+    full      no room for another candidate, or for another request named for an older attempt: answer 503
 
     One that tells nothing new (`noted`, `unread`, `repeat`, `mismatch`, a second ending) makes a job that still waits
     due at most once a minute.
@@ -137,7 +137,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """One callback that was kept. `at` is when it was first stored, Unix ms; `text` is the event as it was given."""
+    """One callback that was kept. `at` is when it was first stored, Unix ms; `text` is the event as it was given.
+
+    `is_denied`: its provider does not know the request that it names, of an older attempt.
+    """
 
     fingerprint: str
     at: int
@@ -145,6 +148,7 @@ class StoredEvent:
     request_id: str
     is_terminal: bool
     text: str = field(repr=False)
+    is_denied: bool = False
 
 
 @dataclass(frozen=True)

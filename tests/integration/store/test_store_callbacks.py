@@ -48,7 +48,7 @@ def test_ids_that_take_the_places_of_denied_ones_have_one_look_a_minute(store: S
     lives.unconfirmed()
     for n in range(8):
         assert lives.called(request_id=f"forged-{n}").is_due
-        store.callbacks.deny_candidate(JOB, f"forged-{n}")
+        store.callbacks.deny_candidate(JOB, f"forged-{n}", attempt=1)
     store.due.rest(lives.claimed(), due_in_ms=FAR)
 
     arrival = lives.called(request_id="forged-8")
@@ -148,8 +148,8 @@ def test_a_candidate_that_a_get_has_denied_gives_way_to_a_newcomer(store: Store,
         clock.advance(1)
         lives.called(request_id=f"r{n}")
     seen = store.callbacks.candidates(JOB)
-    assert store.callbacks.deny_candidate(JOB, "r5")
-    assert store.callbacks.deny_candidate(JOB, "r3")
+    assert store.callbacks.deny_candidate(JOB, "r5", attempt=1)
+    assert store.callbacks.deny_candidate(JOB, "r3", attempt=1)
 
     assert lives.called(request_id="true").word == "stored"
 
@@ -161,7 +161,7 @@ def test_a_candidate_that_a_get_has_denied_gives_way_to_a_newcomer(store: Store,
 def test_a_denied_candidate_stays_while_there_is_room(store: Store, lives: Lives) -> None:
     lives.unconfirmed()
     lives.called(request_id="shown late")
-    store.callbacks.deny_candidate(JOB, "shown late")
+    store.callbacks.deny_candidate(JOB, "shown late", attempt=1)
 
     for n in range(7):
         lives.called(request_id=f"r{n}")
@@ -173,8 +173,8 @@ def test_a_denied_candidate_stays_while_there_is_room(store: Store, lives: Lives
 def test_what_is_no_candidate_cannot_be_denied(store: Store, lives: Lives) -> None:
     lives.unconfirmed()
 
-    assert not store.callbacks.deny_candidate(JOB, "r1")
-    assert not store.callbacks.deny_candidate("no-such-job", "r1")
+    assert not store.callbacks.deny_candidate(JOB, "r1", attempt=1)
+    assert not store.callbacks.deny_candidate("no-such-job", "r1", attempt=1)
 
     assert store.callbacks.candidates(JOB) == {}
 

@@ -1,10 +1,17 @@
 -- What stands, after `_record.lua`, in front of the scripts that deal with stored callbacks.
 --
--- An event's value is a line "<terminal: 1 or 0> <attempt> <stored at> <request id as JSON>", then the event as it was given.
+-- An event's value is a line "<terminal: 1 or 0> <attempt> <stored at> <request id as JSON>[ denied]", then the event as it
+-- was given; denied: a GET with our key did not know that request of an older attempt.
 
 local function event_head(value)
-  local terminal, attempt, at, request_id = string.match(value, "^(%d) (%d+) (%d+) ([^\n]*)\n")
-  return {is_terminal = terminal == "1", attempt = tonumber(attempt), at = tonumber(at), request_id = request_id}
+  local terminal, attempt, at, request_id, mark = string.match(value, '^(%d) (%d+) (%d+) (".-") ?(%a*)\n')
+  return {is_terminal = terminal == "1", attempt = tonumber(attempt), at = tonumber(at), request_id = request_id,
+    is_denied = mark == "denied"}
+end
+
+local function head_of(event)
+  local words = {event.is_terminal and "1" or "0", text(event.attempt), text(event.at), event.request_id}
+  return table.concat(words, " ") .. (event.is_denied and " denied" or "") .. "\n"
 end
 
 local function events()
@@ -21,25 +28,49 @@ local function has_terminal_event(attempt)
   return false
 end
 
--- Keep an event; without room for one of the current attempt, in the place of that attempt's oldest one. Those of other
--- attempts have places of their own. False: it cannot be kept.
-local function store_event(fingerprint, event, body, max_events, max_of_older)
-  local oldest, oldest_at, of_current, of_older = nil, math.huge, 0, 0
+-- Make room for an event of an older attempt, which is kept once for each request that it names: whether it is to be kept.
+-- Only those of attempts whose request is not known take one of the places; without a free one, a denied one gives way, and
+-- nil says that there is none: each may be the true one.
+local function make_room_for_older(event, most)
+  local taken, denied, denied_at, same = 0, nil, math.huge, nil
   for name, stored in pairs(events()) do
-    if stored.attempt ~= int("attempt") then
-      of_older = of_older + 1
-    else
-      of_current = of_current + 1
-      if stored.at < oldest_at then oldest, oldest_at = name, stored.at end
+    if stored.attempt == event.attempt and stored.request_id == event.request_id then same = {name, stored} end
+    if stored.attempt ~= int("attempt") and not bound(stored.attempt) then
+      taken = taken + 1
+      local is_first = stored.at < denied_at or stored.at == denied_at and name < (denied or "")
+      if stored.is_denied and is_first then denied, denied_at = name, stored.at end
     end
   end
-  if event.attempt ~= int("attempt") then
-    if of_older >= max_of_older then return false end
-  elseif of_current >= max_events then
-    redis.call("HDEL", EVENTS, oldest)
+  if same then
+    if same[2].is_terminal or not event.is_terminal then return false end
+    event.is_denied = same[2].is_denied
+    redis.call("HDEL", EVENTS, same[1])
+  elseif taken >= most and not bound(event.attempt) then
+    if not denied then return nil end
+    redis.call("HDEL", EVENTS, denied)
   end
-  local head = {event.is_terminal and "1" or "0", text(event.attempt), text(now), cjson.encode(event.request_id)}
-  redis.call("HSET", EVENTS, fingerprint, table.concat(head, " ") .. "\n" .. body)
+  return true
+end
+
+-- Keep an event; without room for one of the current attempt, in the place of that attempt's oldest one. Those of other
+-- attempts have places of their own. False: it cannot be kept.
+local function store_event(fingerprint, given_event, body, max_events, max_of_older)
+  local event = {is_terminal = given_event.is_terminal, attempt = given_event.attempt, at = now,
+    request_id = cjson.encode(given_event.request_id)}
+  if event.attempt ~= int("attempt") then
+    local is_wanted = make_room_for_older(event, max_of_older)
+    if not is_wanted then return is_wanted == false end
+  else
+    local oldest, oldest_at, of_current = nil, math.huge, 0
+    for name, stored in pairs(events()) do
+      if stored.attempt == event.attempt then
+        of_current = of_current + 1
+        if stored.at < oldest_at then oldest, oldest_at = name, stored.at end
+      end
+    end
+    if of_current >= max_events then redis.call("HDEL", EVENTS, oldest) end
+  end
+  redis.call("HSET", EVENTS, fingerprint, head_of(event) .. body)
   return true
 end
 

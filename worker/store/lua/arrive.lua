@@ -3,7 +3,8 @@
 -- given  attempt, max_candidates, max_events, max_old_events, max_contradictions, orphaned_ms (how long the ids of a
 --        record that is missing are kept),
 --        comma-joined held words: listening (a callback may matter), binding (of these: the request id is to be
---        learned), reviving (of these: the job is final, but its video may still come),
+--        learned), reviving (of these: the job is final, but its video may still come), asking (an older attempt may still
+--        be asked),
 --        and, unless only its URL could be read: request_id, fingerprint, is_terminal
 -- ARGV   4 event JSON, or ""
 -- Returns {word, state, provider, has it made the job due: 1 or 0}, the words being those of `Arrival`
@@ -49,7 +50,15 @@ if (bound(attempt) or given.request_id) ~= given.request_id then return answer_n
 
 local is_new = redis.call("HEXISTS", EVENTS, given.fingerprint) == 0
 if not is_current then
-  if is_new and not store() then return answer("full") end
+  if is_new and not store() then
+    -- the requests that were named before are asked about, so that those that nobody knows give way
+    if job.closed_at or not listed(given.asking, word) then return answer("full") end
+    local due_before, woken_before = redis.call("ZSCORE", DUE, job_id), job.woken_at
+    local is_due = wake_once_a_minute()
+    if job.woken_at ~= woken_before then put("woken_from", job.woken_from or due_before or text(now)) end
+    save()
+    return answer("full", is_due)
+  end
   expire_with_record(EVENTS)
   return answer("late")
 end

@@ -2,7 +2,7 @@
 --
 -- given  states (comma-joined), lease_ms, only_due, nonce (the lease's token: a number counted here would be given
 --        to two claimants by a failover that has lost the first)
--- Returns {now, record, events stored, candidates} or false: missing, closed, leased or moved on,
+-- Returns {now, record (with `woken_from`, which is forgotten here), events stored, candidates} or false: missing, closed, leased or moved on,
 --         or, with only_due, not due yet and not nudged either
 
 if not job or job.closed_at or leased() or not listed(given.states, job.state) then return false end
@@ -13,5 +13,7 @@ due_at = now + given.lease_ms
 put("lease_until", text(due_at))
 put("leased_at", text(now))
 if job.call then put("call", "seen") end
+local record = cjson.encode(job)
+drop("woken_from")
 save()
-return {text(now), cjson.encode(job), redis.call("HLEN", EVENTS), redis.call("HLEN", CANDIDATES)}
+return {text(now), record, redis.call("HLEN", EVENTS), redis.call("HLEN", CANDIDATES)}
