@@ -6,7 +6,7 @@ import pytest
 from werkzeug.exceptions import ServiceUnavailable
 
 from tests.integration.steps.conftest import HOUR, JOB, MINUTE, Scene
-from tests.integration.steps.test_limits import tick
+from tests.integration.steps.limited import tick
 from worker.jobs.states import JobState
 from worker.operations import retry
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.steps.conftest import DAY, HOUR, JOB, Scene, once
+from tests.integration.steps.conftest import DAY, HOUR, JOB, Scene
+from tests.integration.steps.meddling import once
 from tests.integration.steps.rollbacks import Rollback, followed_to_its_end, snapshot, with_bucket, without_s3
 from worker.jobs.states import JobState
 from worker.operations import retry
