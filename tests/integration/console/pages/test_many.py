@@ -74,7 +74,7 @@ def test_many_are_begun_stopped_on_the_way_and_told_one_by_one(browser: Browser,
     assert sum(moved) == done
     assert browser.all("#results ~ div tbody tr")
     last = services.store.history.entries(next(f"many-{n}" for n in range(MANY) if moved[n]))[-1]
-    assert (last.actor, last.reason) == ("all", "credit is back")
+    assert (last.actor, last.reason) == ("all", f"bulk {bulk_id}: credit is back")
 
 
 def test_the_rest_goes_on_to_its_end(browser: Browser, stage: Stage, many: str) -> None:
