@@ -1,4 +1,4 @@
-"""A job: the record as the store keeps it, read into one frozen value.
+"""A job: its record at one moment, as one frozen value (`record.py` reads it).
 
 Instants (`..._at`, `..._until`) are Unix milliseconds by the Redis server's
 clock. The record holds no prompt, no link and no secret; the spec and the
@@ -11,16 +11,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from worker.errors import UnknownLayoutError
 from worker.jobs.money import Money
 from worker.jobs.states import FINAL, JobState, MovePath
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SCHEMA_VERSION = 1
 """Number of the layout of all of a job's keys (`worker/store/layout.py`); 1 is that of the first release."""
-LEAVE_IT = "leave it to the Callsheet that wrote it"
 
 
 def is_job_id(text: object) -> bool:
@@ -199,74 +197,6 @@ class Job:
     def is_delivered(self) -> bool:
         return not self.is_result_pending and not self.is_manifest_pending
 
-    @classmethod
-    def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
-        """Read the store's hash; fields this version does not know are ignored, those of a later one have defaults.
-
-        Raises `UnknownLayoutError` for a record whose layout this version does not know.
-        """
-        _refuse_unknown(job_id, record)
-        return cls(
-            id=job_id,
-            state=JobState(record["state"]),
-            ver=int(record["ver"]),
-            attempt=_int(record, "attempt", 1),
-            try_no=_int(record, "try_no", 0),
-            provider=record.get("provider", ""),
-            model=record.get("model", ""),
-            spec_sha256=record.get("spec_sha256", ""),
-            accepted_at=_int(record, "accepted_at", 0),
-            tenant=record.get("tenant", ""),
-            batch=record.get("batch", ""),
-            kind=record.get("kind", ""),
-            not_before=_instant(record, "not_before"),
-            give_up_after=_instant(record, "give_up_after"),
-            state_at=_int(record, "state_at", 0),
-            begun_at=_instant(record, "begun_at"),
-            kept_in=record.get("kept_in", ""),
-            unsent_by=record.get("unsent_by", ""),
-            resent=int(record.get("resent", 0)),
-            submitted_at=_instant(record, "submitted_at"),
-            link_expires_at=_instant(record, "link_expires_at"),
-            closed_at=_instant(record, "closed_at"),
-            look_until=_instant(record, "look_until"),
-            progress=_int(record, "progress", 0),
-            polls=_int(record, "polls", 0),
-            failures=_int(record, "failures", 0),
-            nudges=_int(record, "nudges", 0),
-            woken_from=_instant(record, "woken_from"),
-            contradictions=_int(record, "contradictions", 0),
-            waiting_for=record.get("waiting_for", ""),
-            waits=record.get("waits", ""),
-            refused_at=_instant(record, "refused_at"),
-            unusable=record.get("unusable", ""),
-            unusable_at=_instant(record, "unusable_at"),
-            place=record.get("place", ""),
-            waited_until=_instant(record, "waited_until"),
-            call=record.get("call", ""),
-            path=cast("MovePath", record.get("path", "")),
-            lease=record.get("lease", ""),
-            lease_until=_instant(record, "lease_until"),
-            leased_at=_instant(record, "leased_at"),
-            cost=json.loads(record["cost"]) if record.get("cost") else {},
-            usage=json.loads(record["usage"]) if record.get("usage") else {},
-            videos=tuple(Video(**video) for video in _rows(record, "videos")),
-            ignored=tuple(IgnoredLink(**link) for link in _rows(record, "ignored")),
-            differs=tuple(Difference(**row) for row in _rows(record, "differs")),
-            failing_since=_instant(record, "failing_since"),
-            videos_attempt=_instant(record, "videos_attempt"),
-            **_of_attempts(record),
-            error=_error(record),
-            generated_by=record.get("generated_by", ""),
-            told=record.get("told", ""),
-            told_ver=_int(record, "told_ver", 0),
-            manifest_ver=_instant(record, "manifest_ver"),
-            notified_ver=_instant(record, "notified_ver"),
-            notify_tries=record.get("notify_tries", ""),
-            notify_dead=_int(record, "notify_dead", 0),
-            is_tombstone=record.get("tombstone") == "1",
-        )
-
 
 def videos_json(videos: Sequence[Video]) -> str:
     """*videos* as the record keeps them."""
@@ -276,49 +206,3 @@ def videos_json(videos: Sequence[Video]) -> str:
 def rows_json(rows: Sequence[Video | IgnoredLink | Difference]) -> str:
     """*rows* as the record keeps them."""
     return json.dumps([asdict(row) for row in rows], separators=(",", ":"))
-
-
-def _by_attempt(record: Mapping[str, str], name: str) -> dict[int, str]:
-    """The fields `<name>.<attempt>`."""
-    return dict(
-        sorted((int(field[len(name) + 1 :]), text) for field, text in record.items() if field.startswith(f"{name}."))
-    )
-
-
-def _of_attempts(record: Mapping[str, str]) -> dict[str, Any]:
-    """The fields that are kept for each attempt."""
-    numbered = {name: text for name, text in record.items() if "." in name}
-    return {
-        "request_ids": _by_attempt(numbered, "request_id"),
-        "ended": _by_attempt(numbered, "ended"),
-        "money": {attempt: Money.parse(line) for attempt, line in _by_attempt(numbered, "money").items()},
-        "begun": {attempt: int(at) for attempt, at in _by_attempt(numbered, "begun_at").items()},
-    }
-
-
-def _refuse_unknown(job_id: str, record: Mapping[str, str]) -> None:
-    layout = record.get("v")
-    if layout != str(SCHEMA_VERSION):
-        told = layout or "without a number"
-        raise UnknownLayoutError(f"record of job {job_id}: layout {told}, not {SCHEMA_VERSION}: {LEAVE_IT}")
-
-
-def _rows(record: Mapping[str, str], name: str) -> list[dict[str, Any]]:
-    """Read the rows that `rows_json` wrote; empty where the field is absent."""
-    rows: list[dict[str, Any]] = json.loads(record.get(name) or "[]")
-    return rows
-
-
-def _error(record: Mapping[str, str]) -> JobError | None:
-    stage = record.get("error_stage")
-    told = (record.get(f"error_{name}", "") for name in ("code", "message", "provider_code"))
-    return JobError(stage, *told) if stage else None
-
-
-def _int(record: Mapping[str, str], name: str, default: int) -> int:
-    return int(record.get(name) or default)
-
-
-def _instant(record: Mapping[str, str], name: str) -> int | None:
-    text = record.get(name)
-    return int(text) if text else None

@@ -8,6 +8,7 @@ from typing import Literal, Unpack
 
 from worker.jobs.actor import Actor, given_by
 from worker.jobs.job import SCHEMA_VERSION, Job, JobError, Link
+from worker.jobs.record import job_of
 from worker.jobs.states import JobState, MovePath
 from worker.store.budget import Budget
 from worker.store.compression import pack
@@ -35,7 +36,7 @@ class Jobs:
         """The job's record, or what its tombstone kept of it."""
         job, *_, tombstone, _ = self._keys.of(job_id)
         record = self._scripts.hash_at(job) or json.loads(self._scripts.text_at(tombstone) or "{}")
-        return Job.from_record(job_id, record) if record else None
+        return job_of(job_id, record) if record else None
 
     def knows(self, job_id: str) -> bool:
         """Whether there is a record of the job, or its tombstone."""

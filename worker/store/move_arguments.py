@@ -13,6 +13,7 @@ from typing import Any, cast
 from worker.jobs.job import Job, JobError, Link
 from worker.jobs.money import Basis, Standing
 from worker.jobs.rate_limits import Refusal
+from worker.jobs.record import job_of
 from worker.jobs.states import DOUBTED, FAILS, FINAL, MISSED, RETRIES, REVISITED, SOURCES, JobState
 from worker.jobs.timing import DOUBT_SECONDS, ms
 from worker.store.layout import OWN_FIELDS, Fields, is_field
@@ -182,4 +183,4 @@ def read_refusal(why: str, until: str, ahead: int) -> Refusal:
 
 
 def read_job(job_id: str, record: str) -> Job:
-    return Job.from_record(job_id, json.loads(record))
+    return job_of(job_id, json.loads(record))

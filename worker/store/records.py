@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, cast
 
 from worker.jobs.job import SCHEMA_VERSION, Job
+from worker.jobs.record import job_of
 from worker.jobs.states import JobState
 from worker.store.compression import unpack
 from worker.store.keys import job_id_of
@@ -40,7 +41,7 @@ class Records:
                     pipeline.hgetall(self._keys.of(job_id)[0])
                 for job_id, record in zip(batch, pipeline.execute(), strict=True):
                     if record and is_readable(record.get("v")):
-                        yield Job.from_record(job_id, record)
+                        yield job_of(job_id, record)
 
     def read_open(self, job_ids: Iterable[str]) -> Iterator[tuple[Job, int | None, int]]:
         """The same, each with its due time (Unix ms; None: in no due index) and the number of its candidates."""
@@ -56,7 +57,7 @@ class Records:
                 answers = iter(pipeline.execute())
             for job_id, record, due_at, count in zip(batch, answers, answers, answers, strict=True):
                 if record and is_readable(record.get("v")):
-                    yield Job.from_record(job_id, record), None if due_at is None else int(due_at), int(count)
+                    yield job_of(job_id, record), None if due_at is None else int(due_at), int(count)
 
     def metadata(self, job_ids: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """The caller's own metadata of each job, in their order, many at a time; empty where the job has none."""

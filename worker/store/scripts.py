@@ -20,7 +20,8 @@ import redis
 from redis.exceptions import MovedError, NoScriptError, RedisClusterException
 
 from worker.errors import NotDurableError, StoreError, UnknownLayoutError
-from worker.jobs.job import LEAVE_IT, SCHEMA_VERSION
+from worker.jobs.job import SCHEMA_VERSION
+from worker.jobs.record import LEAVE_IT
 from worker.store.cluster import learn, master_of, masters
 from worker.store.keys import Keys
 

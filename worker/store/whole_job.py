@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from worker.jobs.job import Job
+from worker.jobs.record import job_of
 from worker.store.callbacks import read_events
 from worker.store.compression import unpack
 from worker.store.history import BEFORE_MOVES, read_entry
@@ -44,7 +45,7 @@ def read_whole(scripts: Scripts, job_id: str) -> WholeJob | None:
     if not fields:
         return None
     return WholeJob(
-        job=Job.from_record(job_id, fields),
+        job=job_of(job_id, fields),
         due_at=None if due_at is None else int(due_at),
         candidates=int(count),
         events=read_events(kept),
