@@ -115,7 +115,11 @@ def test_a_tombstone_is_nothing_to_go_on_from(callsheet: Run, store: Store, live
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
-    [(("nobody",), 1, "there is no job nobody"), (("../x",), 1, "a job id is 1 to 64"), ((), 2, "Missing argument")],
+    [
+        (("nobody",), 1, "there is no job nobody"),
+        (("../x",), 1, "a job id is 1 to 64"),
+        ((), 2, "give a JOB, or --where"),
+    ],
 )
 def test_bad_input_is_one_clear_line(arguments: tuple[str, ...], status: int, words: str, callsheet: Run) -> None:
     done = callsheet("retry", *arguments)

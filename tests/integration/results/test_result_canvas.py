@@ -69,7 +69,7 @@ def test_the_children_of_a_told_job_stay_known_when_it_is_told_anew(studio: Stud
 
     studio.tell()
 
-    assert studio.result().get()["cost"] == {"usage": {"cost": "1"}}
+    assert studio.result().get()["cost"]["usage"] == {"cost": "1"}
     assert studio.children() == children != []
 
 

@@ -43,7 +43,7 @@ from worker.providers.base import Provider, ProviderEvent
 from worker.providers.http import new_session, trust
 from worker.services import Services
 from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, SECRET_NAMES, ProviderSettings, Settings
-from worker.steps import Step, accept, archive, batch, deliver, poll, submit, sweep
+from worker.steps import Step, accept, archive, batch, deliver, poll, retell, submit, sweep
 from worker.store import Store, connect
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Scene", "Told"]
@@ -250,10 +250,12 @@ class Scene:
         self.advance(seconds + 1)
 
     def run(self, step: Step, job_id: str = JOB, services: Services | None = None) -> Step | None:
-        """Start *step* for one job, as its task would; `ARCHIVE` is for the most urgent one, whichever that is."""
+        """Start *step* for one job, as its task would; `ARCHIVE` and `RETELL` are for whichever it concerns."""
         if step is Step.ARCHIVE:
             turn = archive.run(services or self.services)
             return turn and turn.following
+        if step is Step.RETELL:
+            return retell.run(services or self.services)
         return batch.RUNS[step](job_id, services or self.services)
 
     def look(self, job_id: str = JOB, services: Services | None = None) -> Step | None:

@@ -212,11 +212,11 @@ def test_it_is_kept_once_and_a_film_that_comes_late_is_archived(scene: Scene, ho
     asked = len(host.heads)
 
     scene.advance(HOUR)
-    scene.run(Step.DELIVER, services=services)
+    scene.run(Step.REVISIT, services=services)
     state, downloads = scene.moves()[-1], len(host.heads) - asked
     host.answer(ok(MP4), "/1.mp4")
     scene.advance(HOUR)
-    scene.run(Step.DELIVER, services=services)
+    scene.run(Step.REVISIT, services=services)
 
     assert (state, downloads) == ("failed(archive)", 1)
     assert scene.moves()[-1] == "archived"

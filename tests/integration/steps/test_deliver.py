@@ -164,7 +164,7 @@ def test_a_redis_that_is_away_for_the_mark_leaves_nothing_owed_for_ever(scene: S
 
 
 def test_told_is_marked_only_if_the_record_has_not_moved_on_meanwhile(scene: Scene) -> None:
-    scene.archived("apimart")
+    scene.archived("gmicloud")
     scene.told.before_telling = once(lambda: learn_more(scene))
 
     scene.run(Step.DELIVER)

@@ -396,8 +396,9 @@ def forget(scene: Scene) -> None:
     client.hset(keys[0], mapping=record)
     client.zadd(keys[1], {JOB: scene.clock.now_ms})
     client.ltrim(keys[4], 0, 2)
-    for name in client.scan_iter(match="callsheet:*:request:*"):
-        client.delete(name)
+    for pattern in ("callsheet:*:request:*", "callsheet:*:ledger*"):
+        for name in client.scan_iter(match=pattern):
+            client.delete(name)
 
 
 def test_the_submit_answer_with_the_candidates_id_consumes_both(scene: Scene) -> None:
