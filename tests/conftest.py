@@ -36,19 +36,33 @@ FOREIGN = re.compile(
 CANARIES = canaries.Canaries()
 OWN_MARKER = ("acceptance", "chaos", "benchmarks")
 THOROUGH = (
-    *("tests/acceptance", "tests/chaos", "tests/properties/test_fuzz.py"),
-    *("tests/integration/messaging/test_rabbitmq.py", "tests/integration/messaging/test_tls.py"),
-    *("tests/integration/messaging/test_sentinel.py", "tests/integration/steps/test_failover.py"),
-    *("tests/integration/local/test_cluster.py", "tests/integration/store/test_store_cluster.py"),
-    *("tests/integration/webhook/test_receiver_openapi.py", "tests/integration/webhook/test_receiver_fuzz.py"),
-    *(
-        "tests/integration/console/test_openapi_fuzz.py",
-        "tests/integration/test_secrets.py",
-        "tests/integration/client/test_http.py",
-    ),
+    "tests/acceptance",
+    "tests/chaos",
+    "tests/integration/cli/test_submit_file.py",
+    "tests/integration/client/test_http.py",
     "tests/integration/console/pages",
+    "tests/integration/console/test_abuse.py",
+    "tests/integration/console/test_openapi_fuzz.py",
+    "tests/integration/console/test_served.py",
+    "tests/integration/local/test_cluster.py",
+    "tests/integration/messaging/test_acl.py",
+    "tests/integration/messaging/test_liveness.py",
+    "tests/integration/messaging/test_misconfigured.py",
+    "tests/integration/messaging/test_rabbitmq.py",
+    "tests/integration/messaging/test_rabbitmq_rights.py",
+    "tests/integration/messaging/test_sentinel.py",
+    "tests/integration/messaging/test_tls.py",
+    "tests/integration/steps/test_failover.py",
+    "tests/integration/steps/test_silent_s3.py",
+    "tests/integration/steps/test_whole_jobs.py",
+    "tests/integration/store/test_store_backlog.py",
+    "tests/integration/store/test_store_cluster.py",
+    "tests/integration/test_secrets.py",
+    "tests/integration/webhook/test_receiver_fuzz.py",
+    "tests/integration/webhook/test_receiver_openapi.py",
+    "tests/properties/test_fuzz.py",
 )
-"""Left to `make test-all`: whole systems that break, other servers, fuzzing."""
+"""Left to `make test-all`: whole systems and processes that break or wait, other servers, browsers, fuzzing."""
 
 # The same examples for everybody, on a machine however busy; `pytest --hypothesis-profile random` looks for new ones.
 _patient = hypothesis.settings(deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
