@@ -82,7 +82,7 @@ class ApiMart(Wire):
         return Asked(MODEL, body, seconds, *checks.picture_size(resolution, ratio), resolution, callback_url)
 
     def _callback_url(self, base: Any) -> str | None:
-        """Where the callback goes; an address that is not allowed is dropped without a word."""
+        """The callback's address; one that is not allowed is dropped without a word."""
         if not isinstance(base, str):
             return None
         parts = urlsplit(base)

@@ -73,7 +73,7 @@ class SandboxControl:
         return told
 
     def bill(self) -> dict[str, Any]:
-        """What every request cost so far, and the sums by provider, in USD (`bill.py`)."""
+        """The cost of every request so far, and the sums by provider, in USD (`bill.py`)."""
         told: dict[str, Any] = self._call("GET", "bill")
         return told
 

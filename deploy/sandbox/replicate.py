@@ -104,7 +104,7 @@ class Replicate(Wire):
         return Asked(route.model, given, seconds, *size, "1080p", self._webhook(body))
 
     def _webhook(self, body: Mapping[str, Any]) -> str | None:
-        """Where the end of the prediction is told: of the events only that one is played."""
+        """The address that is told of the prediction's end: of the events only that one is played."""
         url, events = body.get("webhook"), body.get("webhook_events_filter", ["output", "completed"])
         if not isinstance(events, list) or not EVENTS.issuperset(events):
             raise checks.bad("webhook_events_filter", f"webhook_events_filter holds other than {sorted(EVENTS)}")

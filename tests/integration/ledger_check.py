@@ -31,7 +31,7 @@ def has_all_records(store: Store) -> bool:
 
 
 def differences(store: Store) -> list[str]:
-    """Where the ledger differs from the records, to the last millionth; empty where nothing does.
+    """The places where the ledger differs from the records, to the last millionth; empty where nothing does.
 
     Every record must still be there: a sum outlives those that it was made of.
     """
@@ -64,7 +64,7 @@ def _of_index(store: Store, jobs: Iterable[Job], kept: Mapping[RowKey, Sum]) -> 
 
 
 def budget_differences(store: Store) -> list[str]:
-    """Where the caps count otherwise than the records say, once each job was closed or is at its provider."""
+    """The caps that count otherwise than the records say, once each job was closed or is at its provider."""
     wanted: dict[str, dict[str, int]] = {}
     for job in store.records.scan():
         for money in job.money.values():

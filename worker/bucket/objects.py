@@ -19,7 +19,7 @@ DOCUMENT_BYTES = 1024**2
 
 
 class Objects:
-    """Where objects are kept, and the way to send them. Threads may share it."""
+    """The place of objects, and the way to send them. Threads may share it."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from worker.jobs.caps import CapName, Caps
 from worker.jobs.durations import moment
 
 Verdict = Literal["answered", "failed", "locked_out"]
-"""What a request's end says of its provider: it answers; it fails (of such the breaker opens when there are many);
+"""A request's end, as to its provider: it answers; it fails (of such the breaker opens when there are many);
 it refuses everybody (of these one opens it)."""
 
 
@@ -76,7 +76,7 @@ PERIODS = {
     CapName.MONTHLY: "the next month (UTC)",
     CapName.TENANT: "its tenant's next UTC day",
 }
-"""What a job waits for that would pass a cap."""
+"""The wait code of a job that would pass a cap."""
 
 
 def in_words(refusal: Refusal, limits: Limits, tenant: str = "") -> str:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 MovePath = Literal["submit", "callback", "poll", "sweep", "operator", ""]
-"""How a move came about; empty: a record does not tell."""
+"""The way in which a move came about; empty: a record does not tell."""
 
 
 class JobState(StrEnum):

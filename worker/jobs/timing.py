@@ -23,7 +23,7 @@ ARCHIVING = "@archive"
 """Stands for a model in what is kept of durations (`Durations.learn`): from the end of a generation to its copy."""
 
 DOUBT_SECONDS = DAY
-"""How long a generation that its provider says has failed is looked at: some are completed after all."""
+"""The time for which a generation that its provider calls failed is looked at: some are completed after all."""
 
 LEAST_HISTORY = 8
 """Generations of a model that must be known before they, and not its provider's estimate, time the first poll."""

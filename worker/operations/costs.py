@@ -74,7 +74,7 @@ def report(
 
 
 def csv_text(told: dict[str, Any]) -> str:
-    """What `report` returned as CSV: a line for each row, and the total as the last one."""
+    """The return value of `report` as CSV: a line for each row, and the total as the last one."""
     sums = [*STANDINGS, TOTAL]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")

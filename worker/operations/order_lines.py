@@ -26,7 +26,7 @@ Order = Callable[[Mapping[str, Any], str], object]
 
 @dataclass(frozen=True)
 class Ordered:
-    """What became of one line, counted from 1. *is_known*: its job was there before. *error*: it was refused."""
+    """The outcome of one line, counted from 1. *is_known*: its job was there before. *error*: it was refused."""
 
     line: int
     job_id: str | None

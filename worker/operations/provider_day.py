@@ -20,7 +20,7 @@ GENERATION = Histogram.GENERATION_DURATION
 
 @dataclass(frozen=True)
 class Slot:
-    """What happened in a half hour, or longer where no look was taken between. `at` is its beginning, Unix ms."""
+    """The events of a half hour, or longer where no look was taken between. `at` is its beginning, Unix ms."""
 
     at: int
     submits: Mapping[str, int] = field(default_factory=dict)

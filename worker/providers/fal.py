@@ -84,7 +84,7 @@ class Fal(Adapter):
         return replace(event, kind=EventKind.PENDING, error_code="", error_message="") if is_thin else event
 
     def _event_at(self, path: str, request_id: str) -> ProviderEvent:
-        """What the status says; of a request that is over, what its result says."""
+        """The event of the status; of a request that is over, that of its result."""
         event = super()._event_at(path, request_id)
         if event.status.lower() != "completed":
             return event

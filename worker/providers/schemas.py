@@ -44,7 +44,7 @@ def described(document: Any, depth: int = DEPTH) -> dict[str, Described]:
 
 
 def differences(rules: ModelRules, theirs: Mapping[str, Described]) -> list[str]:
-    """Where the catalogue differs from the provider's description; fields of theirs that it lacks come last."""
+    """The differences of the catalogue from the provider's description; fields that it lacks come last."""
     ours = {field.wire.steps[0].name: (field.wire.text, field) for field in rules.fields.values()}
     ours |= {field.wire.steps[0].name: (field.wire.text, field) for field in rules.extra.values()}
     told = [f"{path}: is not in its schema" for name, (path, _) in ours.items() if name not in theirs]

@@ -296,7 +296,7 @@ def _too_dear(cost: Decimal | None, spec: JobSpec) -> str:
 
 
 def callback_url_of(job: Job, provider: Provider, services: Services) -> str | None:
-    """Where *provider* is to call us back about the job's current attempt; None: it is not told."""
+    """The URL at which *provider* calls us back about the job's current attempt; None: it is not told."""
     settings = services.settings
     if settings.public_url is None or not services.gets_callbacks(provider):
         return None

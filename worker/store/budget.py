@@ -27,7 +27,7 @@ KEPT_MS = 35 * DAY_MS
 
 @dataclass(frozen=True)
 class Counted:
-    """What the caps have counted, millionths: reserved, spent and unknown. `day` is the UTC day asked about."""
+    """The counts of the caps, millionths: reserved, spent and unknown. `day` is the UTC day asked about."""
 
     day: int
     daily: int
@@ -81,7 +81,7 @@ class Budget:
             log.warning("budget.uncorrected", extra={"job_id": job.id, "reason": str(err)})
 
     def counted(self, tenants: Collection[str] = (), day: int | None = None) -> Counted:
-        """What is counted on *day* (today) and in its month, and of it that of *tenants*."""
+        """The count of *day* (today) and in its month, and of it that of *tenants*."""
         day = day_of(self._scripts.clock.now()) if day is None else day
         names = sorted(tenants)
         with store_errors():

@@ -87,7 +87,7 @@ class Keys:
         return f"{PREFIX}{{{shard}}}:ledger", f"{PREFIX}{{{shard}}}:ledger_index"
 
     def budget(self, month: str) -> tuple[str, str]:
-        """What the caps count of a month, and whose that is: one budget for all shards."""
+        """The counts of the caps in a month, and whose that is: one budget for all shards."""
         return f"{PREFIX}{{0}}:budget:{month}", f"{PREFIX}{{0}}:reserved:{month}"
 
     def probe(self, shard: int) -> str:
@@ -124,7 +124,7 @@ class Keys:
         return f"{PREFIX}{{0}}:seen"
 
     def activity(self) -> str:
-        """What operators did."""
+        """The acts of operators."""
         return f"{PREFIX}{{0}}:activity"
 
     def series(self) -> str:
@@ -132,7 +132,7 @@ class Keys:
         return f"{PREFIX}{{0}}:series"
 
     def rollback(self) -> str:
-        """How far the look has come that follows a rollback."""
+        """The cursor of the look that follows a rollback."""
         return f"{PREFIX}{{0}}:rollback"
 
     def synced(self, job_id: str) -> str:

@@ -43,7 +43,7 @@ LISTENING = (*BINDING, *REVIVING, "submitted")
 
 @dataclass(frozen=True)
 class MoneyFacts:
-    """What else is known of an attempt's money when its job moves."""
+    """More facts about an attempt's money when its job moves."""
 
     charged: bool | None = None  # whether a failed generation is paid for; None: nobody knows
     paid: int | None = None  # what the provider itself says that it cost, millionths; kept whatever becomes of the move

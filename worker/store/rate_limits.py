@@ -113,7 +113,7 @@ class RateLimits:
         }
 
     def _left(self, limits: Limits) -> dict[str, Any]:
-        """What is left under the caps that all jobs share, under which and until when; nothing where there is none."""
+        """The rest under the caps that all jobs share, under which and until when; nothing where there is none."""
         shared = limits.caps.millionths("")
         if not shared:
             return {}

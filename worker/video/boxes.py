@@ -127,7 +127,7 @@ def rows(form: str, table: memoryview, offset: int, count: int, budget: Budget) 
 
 
 def rows_there(kind: str, table: memoryview, offset: int, width: int, count: int, budget: Budget) -> int:
-    """How many of *count* rows of *width* bytes the *table* really has from *offset* on; fewer are noted."""
+    """Count the rows, of *count* with *width* bytes, that the *table* really has from *offset* on; fewer are noted."""
     there = min(count, max(0, len(table) - offset) // width)
     if there < count:
         budget.notes.append(f"the {kind} table of a track is shorter than it says")

@@ -20,7 +20,7 @@ TOLERANCE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Notification:
-    """How a job ended. *webhook_id* is the same over all tries of one notification: drop one that you have had.
+    """The end of a job. *webhook_id* is the same over all tries of one notification: drop one that you have had.
 
     A late video is a new notification with a greater `result.ver`: keep the greatest.
     """

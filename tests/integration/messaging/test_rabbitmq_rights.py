@@ -56,7 +56,7 @@ class Rabbit:
         rabbitmqctl("set_permissions", "-p", self.name, self.name, configure, write, read)
 
     def probe(self) -> None:
-        """What doctor asks of the broker."""
+        """Doctor's findings about the broker."""
         with Connection(self.url, connect_timeout=5) as connection:
             connection.connect()
             probes.broker(connection)

@@ -185,7 +185,7 @@ ASKED: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "fal": lambda _: {},  # in the query
     "replicate": lambda url: {"webhook": url, "webhook_events_filter": ["completed"]},
 }
-"""What the body of a submit holds besides where a callback is asked for."""
+"""The body of a submit without the address of the callback."""
 
 
 class Playground:

@@ -29,7 +29,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
 
 
 def billed(scene: Scene) -> dict[str, Decimal]:
-    """What each request cost by its provider's bill."""
+    """The cost of each request by its provider's bill."""
     return {line["request_id"]: Decimal(line["usd"]) for line in scene.control.bill()["lines"]}
 
 

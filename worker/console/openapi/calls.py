@@ -1,4 +1,4 @@
-"""What each call takes and answers; its scope is that of the code. Keyed by method and rule, as Flask has them.
+"""The input and the answers of each call; its scope is that of the code. Keyed by method and rule, as Flask has them.
 
 A call that is not here, or is here and not served, fails `tests/integration/console/test_openapi.py`.
 """

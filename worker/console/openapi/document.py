@@ -99,7 +99,7 @@ def _parameters(rule: str) -> list[dict[str, Any]]:
 
 
 def _call(app: Flask, rule: Any, said: dict[str, Any]) -> dict[str, Any]:
-    """What is said of a call, with its name and the scope that the code asks for."""
+    """The description of a call, with its name and the scope that the code asks for."""
     view = app.view_functions[rule.endpoint]
     told = {"operationId": rule.endpoint.replace(".", "_"), **said}
     if rule.endpoint in auth.OPEN:

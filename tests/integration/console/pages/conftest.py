@@ -86,7 +86,7 @@ class Browser:
         return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
 
     def tree(self) -> list[tuple[str, str]]:
-        """What a screen reader is told: role and name of each node."""
+        """The tree that a screen reader is told: role and name of each node."""
         nodes = self.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         return [
             (str(node.get("role", {}).get("value", "")), str(node.get("name", {}).get("value", "")))
