@@ -11,8 +11,9 @@ from pathlib import Path
 from deploy.local.sandbox_process import SandboxProcess
 from deploy.local.stack import Stack
 from deploy.local.tls import LocalTls
+from deploy.sandbox.signing import WEBHOOK_SECRET
 from tests.conftest import WaitUntil
-from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES
+from worker.settings.settings import KEY_NAMES, PROVIDER_NAMES, SECRET_NAMES
 
 GENERATION_SECONDS = 0.5
 OWN_MODELS = """
@@ -56,6 +57,7 @@ class System:
             "HOME": str(home),
             "CALLSHEET_CATALOGUE": str(own_models(home)),
             **{KEY_NAMES[name]: f"{name}-key-{secrets.token_hex(12)}" for name in PROVIDER_NAMES},
+            **dict.fromkeys(SECRET_NAMES.values(), WEBHOOK_SECRET),
             **{f"{name.upper()}_BASE_URL": self.sandbox.base_url(name) for name in PROVIDER_NAMES},
         }
         self.stack = self._stack({})

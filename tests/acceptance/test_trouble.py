@@ -78,8 +78,8 @@ def test_every_trouble_ends_with_the_video_after_one_creation(
 def test_a_request_that_nobody_can_confirm_is_never_sent_again(
     backend: Backend, ledger: Ledger, callsheet: Run, wait_until: WaitUntil
 ) -> None:
-    """APIMart neither calls back nor lists: only the deadline will tell."""
-    result = backend.ask("apimart", trouble=[{**TAKEN, "cut": True}])
+    """APIMart lists nothing and its callback is lost: only the deadline will tell."""
+    result = backend.ask("apimart", trouble=[{**TAKEN, "cut": True}, {"on": "callback", "lost": True}])
     job_id = str(result.id)
 
     wait_until(
