@@ -17,14 +17,14 @@ demo: $(STAMP) ## run the main job on all example requests, on this machine alon
 up: $(STAMP) ## leave the whole system running on this machine (Ctrl-C stops it)
 	@$(BIN)/callsheet up
 
-# Three processes on two cores: tests wait for servers more than they compute.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --durations 25 --durations-min 2
+# Three processes on two cores: tests wait for servers more than they compute. Whole systems and browsers want a core each.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --durations 25 --durations-min 2
 
 test: $(STAMP) ## run the tests (under 5 min on 2 cores)
-	@$(PYTEST) -m "not thorough"
+	@$(PYTEST) -n 3 -m "not thorough"
 
 test-thorough: $(STAMP)
-	@$(PYTEST) -m thorough
+	@$(PYTEST) -n 2 -m thorough
 
 test-all: test test-thorough ## the same, then whole systems that break, other servers and fuzzing
 

@@ -93,6 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(item.config.rootpath).as_posix()
         if place.startswith(THOROUGH):
             item.add_marker("thorough")
+        if place.startswith("tests/acceptance"):
+            item.add_marker(pytest.mark.timeout(400))  # the first of them waits for a whole system, and for its storm
         for kind in OWN_MARKER:
             if kind in item.path.relative_to(item.config.rootpath).parts:
                 item.add_marker(kind)

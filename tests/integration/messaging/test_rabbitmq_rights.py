@@ -66,7 +66,7 @@ class Rabbit:
 def rabbit() -> Iterator[Rabbit]:
     if shutil.which("rabbitmqctl") is None:
         pytest.skip("there is no rabbitmqctl here")
-    ours = Rabbit(f"callsheet-test-{secrets.token_hex(6)}", secrets.token_urlsafe(16))
+    ours = Rabbit(f"callsheet-test-{secrets.token_hex(6)}", secrets.token_hex(16))
     try:
         rabbitmqctl("add_vhost", ours.name)
     except (subprocess.SubprocessError, OSError):
